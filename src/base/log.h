@@ -1,0 +1,61 @@
+/* base/log.h - structured logs: one line an event, logfmt or JSON, to standard error
+ *
+ *     log_info("registered", LOG_ID("profile", id), LOG_STR("registrar", addr), LOG_INT("expires", 3600));
+ *
+ * Any thread. Values are escaped. Personal data (numbers, names, addresses of people) goes through
+ * LOG_PII and is masked unless `[log] personal = yes`. Secrets are never given to a log at all.
+ * What a packet can trigger uses log_rated(), which lets ten a second pass for each place and counts the rest.
+ */
+#pragma once
+
+#include "base/id.h"
+
+enum log_level { LOG_DEBUG_, LOG_INFO_, LOG_WARN_, LOG_ERROR_ };
+
+struct log_pair {
+	enum { LOG_KIND_STR, LOG_KIND_INT, LOG_KIND_ID, LOG_KIND_PII } kind;
+	const char *key;
+	const char *str;
+	int64_t num;
+	struct id id;
+};
+
+#define LOG_STR(k, v) { .kind = LOG_KIND_STR, .key = (k), .str = (v) }
+#define LOG_PII(k, v) { .kind = LOG_KIND_PII, .key = (k), .str = (v) }
+#define LOG_INT(k, v) { .kind = LOG_KIND_INT, .key = (k), .num = (int64_t)(v) }
+#define LOG_ID(k, v) { .kind = LOG_KIND_ID, .key = (k), .id = (v) }
+
+#define log_at(level, text, ...)                                                                       \
+	do {                                                                                           \
+		if (log_enabled(level))                                                                \
+			log_write((level), __FILE__, __LINE__, (text),                                 \
+				  (struct log_pair[]){ __VA_ARGS__ __VA_OPT__(, ) { .key = NULL } });  \
+	} while (0)
+#define log_debug(text, ...) log_at(LOG_DEBUG_, text __VA_OPT__(, ) __VA_ARGS__)
+#define log_info(text, ...) log_at(LOG_INFO_, text __VA_OPT__(, ) __VA_ARGS__)
+#define log_warn(text, ...) log_at(LOG_WARN_, text __VA_OPT__(, ) __VA_ARGS__)
+#define log_error(text, ...) log_at(LOG_ERROR_, text __VA_OPT__(, ) __VA_ARGS__)
+#define log_rated(level, text, ...)                                                                    \
+	do {                                                                                           \
+		static struct log_rate _rate;                                                          \
+		if (log_enabled(level) && log_rate_pass(&_rate))                                       \
+			log_at(level, text __VA_OPT__(, ) __VA_ARGS__);                                \
+	} while (0)
+
+struct log_rate {
+	int64_t window_s;
+	unsigned passed;
+	unsigned held; /* reported with the next line that passes */
+};
+
+struct log_setup {
+	enum log_level level;
+	bool json;
+	bool personal; /* print personal data in full */
+};
+
+void log_init(const struct log_setup *setup);
+bool log_enabled(enum log_level level);
+bool log_rate_pass(struct log_rate *rate);
+/* `pairs` ends with a NULL key. */
+void log_write(enum log_level level, const char *file, int line, const char *text, const struct log_pair *pairs);
