@@ -128,10 +128,14 @@ struct make_call {
 
 enum hangup_reason { HANGUP_NORMAL, HANGUP_BUSY, HANGUP_DECLINED };
 
+struct reply;
+
 struct command {
 	enum command_type type;
 	struct asker asker;
-	struct ticket *ticket; /* NULL: no reply wanted */
+	struct ticket *ticket; /* where the reply goes: this, */
+	void (*on_reply)(void *arg, struct reply *reply); /* or this, on the call loop's thread; or nowhere */
+	void *on_reply_arg;
 	void *body;	       /* owned, by type above; NULL where none is named */
 	struct id profile_id, device_id, user_id, call_id, leg_id;
 	bool force, on;

@@ -1,0 +1,176 @@
+/* engine/engine.h - channels and bridges: all that call/ knows of signalling and media
+ *
+ * A line is a profile (an account at a provider, or a trunk); a device is a user's phone; a channel is one
+ * party's signalling and sound; a bridge decides who hears whom. Everything here belongs to the call loop.
+ * The built-in engine puts src/sip and src/media together; another one (a FreeSWITCH host behind its
+ * event socket) must be able to stand behind the same header, so nothing of SIP or RTP shows in it.
+ *
+ * Channels and bridges are handles that stay valid until the engine said ENGINE_ENDED (channels) or the
+ * caller freed them (bridges). After ENGINE_ENDED was delivered the channel is gone.
+ */
+#pragma once
+
+#include "base/id.h"
+#include "base/wheel.h"
+#include "event/view.h"
+
+struct engine;
+struct channel;
+struct bridge;
+struct line_spec;   /* call/command.h has the shape; the engine copies what it needs */
+struct device_spec;
+
+enum engine_event_type {
+	/* lines and devices */
+	ENGINE_LINE_STATE,   /* registration changed: .registration (borrowed) */
+	ENGINE_DEVICE_STATE, /* bindings changed: .text: JSON (borrowed) */
+	/* a channel came in: answer with channel_accept/ring/answer/hangup. .from_line or .from_device */
+	ENGINE_INCOMING,
+	ENGINE_RINGING,	    /* outgoing: the far end rings; no sound from it */
+	ENGINE_EARLY_MEDIA, /* outgoing: sound before the answer */
+	ENGINE_ANSWERED,    /* outgoing: answered; incoming: our answer was acknowledged */
+	ENGINE_AUDIO,	    /* first packet of sound received */
+	ENGINE_HELD,	    /* the far end put us on hold */
+	ENGINE_RESUMED,
+	ENGINE_DTMF,	    /* .digit, .duration_ms */
+	ENGINE_TRANSFER,    /* the far end asks to be transferred (REFER): .target; channel_transfer_reply() */
+	ENGINE_REPLACES,    /* an incoming channel wants to take over .other */
+	ENGINE_SOUND_DONE,  /* channel_play's sound ended or was stopped: .sound_id */
+	ENGINE_MEDIA_LOST,  /* no sound for the watchdog's time although we expect some */
+	ENGINE_QUALITY,	    /* .quality, every few seconds and at the end */
+	ENGINE_MODIFIED,    /* outcome of channel_hold/unhold: .ok */
+	ENGINE_ENDED,	    /* exactly once a channel, the last: .end */
+};
+
+/* Why a channel ended. `reason` is from the one table of SIP codes to stable reasons. */
+struct channel_end {
+	enum end_reason reason;
+	int code, q850;		      /* 0: none */
+	char text[VIEW_REASON_SIZE];  /* the far side's words */
+	bool by_far;		      /* the far end or its network ended it; else we did */
+	bool completed_elsewhere;     /* another device took it */
+	bool answered_late;	      /* it answered while we cancelled */
+};
+
+/* What an incoming channel says of itself. */
+struct channel_info {
+	struct id line_id;   /* came from a provider through this profile; or none */
+	struct id device_id; /* came from this phone; or none */
+	char from[VIEW_NUMBER_SIZE], from_name[VIEW_NAME_SIZE], to[VIEW_NUMBER_SIZE];
+	char forwarded_by[VIEW_NUMBER_SIZE]; /* Diversion, History-Info */
+	bool withheld;
+	struct id wanted_profile; /* X-Profile-Id of a phone */
+	char far[VIEW_ADDR_SIZE];
+};
+
+struct engine_event {
+	enum engine_event_type type;
+	struct channel *channel;
+	void *user; /* what channel_set_user() gave */
+	const struct registration_view *registration;
+	struct id id; /* line or device */
+	const char *text;
+	const struct channel_info *info;
+	const struct channel_end *end;
+	const struct quality_view *quality;
+	struct channel *other;
+	const char *target;
+	uint32_t sound_id;
+	char digit;
+	int duration_ms;
+	bool ok;
+};
+typedef void engine_event_fn(void *arg, const struct engine_event *event);
+
+/* Called back for every event, from the loop, never from inside one of the calls below. */
+void engine_set_handler(struct engine *engine, engine_event_fn *fn, void *arg);
+struct wheel *engine_wheel(struct engine *engine);
+
+/* -- lines: one isolated registration each -- */
+void engine_line_put(struct engine *engine, const struct line_spec *spec); /* new or edited */
+void engine_line_drop(struct engine *engine, struct id line);		   /* unregisters, then forgets */
+void engine_line_register(struct engine *engine, struct id line, bool on);
+/* Return: a new view with history, NULL for an unknown line. */
+struct registration_view *engine_line_state(struct engine *engine, struct id line);
+/* May calls go out through it now? NULL when yes, else why not, as a sentence. */
+const char *engine_line_unusable(struct engine *engine, struct id line);
+/* Tries an account without keeping it; `done` gets JSON text of the steps (API.md test-sip-profile). */
+void engine_line_test(struct engine *engine, const struct line_spec *spec,
+		      void (*done)(void *arg, const char *json), void *arg);
+
+/* -- devices: phones that register here -- */
+void engine_device_put(struct engine *engine, const struct device_spec *spec);
+void engine_device_drop(struct engine *engine, struct id device);
+bool engine_device_online(struct engine *engine, struct id device);
+/* Return: malloc'd JSON of its bindings (address, transport, user agent, expires_at). */
+char *engine_device_state(struct engine *engine, struct id device);
+
+/* -- channels -- */
+struct originate {
+	struct id line;	  /* out through a profile, or */
+	struct id device; /* to all present contacts of a phone: the first that answers is the channel */
+	char to[VIEW_NUMBER_SIZE];				   /* line only */
+	char from[VIEW_NUMBER_SIZE], from_name[VIEW_NAME_SIZE];   /* shown to the far end; line: empty = the profile's */
+	bool withheld;
+	struct channel *like; /* prefer the codecs this one has, so that the two can be relayed; or NULL */
+	unsigned ring_timeout_ms;
+	void *user;
+};
+
+enum {
+	ORIGINATE_E_LINE = 1, /* unknown, or not usable */
+	ORIGINATE_E_OFFLINE,  /* the device has no contact */
+	ORIGINATE_E_PORTS,    /* no media port left */
+	ORIGINATE_E_NUMBER,   /* cannot be said in SIP */
+};
+int channel_originate(struct engine *engine, const struct originate *what, struct channel **ret) must_check;
+
+void channel_set_user(struct channel *channel, void *user);
+void *channel_user(const struct channel *channel);
+void channel_address(const struct channel *channel, char buf[static VIEW_ADDR_SIZE]);
+const char *channel_codec(const struct channel *channel);  /* "" before there is one */
+void channel_quality(const struct channel *channel, struct quality_view *ret);
+
+/* Incoming channels. ring: 180; progress: 183 with sound from whatever it is bridged with or played;
+ * answer: 200. `like` as in struct originate.
+ */
+void channel_ring(struct channel *channel);
+void channel_progress(struct channel *channel);
+void channel_answer(struct channel *channel, struct channel *like);
+/* Either direction, any state: CANCEL, a final refusal or BYE, whichever fits. The event ENDED follows. */
+void channel_hangup(struct channel *channel, enum end_reason reason, bool completed_elsewhere);
+
+/* Tells the far end it is on hold (true) or not; ENGINE_MODIFIED follows. */
+void channel_hold(struct channel *channel, bool hold);
+/* Answers ENGINE_TRANSFER: 0 accepts (reports go out as the target's progress comes in), else a SIP code. */
+void channel_transfer_reply(struct channel *channel, int code);
+void channel_transfer_progress(struct channel *channel, int code);
+
+/* -- sound -- */
+struct sound_spec {
+	const char *file; /* WAV and friends, or */
+	const char *say;  /* text to speak, or */
+	enum { SOUND_FILE, SOUND_SAY, SOUND_ECHO, SOUND_RINGBACK, SOUND_SILENCE } kind;
+	bool loop;
+};
+/* Replaces what the channel hears (bridge included) until it ends, then the bridge is heard again. Return: sound_id
+ * of the ENGINE_SOUND_DONE that will follow (also when the file cannot be read: .ok false).
+ */
+uint32_t channel_play(struct channel *channel, const struct sound_spec *sound);
+void channel_play_stop(struct channel *channel);
+
+/* -- bridges: the matrix of who hears whom -- */
+struct bridge *bridge_new(struct engine *engine);
+void bridge_free(struct bridge *bridge); /* its channels stay, in silence */
+/* A new member hears and is heard by all the others, until said otherwise. A channel is in at most one bridge. */
+void bridge_add(struct bridge *bridge, struct channel *channel);
+void bridge_remove(struct bridge *bridge, struct channel *channel);
+void bridge_hear(struct bridge *bridge, struct channel *listener, struct channel *source, bool hears);
+
+/* What is alive, for /readyz, /metrics and leak checks. */
+struct engine_counts {
+	unsigned lines, lines_registered, devices, devices_online, channels, bridges, streams, transactions, dialogs;
+};
+void engine_count(const struct engine *engine, struct engine_counts *ret);
+/* Draining: unregisters all lines, refuses new calls with 503 + Retry-After. */
+void engine_drain(struct engine *engine);
