@@ -7,6 +7,7 @@
 #pragma once
 
 #include "base/ring.h"
+#include "engine/spec.h"
 #include "event/view.h"
 
 enum command_type {
@@ -20,6 +21,42 @@ enum command_type {
 	COMMAND_DEVICE_DROP,	  /* device_id */
 	COMMAND_DEVICES,	  /* ids: reply: text (JSON array of bindings, in that order) */
 	COMMAND_USER_PUT,	  /* body: struct user_spec: extension, default profile; needed for routing */
+	COMMAND_USER_DROP,	  /* user_id: its devices and profiles were dropped one by one before */
+	COMMAND_TENANT_PUT,	  /* body: struct tenant_spec: limits and destination policy */
+	COMMAND_MAKE_CALL,	  /* body: struct make_call; reply: call */
+	COMMAND_ANSWER_CALL,	  /* body: struct connect_spec, call_id; reply: call */
+	COMMAND_HANGUP_CALL,	  /* call_id, leg_id?, hangup_reason; reply: call */
+	COMMAND_CALLS,		  /* live calls the asker may see, newest first: reply: calls (page by offset, limit) */
+	COMMAND_CALL_GET,	  /* call_id; reply: call, or NOT_FOUND when it is not live */
+	COMMAND_SNAPSHOT,	  /* client (the hub's handle): answered through the event bus, not here */
+	COMMAND_DRAIN,		  /* no new calls; unregister; reply once no call is left or timeout_ms passed */
+	COMMAND_STATUS,		  /* reply: text (JSON: counts for readyz and metrics) */
+};
+
+/* Outcomes; 0 is done. The API maps each to a status and code (API.md). */
+enum reply_code {
+	REPLY_OK,
+	REPLY_NOT_FOUND,	     /* 404 */
+	REPLY_FORBIDDEN,	     /* 403 */
+	REPLY_NO_DEVICE,	     /* 409 no_device */
+	REPLY_PROFILE_NOT_USABLE,    /* 409 profile_not_usable; detail says why */
+	REPLY_PROFILE_IN_USE,	     /* 409 profile_in_use */
+	REPLY_WRONG_STATE,	     /* 409 wrong_state, with state */
+	REPLY_DESTINATION,	     /* 403 destination_not_allowed */
+	REPLY_LIMIT,		     /* 429 limit; retry_after_s */
+	REPLY_INVALID,		     /* 400; field and detail name it */
+	REPLY_UNSUPPORTED,	     /* 409 not_supported: this connect kind is not built in yet */
+	REPLY_DRAINING,		     /* 503 draining */
+	REPLY_FAILED,		     /* 500 */
+};
+
+/* Who asks: decides what may be seen and touched. */
+struct asker {
+	struct id tenant, user;
+	enum { ASKER_AGENT, ASKER_SUPERVISOR, ASKER_ADMIN } role;
+};
+
+struct user_spec: extension, default profile; needed for routing */
 	COMMAND_USER_DROP,	  /* user_id: its devices and profiles were dropped one by one before */
 	COMMAND_TENANT_PUT,	  /* body: struct tenant_spec: limits and destination policy */
 	COMMAND_MAKE_CALL,	  /* body: struct make_call; reply: call */

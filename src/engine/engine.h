@@ -12,13 +12,12 @@
 
 #include "base/id.h"
 #include "base/wheel.h"
+#include "engine/spec.h"
 #include "event/view.h"
 
 struct engine;
 struct channel;
 struct bridge;
-struct line_spec;   /* call/command.h has the shape; the engine copies what it needs */
-struct device_spec;
 
 enum engine_event_type {
 	/* lines and devices */
