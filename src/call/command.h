@@ -56,78 +56,7 @@ struct asker {
 	enum { ASKER_AGENT, ASKER_SUPERVISOR, ASKER_ADMIN } role;
 };
 
-struct user_spec: extension, default profile; needed for routing */
-	COMMAND_USER_DROP,	  /* user_id: its devices and profiles were dropped one by one before */
-	COMMAND_TENANT_PUT,	  /* body: struct tenant_spec: limits and destination policy */
-	COMMAND_MAKE_CALL,	  /* body: struct make_call; reply: call */
-	COMMAND_ANSWER_CALL,	  /* body: struct connect_spec, call_id; reply: call */
-	COMMAND_HANGUP_CALL,	  /* call_id, leg_id?, hangup_reason; reply: call */
-	COMMAND_CALLS,		  /* live calls the asker may see, newest first: reply: calls (page by offset, limit) */
-	COMMAND_CALL_GET,	  /* call_id; reply: call, or NOT_FOUND when it is not live */
-	COMMAND_SNAPSHOT,	  /* client (the hub's handle): answered through the event bus, not here */
-	COMMAND_DRAIN,		  /* no new calls; unregister; reply once no call is left or timeout_ms passed */
-	COMMAND_STATUS,		  /* reply: text (JSON: counts for readyz and metrics) */
-};
-
-/* Outcomes; 0 is done. The API maps each to a status and code (API.md). */
-enum reply_code {
-	REPLY_OK,
-	REPLY_NOT_FOUND,	     /* 404 */
-	REPLY_FORBIDDEN,	     /* 403 */
-	REPLY_NO_DEVICE,	     /* 409 no_device */
-	REPLY_PROFILE_NOT_USABLE,    /* 409 profile_not_usable; detail says why */
-	REPLY_PROFILE_IN_USE,	     /* 409 profile_in_use */
-	REPLY_WRONG_STATE,	     /* 409 wrong_state, with state */
-	REPLY_DESTINATION,	     /* 403 destination_not_allowed */
-	REPLY_LIMIT,		     /* 429 limit; retry_after_s */
-	REPLY_INVALID,		     /* 400; field and detail name it */
-	REPLY_UNSUPPORTED,	     /* 409 not_supported: this connect kind is not built in yet */
-	REPLY_DRAINING,		     /* 503 draining */
-	REPLY_FAILED,		     /* 500 */
-};
-
-/* Who asks: decides what may be seen and touched. */
-struct asker {
-	struct id tenant, user;
-	enum { ASKER_AGENT, ASKER_SUPERVISOR, ASKER_ADMIN } role;
-};
-
-enum transport_kind { TRANSPORT_UDP, TRANSPORT_TCP, TRANSPORT_TLS, TRANSPORT_WS };
-enum caller_id_mode { CALLER_ID_FROM, CALLER_ID_FROM_PAI, CALLER_ID_PAI, CALLER_ID_PPI, CALLER_ID_RPID, CALLER_ID_ANONYMOUS };
-enum dtmf_mode { DTMF_AUTO, DTMF_RFC4733, DTMF_INFO, DTMF_INBAND };
-enum srtp_mode { SRTP_OFF, SRTP_OPTIONAL, SRTP_REQUIRED };
-enum incoming_type { INCOMING_OWNER, INCOMING_API, INCOMING_NUMBER, INCOMING_USER, INCOMING_IVR, INCOMING_CONFERENCE };
-
-/* Everything the call loop needs of a profile. Bodies are one malloc with fixed arrays: freed by free()
- * after their secrets were zeroed (command_body_free).
- */
-struct line_spec {
-	struct id id, tenant, owner;
-	char server[256], outbound_proxy[256];
-	int port; /* 0: by RFC 3263 */
-	enum transport_kind transport;
-	char username[VIEW_NUMBER_SIZE], auth_username[VIEW_NUMBER_SIZE], password[256];
-	char caller_number[VIEW_NUMBER_SIZE], caller_name[VIEW_NAME_SIZE];
-	enum caller_id_mode caller_mode;
-	bool registers; /* false: a trunk known by address */
-	bool enabled;	/* false: unregistered by the user */
-	int expires;
-	char codecs[8][16]; /* in order of preference; empty string ends */
-	enum dtmf_mode dtmf;
-	enum srtp_mode srtp;
-	int max_calls;
-	enum { RECORD_NEVER, RECORD_ALWAYS, RECORD_ON_DEMAND } record;
-	enum incoming_type incoming;
-	char incoming_target[VIEW_NUMBER_SIZE]; /* number, room or ivr id */
-	struct id incoming_id;			/* user or profile to go out through */
-};
-
-struct device_spec {
-	struct id id, tenant, user;
-	char username[64], password[128];
-	char name[VIEW_NAME_SIZE];
-};
-
+/* Bodies are one malloc with fixed arrays, freed by command_fini() after their secrets were zeroed. */
 struct user_spec {
 	struct id id, tenant, default_profile;
 	char extension[16], name[VIEW_NAME_SIZE];

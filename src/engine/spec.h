@@ -6,3 +6,36 @@
 
 #include "event/view.h"
 
+enum transport_kind { TRANSPORT_UDP, TRANSPORT_TCP, TRANSPORT_TLS, TRANSPORT_WS };
+enum caller_id_mode { CALLER_ID_FROM, CALLER_ID_FROM_PAI, CALLER_ID_PAI, CALLER_ID_PPI, CALLER_ID_RPID, CALLER_ID_ANONYMOUS };
+enum dtmf_mode { DTMF_AUTO, DTMF_RFC4733, DTMF_INFO, DTMF_INBAND };
+enum srtp_mode { SRTP_OFF, SRTP_OPTIONAL, SRTP_REQUIRED };
+enum incoming_type { INCOMING_OWNER, INCOMING_API, INCOMING_NUMBER, INCOMING_USER, INCOMING_IVR, INCOMING_CONFERENCE };
+
+/* Everything the call loop needs of a profile. */
+struct line_spec {
+	struct id id, tenant, owner;
+	char server[256], outbound_proxy[256];
+	int port; /* 0: by RFC 3263 */
+	enum transport_kind transport;
+	char username[VIEW_NUMBER_SIZE], auth_username[VIEW_NUMBER_SIZE], password[256];
+	char caller_number[VIEW_NUMBER_SIZE], caller_name[VIEW_NAME_SIZE];
+	enum caller_id_mode caller_mode;
+	bool registers; /* false: a trunk known by address */
+	bool enabled;	/* false: unregistered by the user */
+	int expires;
+	char codecs[8][16]; /* in order of preference; empty string ends */
+	enum dtmf_mode dtmf;
+	enum srtp_mode srtp;
+	int max_calls;
+	enum { RECORD_NEVER, RECORD_ALWAYS, RECORD_ON_DEMAND } record;
+	enum incoming_type incoming;
+	char incoming_target[VIEW_NUMBER_SIZE]; /* number, room or ivr id */
+	struct id incoming_id;			/* user or profile to go out through */
+};
+
+struct device_spec {
+	struct id id, tenant, user;
+	char username[64], password[128];
+	char name[VIEW_NAME_SIZE];
+};
