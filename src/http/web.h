@@ -1,0 +1,135 @@
+/* http/web.h - the HTTP server: one epoll thread around libmicrohttpd, and a crew of workers
+ *
+ * The web thread owns every connection, parses, gathers bodies up to a stated maximum and finds the route.
+ * A request is then handed to one worker at a time while its connection is suspended; the web thread never
+ * blocks and no worker ever touches a socket. Requests wait for a free worker in a bounded queue; when that is
+ * full the answer is 503 with Retry-After.
+ *
+ * A worker ends its turn with exactly one of web_answer(), web_park() and web_upgrade(). A parked request
+ * belongs to nobody until web_wake(); it then gets another turn on some worker. Thus a long wait costs
+ * memory, not a thread.
+ *
+ * (The prefix is web_ because http_ is libre's.)
+ */
+#pragma once
+
+#include "base/base.h"
+
+struct web;
+struct web_req;
+struct ws;
+
+enum {
+	WEB_QUIET = 1 << 0, /* not in the access log unless it fails (health checks, metrics) */
+};
+
+/* One method of one path. `path` is made of literal segments and {name} segments, which match one segment each;
+ * requests may come with or without the slash at the end. A GET route also answers HEAD; OPTIONS, 404 and 405
+ * (with Allow) are the router's own.
+ */
+struct web_route {
+	const char *method;
+	const char *path;
+	size_t body_max; /* bytes of a request's body, beyond: 413. 0: the server's default */
+	unsigned flags;
+	const void *arg; /* the owner's; see web_route_arg() */
+};
+
+/* What works on requests. All are called on the worker's own thread. */
+struct web_crew {
+	unsigned workers;
+	unsigned queue; /* requests that may wait for a worker */
+	void *(*start)(void *arg, unsigned index); /* Return: the worker's state, NULL to fail web_start() */
+	void (*handle)(void *state, struct web_req *req);
+	void (*stop)(void *state);
+	void *arg;
+};
+
+struct web_setup {
+	const char *listen;	   /* "127.0.0.1:8080", "[::1]:8080"; port 0 takes a free one */
+	const char *origins;	   /* comma-separated origins allowed by CORS and to WebSockets; NULL: same host only */
+	bool trust_forwarded;	   /* the last X-Forwarded-For is the peer (behind an own proxy) */
+	unsigned max_connections;  /* 0: 10,000 */
+	unsigned max_per_address;  /* connections from one address; 0: 500 */
+	size_t body_max;	   /* 0: 64 KiB */
+	unsigned header_timeout_s; /* from connection to complete headers; 0: 15 */
+	unsigned body_timeout_s;   /* from headers to complete body, and for the answer to leave; 0: 60 */
+	unsigned idle_timeout_s;   /* between requests of a connection; 0: 75 */
+	struct web_crew crew;
+	struct ws *ws; /* for web_upgrade(); NULL: none. Outlives the server */
+};
+
+/* `routes` ends with a NULL method and outlives the server, as does `setup`'s text until this returns.
+ * Return: 0 with *ret_web, WEB_E_* or negative.
+ */
+enum {
+	WEB_E_ADDRESS = 1, /* `listen` cannot be parsed */
+	WEB_E_BUSY,	   /* the address is taken, or not ours */
+	WEB_E_CREW,	   /* a worker's start() failed */
+};
+must_check int web_start(const struct web_setup *setup, const struct web_route *routes, struct web **ret_web);
+/* Stops accepting, wakes every parked request (web_stopping() is then true), answers what is in work, and joins. */
+struct web *web_stop(struct web *web);
+DEFINE_CLEANUP(struct web *, web_stop)
+unsigned web_port(const struct web *web);
+
+/* ---- A request, seen by the worker that has it. Strings live as long as the request. ---- */
+
+const void *web_route_arg(const struct web_req *req);
+const char *web_method(const struct web_req *req); /* HEAD stays "HEAD" */
+const char *web_path(const struct web_req *req);   /* percent-decoded, without the query */
+const char *web_param(const struct web_req *req, const char *name); /* a {name} of the route, or NULL */
+/* Query parameters, decoded, in their order: clean UTF-8 (others were answered 400). */
+const char *web_query(const struct web_req *req, const char *name); /* the first of that name, or NULL */
+size_t web_query_count(const struct web_req *req);
+void web_query_at(const struct web_req *req, size_t index, const char **ret_name, const char **ret_value);
+const char *web_query_text(const struct web_req *req); /* as it came, without '?'; "" if none */
+const char *web_header(const struct web_req *req, const char *name); /* case-insensitive, or NULL */
+const char *web_body(const struct web_req *req, size_t *ret_len);	  /* NUL-terminated, never NULL */
+const char *web_peer(const struct web_req *req);			  /* IP address, no port */
+struct id web_request_id(const struct web_req *req);
+bool web_stopping(const struct web_req *req);
+/* How many turns this request had before: 0 on the first. */
+unsigned web_turn(const struct web_req *req);
+
+/* The owner's own state of a request, from turn to turn; `free_fn` runs (on the web thread) when the request ends. */
+void web_set_state(struct web_req *req, void *state, void (*free_fn)(void *state));
+void *web_state(const struct web_req *req);
+
+/* ---- Ends of a turn. The request is not to be touched afterwards. ---- */
+
+/* One more header of the answer. At most 16; name and value are copied; CR and LF are our own bug. */
+void web_add_header(struct web_req *req, const char *name, const char *value);
+/* The answer's body is taken over (freed with free()); NULL for none. `type`: Content-Type, static; NULL for none. */
+void web_answer(struct web_req *req, int status, const char *type, char *body, size_t len);
+/* {"detail": ..., "code": ...}: for what goes wrong outside a resource's handler. */
+void web_answer_error(struct web_req *req, int status, const char *code, const char *detail);
+
+/* Parks until web_wake(), or until `timeout_ms` passes if it is not 0. Call it as the last thing: whoever wakes
+ * may do so before it returns. Exactly one wake or timeout leads to exactly one further turn; others are ignored
+ * if they carry the same `token`. Return: nothing; the token must have been taken first by web_park_token().
+ */
+struct web_token {
+	struct web *web;
+	struct id request;
+	uint32_t turn;
+};
+struct web_token web_park_token(const struct web_req *req);
+void web_park(struct web_req *req, unsigned timeout_ms);
+/* Any thread, at any time while the server lives: a request that has gone on or ended meanwhile is left alone. */
+void web_wake(struct web_token token);
+
+/* For a request that web_upgradable() found good: answers 101 and hands the socket to the ws thread, whose endpoint's
+ * `open` gets `arg`. `subprotocol` is one the client offered, or NULL. `arg_free` frees arg if the socket dies before.
+ */
+struct ws_endpoint;
+void web_upgrade(struct web_req *req, const struct ws_endpoint *endpoint, const char *subprotocol, void *arg,
+		 void (*arg_free)(void *arg));
+/* RFC 6455 4.2.1 and the Origin (same host, or configured): Return: true, or false and the request was answered
+ * (400, 403, or 426 with Sec-WebSocket-Version).
+ */
+must_check bool web_upgradable(struct web_req *req);
+/* Return: true if the client offers this subprotocol (RFC 6455 4.1 item 10). */
+bool web_offers_subprotocol(const struct web_req *req, const char *name);
+/* The first offered subprotocol that begins with `prefix`, without it, or NULL (`bearer.<token>`). Kept by the request. */
+const char *web_offered_after(struct web_req *req, const char *prefix);
