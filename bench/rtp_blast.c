@@ -1,0 +1,232 @@
+/* bench/rtp_blast.c - both ends' sound of many calls, from one process whose CPU is not counted
+ *
+ *     rtp_blast SECONDS < pairs
+ *
+ * Each line of standard input is `LOCAL_IP:PORT REMOTE_IP:PORT`: a socket bound to the first sends a G.711
+ * packet every 20 ms to the second (the daemon's port of that leg). The payload carries the sender's
+ * index, a serial number and the time it left, so that the receiver, behind the relay, can tell what arrived, in
+ * what order and how late. Prints one JSON object. Exit 1 when its own pace failed (the machine was too busy for the
+ * figures to mean anything).
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#define PTIME_MS 20
+#define PAYLOAD 160
+#define HEADER 12
+#define MAX_ENDS 20000
+#define LATE_BUCKETS 2000 /* 0.1 ms each */
+#define SETTLE_MS 500     /* latching and start-up: not counted */
+
+struct end {
+	int fd;
+	struct sockaddr_in remote;
+	uint16_t seq;
+	uint32_t timestamp, ssrc;
+	uint32_t sent_from; /* first serial that counts */
+	uint32_t serial;
+	uint32_t received, out_of_order, header_gaps;
+	uint32_t last_serial;
+	uint16_t last_seq;
+	uint32_t last_ssrc;
+};
+
+struct stamp {
+	uint32_t index, serial;
+	uint64_t sent_us;
+};
+
+static struct end ends[MAX_ENDS];
+static unsigned end_count;
+static uint32_t late[LATE_BUCKETS + 1];
+static uint64_t late_max_us, overruns;
+
+static uint64_t now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000u + (uint64_t)ts.tv_nsec / 1000u;
+}
+
+static struct sockaddr_in addr_parse(char *text)
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET };
+	char *colon = strrchr(text, ':');
+
+	if (!colon) {
+		fprintf(stderr, "rtp_blast: not IP:PORT: %s\n", text);
+		exit(2);
+	}
+	*colon = '\0';
+	sa.sin_port = htons((uint16_t)atoi(colon + 1));
+	if (inet_pton(AF_INET, text, &sa.sin_addr) != 1) {
+		fprintf(stderr, "rtp_blast: not an address: %s\n", text);
+		exit(2);
+	}
+	return sa;
+}
+
+static void end_open(struct end *end, struct sockaddr_in local, struct sockaddr_in remote, int epoll)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.u32 = (uint32_t)(end - ends) };
+	int size = 1 << 20;
+
+	end->fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+	setsockopt(end->fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+	if (bind(end->fd, (struct sockaddr *)&local, sizeof(local)) < 0) {
+		perror("rtp_blast: bind");
+		exit(2);
+	}
+	end->remote = remote;
+	end->ssrc = 0x4a460000u + (uint32_t)(end - ends);
+	epoll_ctl(epoll, EPOLL_CTL_ADD, end->fd, &ev);
+}
+
+static void end_send(struct end *end, bool counts)
+{
+	uint8_t packet[HEADER + PAYLOAD];
+	struct stamp stamp = { (uint32_t)(end - ends), end->serial++, now_us() };
+	uint16_t seq = htons(end->seq++);
+	uint32_t timestamp = htonl(end->timestamp), ssrc = htonl(end->ssrc);
+
+	memset(packet, 0xd5, sizeof(packet));
+	packet[0] = 0x80;
+	packet[1] = 0;
+	memcpy(packet + 2, &seq, 2);
+	memcpy(packet + 4, &timestamp, 4);
+	memcpy(packet + 8, &ssrc, 4);
+	memcpy(packet + HEADER, &stamp, sizeof(stamp));
+	end->timestamp += PAYLOAD;
+	if (!counts)
+		end->sent_from = end->serial;
+	if (sendto(end->fd, packet, sizeof(packet), 0, (struct sockaddr *)&end->remote, sizeof(end->remote)) < 0 &&
+	    errno != ECONNREFUSED) {
+		perror("rtp_blast: sendto");
+		exit(2);
+	}
+}
+
+static void end_receive(struct end *end)
+{
+	uint8_t packet[2048];
+	ssize_t n;
+
+	while ((n = recv(end->fd, packet, sizeof(packet), 0)) >= 0) {
+		struct stamp stamp;
+		uint16_t seq;
+		uint32_t ssrc;
+		uint64_t took_us;
+
+		if (n != HEADER + PAYLOAD)
+			continue; /* RTCP or comfort noise */
+		memcpy(&seq, packet + 2, 2);
+		memcpy(&ssrc, packet + 8, 4);
+		memcpy(&stamp, packet + HEADER, sizeof(stamp));
+		if (stamp.index >= end_count || stamp.serial < ends[stamp.index].sent_from)
+			continue;
+		took_us = now_us() - stamp.sent_us;
+		late[took_us / 100 < LATE_BUCKETS ? took_us / 100 : LATE_BUCKETS]++;
+		if (took_us > late_max_us)
+			late_max_us = took_us;
+		seq = ntohs(seq);
+		if (end->received) {
+			if (stamp.serial <= end->last_serial)
+				end->out_of_order++;
+			if ((uint16_t)(seq - end->last_seq) != 1 || ssrc != end->last_ssrc)
+				end->header_gaps++;
+		}
+		end->last_serial = stamp.serial;
+		end->last_seq = seq;
+		end->last_ssrc = ssrc;
+		end->received++;
+	}
+}
+
+static double late_percentile_ms(double share)
+{
+	uint64_t total = 0, seen = 0;
+
+	for (unsigned i = 0; i <= LATE_BUCKETS; i++)
+		total += late[i];
+	for (unsigned i = 0; i <= LATE_BUCKETS; i++) {
+		seen += late[i];
+		if (total && (double)seen >= share * (double)total)
+			return i / 10.0;
+	}
+	return 0;
+}
+
+static void pump(int epoll, int timeout_ms)
+{
+	struct epoll_event events[256];
+	int n = epoll_wait(epoll, events, 256, timeout_ms);
+
+	for (int i = 0; i < n; i++)
+		end_receive(&ends[events[i].data.u32]);
+}
+
+static void report(unsigned seconds)
+{
+	uint64_t sent = 0, received = 0, out_of_order = 0, gaps = 0;
+
+	for (unsigned i = 0; i < end_count; i++) {
+		sent += ends[i].serial - ends[i].sent_from;
+		received += ends[i].received;
+		out_of_order += ends[i].out_of_order;
+		gaps += ends[i].header_gaps;
+	}
+	printf("{\"ends\": %u, \"seconds\": %u, \"sent\": %llu, \"received\": %llu, \"lost\": %lld, \"out_of_order\": %llu, "
+	       "\"header_gaps\": %llu, \"late_ms\": {\"p50\": %.1f, \"p99\": %.1f, \"max\": %.1f}, \"overruns\": %llu}\n",
+	       end_count, seconds, (unsigned long long)sent, (unsigned long long)received, (long long)(sent - received),
+	       (unsigned long long)out_of_order, (unsigned long long)gaps, late_percentile_ms(0.5), late_percentile_ms(0.99),
+	       (double)late_max_us / 1000.0, (unsigned long long)overruns);
+}
+
+/* The ends are dealt to the PTIME_MS milliseconds of a frame, as the calls of real people are. */
+static void run(int epoll, unsigned seconds)
+{
+	uint64_t start_us = now_us();
+
+	for (uint64_t tick = 0; tick < (uint64_t)seconds * 1000 + SETTLE_MS; tick++) {
+		uint64_t due_us = start_us + tick * 1000, now = now_us();
+
+		if (now > due_us + PTIME_MS * 1000)
+			overruns++;
+		for (unsigned i = (unsigned)(tick % PTIME_MS); i < end_count; i += PTIME_MS)
+			end_send(&ends[i], tick >= SETTLE_MS);
+		while ((now = now_us()) < due_us + 1000)
+			pump(epoll, now + 900 < due_us + 1000 ? 1 : 0);
+		pump(epoll, 0);
+	}
+	for (uint64_t end_us = now_us() + 300000; now_us() < end_us;)
+		pump(epoll, 10);
+}
+
+int main(int argc, char **argv)
+{
+	char local[64], remote[64];
+	unsigned seconds = argc == 2 ? (unsigned)atoi(argv[1]) : 0;
+	int epoll = epoll_create1(0);
+
+	if (!seconds || seconds > 600) {
+		fprintf(stderr, "usage: rtp_blast SECONDS < pairs\n");
+		return 2;
+	}
+	while (end_count < MAX_ENDS && scanf("%63s %63s", local, remote) == 2) {
+		end_open(&ends[end_count], addr_parse(local), addr_parse(remote), epoll);
+		end_count++;
+	}
+	run(epoll, seconds);
+	report(seconds);
+	return overruns > seconds * 10 ? 1 : 0;
+}
