@@ -1,0 +1,1 @@
+"""Real peers for the end-to-end tests: a provider, phones, far ends and ears."""

@@ -1,0 +1,353 @@
+"""An RTP endpoint that sends one tone and judges, by listening, which tones reach it.
+
+Each party of a test sends a tone of its own. Who hears whom is then not a matter of what the
+signalling says but of what arrives: the tone's share of each frame's energy, the moment it was
+first there, what was lost and how even the stream is.
+"""
+import random
+import select
+import socket
+import struct
+import threading
+import time
+import wave
+
+import numpy
+
+RATE = 8000
+FRAME = 160  # samples in 20 ms
+FRAME_S = 0.020
+
+PAYLOAD = {"PCMU": 0, "PCMA": 8}
+
+
+def _ulaw_table():
+    codes = numpy.arange(256, dtype=numpy.int32) ^ 0xFF
+    magnitude = (((codes & 0x0F) << 3) + 0x84) << ((codes & 0x70) >> 4)
+    magnitude -= 0x84
+    return numpy.where(codes & 0x80, -magnitude, magnitude).astype(numpy.float64) / 32768
+
+
+def _alaw_table():
+    codes = numpy.arange(256, dtype=numpy.int32) ^ 0x55
+    exponent = (codes & 0x70) >> 4
+    mantissa = ((codes & 0x0F) << 4) + 8
+    magnitude = numpy.where(exponent > 0, (mantissa + 0x100) << numpy.maximum(exponent - 1, 0),
+                            mantissa)
+    return numpy.where(codes & 0x80, magnitude, -magnitude).astype(numpy.float64) / 32768
+
+
+DECODE = {0: _ulaw_table(), 8: _alaw_table()}
+
+
+def encode(samples, payload_type):
+    """G.711 octets of samples (-1..1): the code word nearest to each sample."""
+    table = DECODE[payload_type]
+    order = numpy.argsort(table, kind="stable")
+    levels = table[order]
+    right = numpy.clip(numpy.searchsorted(levels, samples), 1, 255)
+    nearer_left = samples - levels[right - 1] < levels[right] - samples
+    return order[right - nearer_left].astype(numpy.uint8).tobytes()
+
+
+def tone(freq, seconds, level=0.3, rate=RATE):
+    return level * numpy.sin(2 * numpy.pi * freq * numpy.arange(int(seconds * rate)) / rate)
+
+
+def tone_share(samples, freq, rate=RATE):
+    """Which part of the samples' energy lies at freq: 1 for a pure tone, about 0 for another."""
+    energy = float(numpy.dot(samples, samples))
+    if energy <= 0:
+        return 0.0
+    turn = numpy.exp(-2j * numpy.pi * freq * numpy.arange(len(samples)) / rate)
+    return float(2 * abs(numpy.dot(samples, turn)) ** 2 / (len(samples) * energy))
+
+
+def level_of(samples):
+    """Root mean square of samples in -1..1."""
+    return float(numpy.sqrt(numpy.mean(numpy.square(samples)))) if len(samples) else 0.0
+
+
+def frames_with(samples, freq, rate=RATE, min_level=0.02, min_share=0.6):
+    """For each 20 ms of samples: does it carry the tone?"""
+    size = int(rate * FRAME_S)
+    return [level_of(samples[i:i + size]) > min_level
+            and tone_share(samples[i:i + size], freq, rate) > min_share
+            for i in range(0, len(samples) - size + 1, size)]
+
+
+def hears(samples, freq, rate=RATE, at_least_s=0.2, **limits):
+    """Whether samples carry the tone for at_least_s in total."""
+    return sum(frames_with(samples, freq, rate, **limits)) * FRAME_S >= at_least_s
+
+
+def hears_not(samples, freq, rate=RATE, at_most_s=0.04):
+    """Whether the tone is not there, also not faintly under another sound."""
+    return sum(frames_with(samples, freq, rate, min_level=0.002, min_share=0.05)) * FRAME_S \
+        <= at_most_s
+
+
+def read_wav(path):
+    """The samples (-1..1, mono) and the rate of a 16-bit WAV file, also of one cut off."""
+    with wave.open(str(path), "rb") as file:
+        raw = file.readframes(file.getnframes())
+        samples = numpy.frombuffer(raw, dtype="<i2").astype(numpy.float64) / 32768
+        if file.getnchannels() > 1:
+            samples = samples.reshape(-1, file.getnchannels()).mean(axis=1)
+        return samples, file.getframerate()
+
+
+def write_wav(path, samples, rate=RATE):
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes((numpy.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
+
+
+class Packet:
+    """One RTP packet that arrived, at the monotonic time `at`."""
+
+    __slots__ = ("at", "payload_type", "marker", "seq", "timestamp", "ssrc", "payload")
+
+    def __init__(self, at, data):
+        first, second, self.seq, self.timestamp, self.ssrc = struct.unpack_from("!BBHII", data)
+        self.at = at
+        self.marker = bool(second & 0x80)
+        self.payload_type = second & 0x7F
+        start = 12 + 4 * (first & 0x0F)
+        if first & 0x10:
+            start += 4 + 4 * struct.unpack_from("!H", data, start + 2)[0]
+        end = len(data) - (data[-1] if first & 0x20 else 0)
+        self.payload = data[start:end]
+
+    def samples(self):
+        table = DECODE.get(self.payload_type)
+        if table is None:
+            return numpy.zeros(0)
+        return table[numpy.frombuffer(self.payload, dtype=numpy.uint8)]
+
+
+class Ear:
+    """One side's media: sends `tone` (Hz; None: silence) once connected, keeps what arrives."""
+
+    def __init__(self, address, tone=440, codecs=("PCMU", "PCMA"), direction="sendrecv"):
+        self.address = address
+        self.tone = tone
+        self.codecs = list(codecs)
+        self.direction = direction
+        self.packets = []
+        self.sent = 0
+        self.ssrc = random.getrandbits(32)
+        self._session = random.getrandbits(31)
+        self._version = 1
+        self._remote = None
+        self._payload_type = PAYLOAD[self.codecs[0]]
+        self._frames = {}
+        self._news = threading.Condition()
+        self._open()
+        self._thread = None
+        self._running = False
+
+    def _open(self):
+        while True:
+            port = random.randrange(30000, 60000, 2)
+            self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+            try:
+                self._socket.bind((self.address, port))
+            except OSError:
+                self._socket.close()
+                continue
+            self.port = port
+            return
+
+    # ---- description ----
+
+    def sdp(self, codecs=None, port=None, direction=None):
+        """This side's offer or answer."""
+        names = codecs or self.codecs
+        lines = ["v=0", f"o=ear {self._session} {self._version} IN IP4 {self.address}", "s=-",
+                 f"c=IN IP4 {self.address}", "t=0 0",
+                 f"m=audio {self.port if port is None else port} RTP/AVP "
+                 + " ".join([str(PAYLOAD[name]) for name in names] + ["101"])]
+        lines += [f"a=rtpmap:{PAYLOAD[name]} {name}/8000" for name in names]
+        lines += ["a=rtpmap:101 telephone-event/8000", "a=fmtp:101 0-15", "a=ptime:20",
+                  f"a={direction or self.direction}"]
+        return "\r\n".join(lines) + "\r\n"
+
+    def bump(self):
+        """The next description differs from the last one (RFC 3264, section 8)."""
+        self._version += 1
+
+    def accept(self, sdp):
+        """Take the other side's description: where to send, and with which codec."""
+        host, port, formats, names = None, None, [], {}
+        for line in sdp.replace("\r", "").split("\n"):
+            if line.startswith("c=IN IP4 "):
+                host = line.split()[2]
+            elif line.startswith("m=audio "):
+                words = line.split()
+                port, formats = int(words[1]), [int(word) for word in words[3:]]
+            elif line.startswith("a=rtpmap:"):
+                number, name = line[len("a=rtpmap:"):].split()[:2]
+                names[int(number)] = name.split("/")[0].upper()
+        known = [PAYLOAD[name] for name in self.codecs]
+        common = [number for number in formats
+                  if number in known and names.get(number, "PCMU" if number == 0 else "PCMA")]
+        if not common:
+            raise ValueError(f"no codec in common: {formats} {names}")
+        self._payload_type = common[0]
+        self._remote = (host, port)
+
+    @property
+    def codec(self):
+        return next(name for name, number in PAYLOAD.items() if number == self._payload_type)
+
+    # ---- media ----
+
+    def start(self):
+        if not self._running:
+            self._running = True
+            self._thread = threading.Thread(target=self._run, daemon=True, name="ear")
+            self._thread.start()
+        return self
+
+    def stop(self):
+        self._running = False
+        if self._thread:
+            self._thread.join()
+            self._thread = None
+
+    def close(self):
+        self.stop()
+        self._socket.close()
+
+    def _frame(self, number):
+        frames = self._frames.get((self._payload_type, self.tone))
+        if frames is None:
+            second = tone(self.tone, 1.0) if self.tone else numpy.zeros(RATE)
+            octets = encode(second, self._payload_type)
+            frames = [octets[i:i + FRAME] for i in range(0, RATE, FRAME)]
+            self._frames[(self._payload_type, self.tone)] = frames
+        return frames[number % len(frames)]
+
+    def _run(self):
+        start_seq, start_timestamp = random.getrandbits(16), random.getrandbits(32)
+        next_at = time.monotonic()
+        while self._running:
+            wait = next_at - time.monotonic()
+            if wait > 0:
+                ready, _, _ = select.select([self._socket], [], [], wait)
+                if ready:
+                    self._receive()
+                continue
+            if self._remote and self._remote[1]:
+                header = struct.pack("!BBHII", 0x80,
+                                     self._payload_type | (0x80 if self.sent == 0 else 0),
+                                     (start_seq + self.sent) & 0xFFFF,
+                                     (start_timestamp + FRAME * self.sent) & 0xFFFFFFFF, self.ssrc)
+                try:
+                    self._socket.sendto(header + self._frame(self.sent), self._remote)
+                except OSError:
+                    pass  # the other side has closed its port; what it hears is its own matter
+                self.sent += 1
+            next_at += FRAME_S
+            if time.monotonic() - next_at > 1:
+                next_at = time.monotonic()  # the machine stood still: do not send a burst
+
+    def _receive(self):
+        try:
+            data = self._socket.recv(2048)
+        except OSError:
+            return
+        at = time.monotonic()
+        if len(data) >= 12 and data[0] >> 6 == 2 and not 192 <= data[1] <= 223:
+            with self._news:
+                self.packets.append(Packet(at, data))
+                self._news.notify_all()
+
+    # ---- judging ----
+
+    def audio(self, since=0.0):
+        """The packets with speech (not telephone-event) that arrived after `since`."""
+        with self._news:
+            return [p for p in self.packets if p.at >= since and p.payload_type in DECODE]
+
+    def samples(self, since=0.0):
+        frames = [p.samples() for p in self.audio(since)]
+        return numpy.concatenate(frames) if frames else numpy.zeros(0)
+
+    def wait_packets(self, count, timeout=5.0, since=None):
+        """Wait until count more packets of speech are there (50 are one second)."""
+        since = time.monotonic() if since is None else since
+        deadline = time.monotonic() + timeout
+        with self._news:
+            while sum(p.at >= since and p.payload_type in DECODE for p in self.packets) < count:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    got = sum(p.at >= since for p in self.packets)
+                    raise TimeoutError(f"{got} of {count} packets within {timeout} s")
+                self._news.wait(left)
+        return self.audio(since)
+
+    def first_heard(self, freq, since=0.0):
+        """When the first of two successive frames with the tone arrived, or None."""
+        before = None
+        for packet in self.audio(since):
+            samples = packet.samples()
+            there = level_of(samples) > 0.02 and tone_share(samples, freq) > 0.6
+            if there and before:
+                return before.at
+            before = packet if there else None
+        return None
+
+    def wait_tone(self, freq, timeout=5.0, since=0.0):
+        """Wait until the tone is heard; the time it was first there."""
+        deadline = time.monotonic() + timeout
+        while True:
+            with self._news:
+                count = len(self.packets)
+            at = self.first_heard(freq, since)
+            if at is not None:
+                return at
+            with self._news:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise TimeoutError(f"{freq} Hz not heard within {timeout} s, "
+                                       f"{len(self.packets)} packets arrived")
+                if len(self.packets) == count:
+                    self._news.wait(left)
+
+    def hears(self, freq, since=0.0, at_least_s=0.2):
+        return hears(self.samples(since), freq, at_least_s=at_least_s)
+
+    def hears_not(self, freq, since=0.0):
+        return hears_not(self.samples(since), freq)
+
+    def lost(self, since=0.0):
+        """Packets missing in the sequence numbers, summed over the senders heard."""
+        missing, last = 0, {}
+        for packet in self.audio(since):
+            if packet.ssrc in last:
+                step = (packet.seq - last[packet.ssrc]) & 0xFFFF
+                if 0 < step < 0x8000:
+                    missing += step - 1
+                elif step >= 0x8000:
+                    missing -= 1  # a late one fills its gap
+                    continue
+            last[packet.ssrc] = packet.seq
+        return missing
+
+    def longest_gap(self, since=0.0):
+        """The longest time between two packets, in seconds."""
+        times = [p.at for p in self.audio(since)]
+        return max((b - a for a, b in zip(times, times[1:])), default=0.0)
+
+    def dropouts(self, freq, since=0.0):
+        """Frames without the tone between the first and the last frame that carries it."""
+        there = frames_with(self.samples(since), freq)
+        if True not in there:
+            return len(there)
+        first, last = there.index(True), len(there) - 1 - there[::-1].index(True)
+        return there[first:last + 1].count(False)
