@@ -2,6 +2,7 @@
 import itertools
 import os
 import random
+import string
 import time
 
 _worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").lstrip("gw") or 0)
@@ -12,6 +13,11 @@ def fresh_address():
     """An address of 127/8 that nothing else on this machine uses."""
     number = next(_numbers) % 60000
     return f"127.{100 + _worker}.{number // 250}.{1 + number % 250}"
+
+
+def token(prefix="", size=8):
+    """A name that no other test uses."""
+    return prefix + "".join(random.choices(string.ascii_lowercase + string.digits, k=size))
 
 
 def until(condition, timeout, what, step=0.02):

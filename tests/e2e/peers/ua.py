@@ -18,9 +18,10 @@ import random
 import re
 import select
 import socket
-import string
 import threading
 import time
+
+from .net import token
 
 T1 = 0.5
 T2 = 4.0
@@ -36,10 +37,6 @@ REASONS = {100: "Trying", 180: "Ringing", 181: "Call Is Being Forwarded", 182: "
            488: "Not Acceptable Here", 491: "Request Pending", 500: "Server Internal Error",
            503: "Service Unavailable", 600: "Busy Everywhere", 603: "Decline"}
 ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, PRACK, NOTIFY, REFER"
-
-
-def token(size=10):
-    return "".join(random.choices(string.ascii_lowercase + string.digits, k=size))
 
 
 class Message:
@@ -577,7 +574,7 @@ class UserAgent:
         """REGISTER at server (a SIP URI; default: our domain); the final response."""
         server = server or f"sip:{self.domain}"
         if not hasattr(self, "_register_id"):
-            self._register_id, self._register_cseq = token(20), 0
+            self._register_id, self._register_cseq = token(size=20), 0
         self._register_cseq += 2
         request = self.new_request("REGISTER", server.split(";")[0], self._register_id,
                                    self._register_cseq,
@@ -587,7 +584,7 @@ class UserAgent:
         return self.transact(request, address_of(server), timeout, authenticate)
 
     def options(self, uri, timeout=5.0):
-        request = self.new_request("OPTIONS", uri, token(20), 1,
+        request = self.new_request("OPTIONS", uri, token(size=20), 1,
                                    f"<{self.aor}>;tag={token()}", f"<{uri}>")
         return self.transact(request, address_of(uri), timeout)
 
@@ -595,7 +592,7 @@ class UserAgent:
 
     def invite(self, uri, ear=None, sdp=True, headers=(), destination=None, from_uri=None):
         """Start a call; the dialog, whose messages expect() reads."""
-        call = Call(self, token(20), outgoing=True, ear=ear)
+        call = Call(self, token(size=20), outgoing=True, ear=ear)
         call.destination = destination or address_of(uri)
         call.local = f'{self._display()}<{from_uri or self.aor}>'
         call.remote = f"<{uri}>"
