@@ -59,3 +59,7 @@ char *arena_strdup(struct arena *arena, const char *str);
 char *arena_strndup(struct arena *arena, const char *str, size_t len);
 char *arena_printf(struct arena *arena, const char *fmt, ...) format_printf(2, 3);
 void arena_reset(struct arena *arena);
+/* Runs free_fn(mem) when the arena is reset or freed, the last deferred first: for things that only their own
+ * function can free (json_t).
+ */
+void arena_defer(struct arena *arena, void (*free_fn)(void *mem), void *mem);
