@@ -18,7 +18,7 @@ enum field_type {
 	FIELD_TIME, /* int64_t microseconds; 0 is null; ISO 8601 in JSON */
 	FIELD_REAL, /* double */
 	FIELD_ENUM, /* int, an index into names */
-	FIELD_JSON, /* json_t *, owned by whoever owns the struct; text in the database */
+	FIELD_JSON, /* json_t *, its reference held by the reader's arena (arena_defer); text in the database */
 	FIELD_STRS, /* const char **, NULL-terminated, in the arena; JSON array of strings, JSON text in the database */
 };
 
@@ -29,6 +29,7 @@ enum {
 	FIELD_NULLABLE = 1 << 3,   /* a body may say null */
 	FIELD_NO_DB = 1 << 4,	   /* not a column */
 	FIELD_NO_JSON = 1 << 5,	   /* neither in bodies nor in replies (tenant_id, hashes) */
+	FIELD_MULTILINE = 1 << 6,  /* a string that may hold tabs and line ends */
 };
 
 struct field {
@@ -37,8 +38,12 @@ struct field {
 	unsigned flags;
 	size_t offset;
 	const char *const *names;  /* FIELD_ENUM: NULL-terminated; FIELD_STRS: allowed members or NULL */
-	int64_t min, max;	   /* numbers: range; strings: length in bytes; both 0: 0..255 for strings, any for numbers */
-	const char *(*check)(const void *value); /* a further check of the member: NULL or the complaint */
+	int64_t min, max;	   /* numbers: range; strings: length in bytes; FIELD_STRS: how many.
+				    * both 0: any number, 0..255 bytes, 0..64 strings */
+	/* A further check, after those above: the complaint, or NULL. Given the string, the array of FIELD_STRS or
+	 * the json_t itself, else a pointer to the member. Not asked about null.
+	 */
+	const char *(*check)(const void *value);
 };
 
 /* Tables end with { 0 }. FIELD(struct sip_profile, port, FIELD_INT, 0, .min = 1, .max = 65535) */

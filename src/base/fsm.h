@@ -37,6 +37,7 @@ struct fsm {
 	struct timer timer;
 	int state;
 	bool busy;
+	bool *gone; /* the running fsm_send's: set by fsm_fini, so that it does not touch what was freed */
 	unsigned queued;
 	struct {
 		int event;
@@ -48,11 +49,15 @@ struct fsm {
 	static const struct fsm_table *const table_var##_entry                                         \
 		__attribute__((used, retain, section("fsms"))) = &table_var
 
+/* Begins in `state` with that state's timer running; its `enter` is not called. */
 void fsm_init(struct fsm *fsm, const struct fsm_table *table, void *owner, struct wheel *wheel, int state);
 /* The owner may be freed by the last thing a handler does only if it calls fsm_fini() first. */
 void fsm_fini(struct fsm *fsm);
+/* From inside a handler: queued (more than FSM_QUEUE is our bug), so `data` must live until then. */
 void fsm_send(struct fsm *fsm, int event, void *data);
-/* From a handler: take the step now: stops the state's timer, enters the new one, starts its timer. */
+/* Take the step now, usually from a handler: stops the state's timer, starts the new one's, calls its `enter`.
+ * After it the machine may be gone if that `enter` ends its owner.
+ */
 void fsm_go(struct fsm *fsm, int state);
 /* Give the present state another deadline than its table's. */
 void fsm_deadline(struct fsm *fsm, uint32_t after_ms);

@@ -10,6 +10,8 @@
 
 #include "base/id.h"
 
+#include <stdatomic.h>
+
 enum log_level { LOG_DEBUG_, LOG_INFO_, LOG_WARN_, LOG_ERROR_ };
 
 struct log_pair {
@@ -38,14 +40,18 @@ struct log_pair {
 #define log_rated(level, text, ...)                                                                    \
 	do {                                                                                           \
 		static struct log_rate _rate;                                                          \
-		if (log_enabled(level) && log_rate_pass(&_rate))                                       \
-			log_at(level, text __VA_OPT__(, ) __VA_ARGS__);                                \
+		unsigned _held;                                                                        \
+		if (log_enabled(level) && log_rate_pass(&_rate, &_held))                               \
+			log_at(level, text, __VA_ARGS__ __VA_OPT__(, ) LOG_HELD(_held));               \
 	} while (0)
 
+/* How many lines were held back before this one; left out when none were. */
+#define LOG_HELD(n) { .kind = LOG_KIND_INT, .key = (n) ? "held" : NULL, .num = (int64_t)(n) }
+
 struct log_rate {
-	int64_t window_s;
-	unsigned passed;
-	unsigned held; /* reported with the next line that passes */
+	atomic_int_fast64_t window_s;
+	atomic_uint passed;
+	atomic_uint held; /* reported with the next line that passes */
 };
 
 struct log_setup {
@@ -54,8 +60,10 @@ struct log_setup {
 	bool personal; /* print personal data in full */
 };
 
+/* Any thread, any time (SIGHUP calls it again). Until then: logfmt, info, masked. */
 void log_init(const struct log_setup *setup);
 bool log_enabled(enum log_level level);
-bool log_rate_pass(struct log_rate *rate);
+/* Return: false when this second's lines are used up, else true with *ret_held = lines held back meanwhile. */
+bool log_rate_pass(struct log_rate *rate, unsigned *ret_held);
 /* `pairs` ends with a NULL key. */
 void log_write(enum log_level level, const char *file, int line, const char *text, const struct log_pair *pairs);

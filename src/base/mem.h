@@ -54,10 +54,13 @@ struct arena;
 struct arena *arena_new(void);
 struct arena *arena_free(struct arena *arena);
 DEFINE_CLEANUP(struct arena *, arena_free)
+/* Return: zeroed memory, aligned for any type, never NULL. */
 void *arena_alloc(struct arena *arena, size_t size);
 char *arena_strdup(struct arena *arena, const char *str);
 char *arena_strndup(struct arena *arena, const char *str, size_t len);
 char *arena_printf(struct arena *arena, const char *fmt, ...) format_printf(2, 3);
+/* Runs fn(arg) when the arena is reset or freed, the latest first: for what a region holds but did not allocate. */
+void arena_defer(struct arena *arena, void (*fn)(void *arg), void *arg);
 void arena_reset(struct arena *arena);
 /* Runs free_fn(mem) when the arena is reset or freed, the last deferred first: for things that only their own
  * function can free (json_t).

@@ -19,7 +19,7 @@ struct metric {
 	const char *name, *help, *labels; /* labels: `a="b",c="d"` or NULL */
 	enum metric_type type;
 	atomic_int_fast64_t value;		    /* counter, gauge; histogram: sum in microseconds */
-	atomic_int_fast64_t bucket[METRIC_BUCKETS]; /* histogram: 1 ms .. 2 s doubling, then +Inf */
+	atomic_int_fast64_t bucket[METRIC_BUCKETS]; /* histogram: 1 ms .. 1024 ms doubling, then +Inf */
 };
 
 #define METRIC_DEFINE(var, kind, metric_name, help_text, label_text)                                   \

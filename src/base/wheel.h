@@ -26,11 +26,13 @@ struct wheel *wheel_new_virtual(uint64_t mono_ms, int64_t wall_us);
 struct wheel *wheel_free(struct wheel *wheel);
 DEFINE_CLEANUP(struct wheel *, wheel_free)
 
-/* The loop's idea of now: fixed between two advances for the monotonic one. */
+/* Real wheels: the machine's clocks, read now. Virtual ones: while a timer fires, its own due time. */
 uint64_t wheel_now_ms(const struct wheel *wheel);
 int64_t wheel_wall_us(const struct wheel *wheel);
 
-/* Return: milliseconds from now to the next timer, 0 if one is due, UINT64_MAX without timers. */
+/* How long the loop may sleep. Return: milliseconds, 0 if a timer is due, UINT64_MAX without timers. It may be
+ * shorter than the time to the next timer (a long one moves down the wheel on its way), never longer.
+ */
 uint64_t wheel_wait_ms(const struct wheel *wheel);
 /* Real wheels: read the clock and fire what is due, in order of due time (same tick: order of start). */
 void wheel_advance(struct wheel *wheel);
@@ -39,7 +41,9 @@ void wheel_advance_to(struct wheel *wheel, uint64_t mono_ms);
 size_t wheel_count(const struct wheel *wheel);
 
 void timer_init(struct timer *timer, struct wheel *wheel, timer_fn *fn, void *arg);
-/* Starts, or restarts, the timer; never fires from inside this call. */
+/* Starts, or restarts, the timer; never fires from inside this call. One that restarts itself with 0 each time it
+ * fires would keep the advance from ending.
+ */
 void timer_start(struct timer *timer, uint64_t after_ms);
 void timer_stop(struct timer *timer); /* a stopped or merely zeroed timer is fine */
 static inline bool timer_running(const struct timer *timer)
