@@ -13,7 +13,10 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from peers import net  # noqa: E402
 from peers.phone import Phone  # noqa: E402
 from peers.provider import Authority, Provider  # noqa: E402
+from peers.postgres import Postgres  # noqa: E402
+from peers.daemon import Daemon  # noqa: E402
 from peers.sipp import Sipp  # noqa: E402
+from peers.ua import UserAgent  # noqa: E402
 
 
 def pytest_collection_modifyitems(items):
@@ -49,13 +52,13 @@ def providers(_providers, tmp_path_factory, authority):
     """providers(algorithm=…, …): a shared Kamailio; with own=True one for this test alone."""
     owned = []
 
-    def get(own=False, tls=True, **settings):
+    def get(own=False, tls=True, start=True, **settings):
         if not own:
             return _providers(**settings)
         provider = Provider(tmp_path_factory.mktemp("provider"), tls=authority if tls else None,
                             **settings)
         owned.append(provider)
-        return provider.start()
+        return provider.start() if start else provider
 
     yield get
     for provider in owned:
@@ -93,3 +96,149 @@ def sipp(tmp_path):
     yield make
     for process in made:
         process.close()
+
+
+# ---- the daemon ----
+
+
+def pytest_generate_tests(metafunc):
+    """Tests marked `core` run on both databases, the others on SQLite."""
+    if "engine" in metafunc.fixturenames:
+        core = metafunc.definition.get_closest_marker("core")
+        metafunc.parametrize("engine", ["sqlite", "postgresql"] if core else ["sqlite"],
+                             scope="session")
+
+
+@pytest.fixture(scope="session")
+def _postgres():
+    servers = []
+
+    def get(own=False):
+        if own or not servers:
+            server = Postgres().start()
+            servers.append(server)
+            if own:
+                return server
+        return servers[0]
+
+    yield get
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture(scope="session")
+def _make_daemon(tmp_path_factory, authority, _postgres):
+    """Starts daemons that live until the worker ends or a test stops them."""
+    made = []
+
+    def make(engine="sqlite", postgres=None, env=None):
+        database = None
+        if engine == "postgresql":
+            database = (postgres or _postgres()).database()
+        address_env = dict(env or {})
+        daemon = Daemon(tmp_path_factory.mktemp("daemon"), database, authority.bundle, address_env)
+        daemon.database = database
+        made.append(daemon)
+        return daemon.start()
+
+    yield make
+    for daemon in made:
+        daemon.stop()
+
+
+@pytest.fixture(scope="session")
+def _daemons():
+    return {}
+
+
+@pytest.fixture
+def daemon(engine, _make_daemon, _daemons):
+    """The worker's daemon on this database; a new one if a test has brought the last one down."""
+    running = _daemons.get(engine)
+    if running is None or running.process is None or running.process.poll() is not None:
+        _daemons[engine] = _make_daemon(engine)
+    return _daemons[engine]
+
+
+@pytest.fixture
+def own_daemon(engine, _make_daemon):
+    """own_daemon(env=…): a daemon for this test alone, which may stop, kill and restart it."""
+    made = []
+
+    def make(**settings):
+        made.append(_make_daemon(engine, **settings))
+        return made[-1]
+
+    yield make
+    for daemon in made:
+        daemon.stop()
+
+
+@pytest.fixture
+def tenants(daemon):
+    """tenants(): a new tenant's admin."""
+    made = []
+
+    def make(at=None, **fields):
+        made.append((at or daemon).signup(**fields))
+        return made[-1]
+
+    yield make
+    for client in made:
+        client.close()
+
+
+@pytest.fixture
+def tenant(tenants):
+    return tenants()
+
+
+@pytest.fixture
+def agents():
+    """agents(user, password, domain=…): a user agent of the tests, closed after the test."""
+    made = []
+
+    def make(user=None, password=None, **settings):
+        made.append(UserAgent(net.fresh_address(), user, password, **settings))
+        return made[-1]
+
+    yield make
+    for agent in made:
+        agent.close()
+
+
+@pytest.fixture
+def far_ends(provider, agents):
+    """far_ends(): someone in the telephone network, who can be called at agent.number."""
+    def make(at=None):
+        agent = agents(net.token("far"))
+        number = f"+4930{net.digits(7)}"
+        (at or provider).add_number(number, agent.address)
+        agent.number = number
+        return agent
+    return make
+
+
+@pytest.fixture
+def far_end(far_ends):
+    return far_ends()
+
+
+@pytest.fixture
+def desk_phones(agents):
+    """desk_phones(client): a registered phone of that user, as a user agent of the tests."""
+    def make(client, name="desk", **settings):
+        device = client.add_device(name)
+        agent = agents(device["username"], device["password"],
+                       domain=f"{device['server']}:{device['port']}", **settings)
+        response = agent.register()
+        assert response.status == 200, response
+        agent.device = device
+        return agent
+    return make
+
+
+@pytest.fixture
+def line(tenant, provider):
+    """A registered profile of the tenant's admin."""
+    return tenant.registered_profile(provider)

@@ -20,6 +20,10 @@ def token(prefix="", size=8):
     return prefix + "".join(random.choices(string.ascii_lowercase + string.digits, k=size))
 
 
+def digits(size):
+    return "".join(random.choices(string.digits, k=size))
+
+
 def until(condition, timeout, what, step=0.02):
     """Ask until condition() is true; its value. For peers that send no events of their own."""
     deadline = time.monotonic() + timeout

@@ -388,7 +388,8 @@ class Provider:
     def _set(self, *setting):
         self._settings = [s for s in self._settings if s[:3] != setting[:3]]
         self._settings.append(setting)
-        self.rpc(*setting)
+        if self.process:
+            self.rpc(*setting)
 
     # ---- what tests set ----
 
