@@ -35,6 +35,8 @@ struct ws_endpoint {
 	void *(*open)(struct ws_conn *conn, void *arg);
 	/* A whole message; text is valid UTF-8 but not NUL-terminated. */
 	void (*message)(struct ws_conn *conn, void *state, bool text, const uint8_t *data, size_t len);
+	/* After ws_want_drained(). May be NULL. */
+	void (*drained)(struct ws_conn *conn, void *state);
 	/* Gone, with the peer's code, ours, or 1006. Frees state. ws_send() is ignored from here on. */
 	void (*closed)(struct ws_conn *conn, void *state, int code);
 };
@@ -71,11 +73,10 @@ void *ws_conn_state(const struct ws_conn *conn);
 
 void ws_send_text(struct ws_conn *conn, const char *text, size_t len);
 void ws_send_binary(struct ws_conn *conn, const uint8_t *data, size_t len);
-/* A text message made once for many clients. */
-struct ws_frame;
-struct ws_frame *ws_frame_new(const char *text, size_t len);
-struct ws_frame *ws_frame_unref(struct ws_frame *frame);
-void ws_send_frame(struct ws_conn *conn, struct ws_frame *frame);
+/* A text made once for many clients: not copied; release(arg) runs on the ws thread once it was sent or dropped. */
+void ws_send_shared(struct ws_conn *conn, const char *text, size_t len, void (*release)(void *arg), void *arg);
+/* Asks for one call of the endpoint's `drained` when everything waiting has left. */
+void ws_want_drained(struct ws_conn *conn);
 /* Sends the close frame; `closed` follows when the peer answers or close_ms passes. Again: ignored. */
 void ws_close(struct ws_conn *conn, int code, const char *reason);
 /* Bytes waiting to go out. */

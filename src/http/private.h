@@ -1,0 +1,134 @@
+/* http/private.h - what the files of this folder share */
+#pragma once
+
+#include "base/hmap.h"
+#include "base/ring.h"
+#include "base/wheel.h"
+#include "http/web.h"
+#include "http/ws.h"
+
+#include <microhttpd.h>
+#include <pthread.h>
+
+#define WEB_QUERY_MAX 64
+#define WEB_PARAM_MAX 4
+#define WEB_HEADER_MAX 16
+#define WEB_URI_MAX 8192
+#define WEB_PARKED_MAX 1024
+/* What is read and thrown away of a body that is too large, so that its sender gets to read the 413. */
+#define WEB_DRAIN_MAX (8u << 20)
+
+/* ---- route.c ---- */
+struct router;
+struct route_match {
+	const struct web_route *route; /* NULL: see allow */
+	const char *allow;	       /* the path exists with these methods ("GET, HEAD, OPTIONS"); NULL: it does not */
+	unsigned param_count;
+	struct {
+		const char *name; /* not NUL-terminated: the route's own text */
+		size_t name_len;
+		const char *value; /* in the path given, not NUL-terminated */
+		size_t value_len;
+	} param[WEB_PARAM_MAX];
+};
+struct router *router_new(const struct web_route *routes);
+struct router *router_free(struct router *router);
+void router_find(const struct router *router, const char *method, const char *path, struct route_match *ret);
+
+/* ---- req.c ---- */
+struct web_pair {
+	const char *name, *value;
+};
+
+enum req_state {
+	REQ_READING, /* the web thread gathers headers and body */
+	REQ_QUEUED,  /* waits for a worker */
+	REQ_WORKING, /* a worker has it */
+	REQ_PARKED,
+	REQ_ANSWERED, /* the answer is set; the web thread gives it to MHD */
+	REQ_SENT,
+};
+
+struct web_req {
+	struct web *web;
+	struct MHD_Connection *conn;
+	struct arena *arena;
+	struct id id;
+	struct hnode by_id; /* while parked or worked upon */
+	struct web_req *next; /* in the queue */
+	enum req_state state;
+	bool suspended, woken, too_large, head, logged;
+	unsigned turn, park_ms;
+	struct timer park_timer;
+	uint64_t begin_us;
+
+	char *uri; /* raw */
+	const char *query_text, *method, *path;
+	char peer[46];
+	const struct web_route *route;
+	unsigned param_count;
+	struct web_pair param[WEB_PARAM_MAX];
+	size_t query_count;
+	struct web_pair *query;
+	bool query_bad;
+
+	char *body;
+	size_t body_len, body_cap, body_max, drained;
+
+	void *owner;
+	void (*owner_free)(void *owner);
+
+	int status;
+	const char *type;
+	char *answer;
+	size_t answer_len;
+	unsigned header_count;
+	struct web_pair header[WEB_HEADER_MAX];
+
+	const struct ws_endpoint *endpoint; /* the answer is an upgrade */
+	void *ws_arg;
+	void (*ws_arg_free)(void *arg);
+};
+
+struct web_req *req_new(struct web *web, struct MHD_Connection *conn, const char *uri);
+struct web_req *req_free(struct web_req *req);
+/* Once the headers are there: path, query, route. Return: false when the request was answered. */
+bool req_begin(struct web_req *req, const char *method, const char *path);
+/* Return: false when the peer sends so much that the connection should be cut. */
+bool req_take_body(struct web_req *req, const char *data, size_t len);
+/* Gives the answer to MHD. */
+enum MHD_Result req_send(struct web_req *req);
+void req_error(struct web_req *req, int status, const char *code, const char *detail);
+
+/* ---- crew.c: the workers and the queue before them; the web thread's but for the worker threads' own part ---- */
+struct crew;
+struct crew *crew_new(struct web *web, const struct web_crew *setup);
+/* Return: false when a start() failed. */
+bool crew_start(struct crew *crew);
+struct crew *crew_free(struct crew *crew);
+/* Return: false when the queue is full. */
+bool crew_submit(struct crew *crew, struct web_req *req);
+void crew_worker_idle(struct crew *crew, unsigned worker);
+size_t crew_queued(const struct crew *crew);
+
+/* ---- web.c ---- */
+enum web_msg_kind { WEB_MSG_ANSWERED, WEB_MSG_PARKED, WEB_MSG_WAKE, WEB_MSG_IDLE, WEB_MSG_STOP };
+struct web_msg {
+	enum web_msg_kind kind;
+	struct web_req *req;
+	unsigned worker;
+	struct id request;
+	uint32_t turn;
+};
+void web_send(struct web *web, const struct web_msg *msg);
+const char *web_cors_origin(const struct web *web, const char *origin); /* the origin itself if allowed, or NULL */
+struct ws *web_ws(const struct web *web);
+bool web_is_stopping(const struct web *web);
+size_t web_default_body_max(const struct web *web);
+bool web_trusts_forwarded(const struct web *web);
+const struct router *web_router(const struct web *web);
+
+/* ---- upgrade.c ---- */
+struct MHD_Response *upgrade_response(struct web_req *req);
+/* The accept value of RFC 6455 4.2.2: 28 characters and the NUL. */
+void ws_accept_key(const char *key, char out[static 29]);

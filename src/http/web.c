@@ -1,0 +1,599 @@
+/* The web thread: an epoll loop of our own around MHD's, so that timers, workers' answers and connections meet on
+ * one thread and need no lock. MHD's own timeout knows only silence; the deadlines here are for whole phases
+ * (headers, body, answer), which is what a client that drips bytes runs into.
+ */
+#include "http/private.h"
+
+#include "base/metric.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <strings.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define RING_CAPACITY 16384
+#define HEADERS_MAX (16 * 1024)
+#define STOP_MS 8000
+
+METRIC_COUNTER(requests_2xx, "jackfield_http_requests_total", "Requests answered", "class=\"2xx\"");
+METRIC_COUNTER(requests_4xx, "jackfield_http_requests_total", "Requests answered", "class=\"4xx\"");
+METRIC_COUNTER(requests_5xx, "jackfield_http_requests_total", "Requests answered", "class=\"5xx\"");
+METRIC_HISTOGRAM(request_time, "jackfield_http_request_seconds", "From first byte to last", NULL);
+METRIC_COUNTER(refused_metric, "jackfield_http_refused_total", "Requests refused because the queue was full", NULL);
+METRIC_COUNTER(slow_metric, "jackfield_http_timeouts_total", "Connections cut because a phase took too long", NULL);
+METRIC_GAUGE(conn_metric, "jackfield_http_connections", "Open HTTP connections", NULL);
+
+/* A connection, from accept to close. */
+struct peer {
+	int fd;
+	struct timer deadline;
+};
+
+struct web {
+	struct web_setup setup;
+	char *origins;
+	struct router *router;
+	struct crew *crew;
+	struct MHD_Daemon *mhd;
+	int listen_fd, epoll_fd;
+	unsigned port;
+	struct ring *ring;
+	struct wheel *wheel;
+	pthread_t thread;
+	bool thread_runs, ended;
+	atomic_bool stopping;
+	uint64_t stop_at_ms;
+	struct hmap suspended; /* requests with a worker, in the queue or parked */
+	unsigned parked, live;
+};
+
+void web_send(struct web *web, const struct web_msg *msg)
+{
+	/* Requests in work and parked are bounded far below the ring's capacity. */
+	bug_on(!ring_push(web->ring, msg));
+}
+
+void web_wake(struct web_token token)
+{
+	struct web_msg msg = { .kind = WEB_MSG_WAKE, .request = token.request, .turn = token.turn };
+
+	if (!ring_push(token.web->ring, &msg))
+		log_rated(LOG_ERROR_, "http: a wake-up was lost; the request goes on when its time is up");
+}
+
+struct ws *web_ws(const struct web *web)
+{
+	return web->setup.ws;
+}
+
+bool web_is_stopping(const struct web *web)
+{
+	return atomic_load_explicit(&web->stopping, memory_order_relaxed);
+}
+
+size_t web_default_body_max(const struct web *web)
+{
+	return web->setup.body_max;
+}
+
+bool web_trusts_forwarded(const struct web *web)
+{
+	return web->setup.trust_forwarded;
+}
+
+const struct router *web_router(const struct web *web)
+{
+	return web->router;
+}
+
+unsigned web_port(const struct web *web)
+{
+	return web->port;
+}
+
+const char *web_cors_origin(const struct web *web, const char *origin)
+{
+	const char *list = web->origins;
+	size_t want = strlen(origin);
+
+	while (list && *list) {
+		size_t len;
+
+		list += strspn(list, ", \t");
+		len = strcspn(list, ", \t");
+		if (len == want && strncasecmp(list, origin, len) == 0)
+			return origin;
+		list += len;
+	}
+	return NULL;
+}
+
+/* ---- Deadlines of a connection ---- */
+
+static void on_deadline(struct timer *timer, void *arg)
+{
+	struct peer *peer = arg;
+
+	(void)timer;
+	metric_add(&slow_metric, 1);
+	shutdown(peer->fd, SHUT_RDWR); /* MHD sees the end and cleans up */
+}
+
+static struct peer *conn_peer(struct MHD_Connection *conn)
+{
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+	return info ? info->socket_context : NULL;
+}
+
+static void conn_deadline(struct MHD_Connection *conn, unsigned seconds)
+{
+	struct peer *peer = conn_peer(conn);
+
+	if (peer && seconds)
+		timer_start(&peer->deadline, (uint64_t)seconds * 1000);
+	else if (peer)
+		timer_stop(&peer->deadline);
+}
+
+static void on_connection(void *cls, struct MHD_Connection *conn, void **context,
+			  enum MHD_ConnectionNotificationCode code)
+{
+	struct web *web = cls;
+	struct peer *peer = *context;
+
+	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+		const union MHD_ConnectionInfo *info = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+		peer = xzalloc(sizeof(*peer));
+		peer->fd = info->connect_fd;
+		timer_init(&peer->deadline, web->wheel, on_deadline, peer);
+		timer_start(&peer->deadline, (uint64_t)web->setup.header_timeout_s * 1000);
+		*context = peer;
+		metric_add(&conn_metric, 1);
+	} else if (peer) {
+		timer_stop(&peer->deadline);
+		free(peer);
+		*context = NULL;
+		metric_add(&conn_metric, -1);
+	}
+}
+
+/* ---- Requests ---- */
+
+static void req_resume(struct web_req *req)
+{
+	if (!req->suspended)
+		return;
+	req->suspended = false;
+	hmap_del(&req->web->suspended, &req->by_id);
+	MHD_resume_connection(req->conn);
+}
+
+static void req_refuse(struct web_req *req)
+{
+	metric_add(&refused_metric, 1);
+	web_add_header(req, "Retry-After", "1");
+	req_error(req, 503, "overloaded", "Too many requests are waiting. Try again in a moment.");
+	req_resume(req);
+}
+
+/* To a worker, or into the queue; else it is refused: resumed, and answered when MHD calls again. */
+static void req_submit(struct web_req *req)
+{
+	if (!crew_submit(req->web->crew, req))
+		req_refuse(req);
+}
+
+static void *on_uri(void *cls, const char *uri, struct MHD_Connection *conn)
+{
+	struct web *web = cls;
+
+	web->live++;
+	return req_new(web, conn, uri);
+}
+
+static enum MHD_Result on_complete_body(struct web_req *req)
+{
+	struct web *web = req->web;
+
+	if (req->too_large) {
+		req_error(req, 413, "too_large", "The body is too large.");
+	} else if (web_is_stopping(web)) {
+		web_add_header(req, "Retry-After", "5");
+		req_error(req, 503, "stopping", "The server is stopping.");
+	} else {
+		conn_deadline(req->conn, 0);
+		MHD_suspend_connection(req->conn);
+		req->suspended = true;
+		hmap_add(&web->suspended, &req->by_id, id_hash(req->id));
+		req_submit(req);
+		return MHD_YES;
+	}
+	conn_deadline(req->conn, web->setup.body_timeout_s);
+	return req_send(req);
+}
+
+static enum MHD_Result on_request(void *cls, struct MHD_Connection *conn, const char *url, const char *method,
+				  const char *version, const char *data, size_t *data_size, void **arg)
+{
+	struct web *web = cls;
+	struct web_req *req = *arg;
+
+	(void)version;
+	if (!req)
+		return MHD_NO;
+	if (!req->method) {
+		conn_deadline(conn, web->setup.body_timeout_s);
+		return req_begin(req, method, url) ? MHD_YES : req_send(req);
+	}
+	if (*data_size) {
+		bool go_on = req_take_body(req, data, *data_size);
+
+		*data_size = 0;
+		return go_on ? MHD_YES : MHD_NO;
+	}
+	if (req->state == REQ_READING)
+		return on_complete_body(req);
+	if (req->state == REQ_ANSWERED) {
+		conn_deadline(conn, web->setup.body_timeout_s);
+		return req_send(req);
+	}
+	return MHD_YES;
+}
+
+static void req_log(const struct web_req *req, bool whole)
+{
+	int64_t us = (int64_t)(clock_mono_us() - req->begin_us);
+
+	metric_observe_us(&request_time, us);
+	metric_add(req->status >= 500 ? &requests_5xx : req->status >= 400 ? &requests_4xx : &requests_2xx, 1);
+	if (req->route && (req->route->flags & WEB_QUIET) && req->status < 400)
+		return;
+	log_info("request", LOG_STR("method", req->method), LOG_STR("path", req->path), LOG_INT("status", req->status),
+		 LOG_INT("bytes", req->answer_len), LOG_INT("us", us), LOG_PII("peer", req->peer),
+		 LOG_ID("request", req->id), LOG_STR("end", whole ? "sent" : "cut"));
+}
+
+static void on_completed(void *cls, struct MHD_Connection *conn, void **arg, enum MHD_RequestTerminationCode code)
+{
+	struct web *web = cls;
+	struct web_req *req = *arg;
+
+	if (!req)
+		return;
+	*arg = NULL;
+	bug_on(req->suspended);
+	timer_stop(&req->park_timer);
+	if (req->method)
+		req_log(req, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
+	req_free(req);
+	web->live--;
+	conn_deadline(conn, web->setup.idle_timeout_s);
+}
+
+/* ---- Messages from workers ---- */
+
+static void req_next_turn(struct web_req *req)
+{
+	timer_stop(&req->park_timer);
+	if (req->state == REQ_PARKED)
+		req->web->parked--;
+	req->woken = false;
+	req->turn++;
+	req_submit(req);
+}
+
+static void on_park_timeout(struct timer *timer, void *arg)
+{
+	(void)timer;
+	req_next_turn(arg);
+}
+
+static void web_parked(struct web *web, struct web_req *req)
+{
+	if (web->parked >= WEB_PARKED_MAX) {
+		req_refuse(req);
+		return;
+	}
+	req->state = REQ_PARKED;
+	web->parked++;
+	if (req->woken || web_is_stopping(web)) {
+		req_next_turn(req);
+		return;
+	}
+	timer_init(&req->park_timer, web->wheel, on_park_timeout, req);
+	if (req->park_ms)
+		timer_start(&req->park_timer, req->park_ms);
+}
+
+static struct web_req *web_find(const struct web *web, struct id id)
+{
+	for (struct hnode *node = hmap_first(&web->suspended, id_hash(id)); node; node = hmap_same(node)) {
+		struct web_req *req = container_of_(node, struct web_req, by_id);
+
+		if (id_eq(req->id, id))
+			return req;
+	}
+	return NULL;
+}
+
+static void web_woken(struct web *web, const struct web_msg *msg)
+{
+	struct web_req *req = web_find(web, msg->request);
+
+	if (!req || req->turn != msg->turn)
+		return;
+	if (req->state == REQ_PARKED)
+		req_next_turn(req);
+	else if (req->state == REQ_WORKING)
+		req->woken = true; /* its worker is about to park it */
+}
+
+static void web_stopping_begin(struct web *web)
+{
+	size_t cursor = 0, count = 0;
+	struct hnode *node = NULL;
+	struct web_req *parked[WEB_PARKED_MAX];
+	MHD_socket fd = MHD_quiesce_daemon(web->mhd);
+
+	if (fd >= 0)
+		close(fd);
+	web->listen_fd = -1;
+	web->stop_at_ms = clock_mono_ms() + STOP_MS;
+	while ((node = hmap_iter(&web->suspended, &cursor, node))) {
+		struct web_req *req = container_of_(node, struct web_req, by_id);
+
+		if (req->state == REQ_PARKED)
+			parked[count++] = req;
+	}
+	for (size_t i = 0; i < count; i++)
+		req_next_turn(parked[i]);
+}
+
+static void web_on_message(struct web *web, const struct web_msg *msg)
+{
+	switch (msg->kind) {
+	case WEB_MSG_ANSWERED:
+		msg->req->state = REQ_ANSWERED;
+		req_resume(msg->req);
+		break;
+	case WEB_MSG_PARKED:
+		web_parked(web, msg->req);
+		break;
+	case WEB_MSG_WAKE:
+		web_woken(web, msg);
+		break;
+	case WEB_MSG_IDLE:
+		crew_worker_idle(web->crew, msg->worker);
+		break;
+	case WEB_MSG_STOP:
+		web_stopping_begin(web);
+		break;
+	}
+}
+
+/* ---- The loop ---- */
+
+static int web_wait_ms(struct web *web)
+{
+	uint64_t wait = wheel_wait_ms(web->wheel);
+	MHD_UNSIGNED_LONG_LONG mhd_wait = 0;
+
+	if (MHD_get_timeout(web->mhd, &mhd_wait) == MHD_YES && mhd_wait < wait)
+		wait = mhd_wait;
+	if (web->stop_at_ms && wait > 20)
+		wait = 20;
+	return wait > 60000 ? 60000 : (int)wait;
+}
+
+static bool web_is_done(const struct web *web)
+{
+	if (!web->stop_at_ms)
+		return false;
+	/* A request with a worker always ends (its waits are bounded); sending may take for ever. */
+	return web->suspended.count == 0 && (web->live == 0 || clock_mono_ms() > web->stop_at_ms);
+}
+
+static void *web_main(void *arg)
+{
+	struct web *web = arg;
+	struct epoll_event events[8];
+	struct web_msg msg;
+
+	while (!web_is_done(web)) {
+		(void)epoll_wait(web->epoll_fd, events, ARRAY_LEN(events), web_wait_ms(web));
+		wheel_advance(web->wheel);
+		ring_ack(web->ring);
+		while (ring_pop(web->ring, &msg))
+			web_on_message(web, &msg);
+		MHD_run(web->mhd);
+	}
+	MHD_stop_daemon(web->mhd);
+	web->mhd = NULL;
+	return NULL;
+}
+
+static int web_watch(struct web *web, int fd)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+
+	if (epoll_ctl(web->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
+		return err_newf(errno, "epoll_ctl");
+	return 0;
+}
+
+/* ---- Start and stop ---- */
+
+static struct addrinfo *listen_lookup(const char *text)
+{
+	struct addrinfo hints = {
+		.ai_socktype = SOCK_STREAM,
+		.ai_flags = AI_PASSIVE | AI_NUMERICHOST | AI_NUMERICSERV,
+	};
+	auto_(free) char *host = xstrdup(text);
+	struct addrinfo *info = NULL;
+	char *colon = strrchr(host, ':'), *name = host;
+	int64_t port = 0;
+
+	if (!colon || !str_to_i64(colon + 1, 0, 65535, &port))
+		return NULL;
+	*colon = '\0';
+	if (*name == '[' && colon > name + 1 && colon[-1] == ']') {
+		colon[-1] = '\0';
+		name++;
+	}
+	if (getaddrinfo(*name ? name : NULL, colon + 1, &hints, &info) != 0)
+		return NULL;
+	return info;
+}
+
+static int web_listen(struct web *web)
+{
+	struct addrinfo *info = listen_lookup(web->setup.listen);
+	struct sockaddr_storage bound = { 0 };
+	socklen_t len = sizeof(bound);
+	int one = 1, r;
+
+	if (!info)
+		return WEB_E_ADDRESS;
+	web->listen_fd = socket(info->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (web->listen_fd < 0) {
+		freeaddrinfo(info);
+		return err_newf(errno, "socket");
+	}
+	setsockopt(web->listen_fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	r = bind(web->listen_fd, info->ai_addr, info->ai_addrlen);
+	freeaddrinfo(info);
+	if (r < 0 || listen(web->listen_fd, 1024) < 0)
+		return WEB_E_BUSY;
+	if (getsockname(web->listen_fd, (struct sockaddr *)&bound, &len) < 0)
+		return err_newf(errno, "getsockname");
+	web->port = ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&bound)->sin6_port :
+							((struct sockaddr_in *)&bound)->sin_port);
+	return 0;
+}
+
+static void on_mhd_log(void *cls, const char *fmt, va_list ap)
+{
+	char text[200];
+
+	(void)cls;
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+	vsnprintf(text, sizeof(text), fmt, ap);
+#pragma GCC diagnostic pop
+	text[strcspn(text, "\r\n")] = '\0';
+	log_rated(LOG_DEBUG_, "http library", LOG_STR("says", text));
+}
+
+static int web_start_mhd(struct web *web)
+{
+	const union MHD_DaemonInfo *info;
+
+	web->mhd = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE | MHD_USE_ERROR_LOG, 0,
+				    NULL, NULL, on_request, web,
+				    MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, NULL,
+				    MHD_OPTION_LISTEN_SOCKET, web->listen_fd,
+				    MHD_OPTION_CONNECTION_LIMIT, web->setup.max_connections,
+				    MHD_OPTION_PER_IP_CONNECTION_LIMIT, web->setup.max_per_address,
+				    MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADERS_MAX,
+				    MHD_OPTION_CONNECTION_TIMEOUT, 0u,
+				    MHD_OPTION_NOTIFY_COMPLETED, on_completed, web,
+				    MHD_OPTION_NOTIFY_CONNECTION, on_connection, web,
+				    MHD_OPTION_URI_LOG_CALLBACK, on_uri, web,
+				    MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+	if (!web->mhd)
+		return err_newf(errno ? errno : EINVAL, "start of the HTTP library");
+	info = MHD_get_daemon_info(web->mhd, MHD_DAEMON_INFO_EPOLL_FD);
+	if (!info || info->epoll_fd < 0)
+		return err_newf(ENOTSUP, "epoll in the HTTP library");
+	return web_watch(web, info->epoll_fd);
+}
+
+static void web_defaults(struct web_setup *setup)
+{
+	setup->max_connections = setup->max_connections ?: 10000;
+	setup->max_per_address = setup->max_per_address ?: 500;
+	setup->body_max = setup->body_max ?: 64 * 1024;
+	setup->header_timeout_s = setup->header_timeout_s ?: 15;
+	setup->body_timeout_s = setup->body_timeout_s ?: 60;
+	setup->idle_timeout_s = setup->idle_timeout_s ?: 75;
+}
+
+static int web_begin(struct web *web)
+{
+	int r = web_listen(web);
+
+	if (r)
+		return r;
+	web->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (web->epoll_fd < 0)
+		return err_newf(errno, "epoll_create1");
+	r = web_watch(web, ring_fd(web->ring));
+	if (r)
+		return err_pass(r);
+	if (!crew_start(web->crew))
+		return WEB_E_CREW;
+	r = web_start_mhd(web);
+	if (r)
+		return err_pass(r);
+	if (pthread_create(&web->thread, NULL, web_main, web) != 0)
+		return err_newf(EAGAIN, "start of the web thread");
+	pthread_setname_np(web->thread, "web");
+	web->thread_runs = true;
+	return 0;
+}
+
+int web_start(const struct web_setup *setup, const struct web_route *routes, struct web **ret_web)
+{
+	struct web *web = xzalloc(sizeof(*web));
+	int r;
+
+	web->setup = *setup;
+	web_defaults(&web->setup);
+	web->origins = xstrdup(setup->origins);
+	web->listen_fd = web->epoll_fd = -1;
+	web->router = router_new(routes);
+	web->ring = ring_new(sizeof(struct web_msg), RING_CAPACITY);
+	web->wheel = wheel_new();
+	web->crew = crew_new(web, &setup->crew);
+	r = web_begin(web);
+	web->setup.listen = web->setup.origins = NULL; /* the caller's again */
+	if (r) {
+		web_stop(web);
+		return r;
+	}
+	*ret_web = web;
+	return 0;
+}
+
+struct web *web_stop(struct web *web)
+{
+	if (!web)
+		return NULL;
+	atomic_store(&web->stopping, true);
+	if (web->thread_runs) {
+		web_send(web, &(struct web_msg){ .kind = WEB_MSG_STOP });
+		pthread_join(web->thread, NULL);
+	} else if (web->mhd) {
+		MHD_stop_daemon(web->mhd);
+		web->listen_fd = -1;
+	}
+	crew_free(web->crew);
+	if (web->listen_fd >= 0)
+		close(web->listen_fd);
+	if (web->epoll_fd >= 0)
+		close(web->epoll_fd);
+	hmap_fini(&web->suspended);
+	ring_free(web->ring);
+	wheel_free(web->wheel);
+	router_free(web->router);
+	free(web->origins);
+	free(web);
+	return NULL;
+}
