@@ -18,8 +18,12 @@ struct config_item {
 	const char *const *names; /* CONFIG_ENUM */
 	bool live;		  /* SIGHUP applies it */
 	bool secret;		  /* printed as *** */
+	const char *env;	  /* a further name in the environment, or NULL */
 	const char *help;
 };
+/* min, max: a number's range; a text's length in bytes (max 0: 1024). A text may be empty while min is 0, an
+ * address if its default is.
+ */
 
 /* A set of values for a table. Written while starting and on SIGHUP by the main thread; each other thread is
  * given what it needs by value.
@@ -44,6 +48,19 @@ const char *config_str(const struct config *config, const char *section, const c
 int64_t config_int(const struct config *config, const char *section, const char *key);
 bool config_bool(const struct config *config, const char *section, const char *key);
 int config_enum(const struct config *config, const char *section, const char *key);
+
+struct config_addr {
+	char host[256]; /* without brackets */
+	uint16_t port;
+};
+/* Return: false when it is empty (only where the default is). */
+must_check bool config_addr(const struct config *config, const char *section, const char *key,
+			    struct config_addr *ret);
+
+/* Two sets of one table (before and after SIGHUP): does a key say the same; which keys that need a restart differ. */
+must_check bool config_is_same(const struct config *a, const struct config *b, const char *section, const char *key);
+void config_each_fixed(const struct config *a, const struct config *b,
+		       void (*each)(void *arg, const char *section, const char *key), void *arg);
 
 /* The commented INI file of all keys with their current values. */
 void config_print(const struct config *config, struct buf *out);
