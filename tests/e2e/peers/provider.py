@@ -274,12 +274,13 @@ class Provider:
     """
 
     def __init__(self, directory, algorithm="MD5", tls=None, nonce_expire=300, max_expires=3600,
-                 children=2, address=None):
+                 children=2, address=None, shared_mb=32):
         self.address = address or net.fresh_address()
         self.directory = pathlib.Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.tls = tls
         self.algorithm = algorithm
+        self.shared_mb = shared_mb
         self.process = None
         self._numbers = iter(range(1, 1 << 30))
         self._settings = []  # what a restart has to set again
@@ -312,7 +313,7 @@ class Provider:
             (self.directory / "rpc.sock").unlink()
         self._log = open(self.log_path, "ab")
         self.process = subprocess.Popen(
-            ["kamailio", "-DD", "-E", "-m", "32", "-M", "4", "-f", str(self.config),
+            ["kamailio", "-DD", "-E", "-m", str(self.shared_mb), "-M", "4", "-f", str(self.config),
              "-Y", str(self.directory), "-w", str(self.directory)],
             stdout=self._log, stderr=self._log, start_new_session=True)
         net.until(self._answers, 20, f"Kamailio at {self.address}, see {self.log_path}", 0.05)
