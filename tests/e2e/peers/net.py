@@ -34,3 +34,13 @@ def until(condition, timeout, what, step=0.02):
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what}: not within {timeout} s")
         time.sleep(step)
+
+
+class Deadline:
+    """A time by which something must have happened."""
+
+    def __init__(self, seconds):
+        self._at = time.monotonic() + seconds
+
+    def passed(self):
+        return time.monotonic() > self._at
