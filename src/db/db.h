@@ -155,7 +155,8 @@ void db_rollback(struct db *db);
 bool db_in_transaction(const struct db *db);
 
 /* Runs `body` in a transaction: commits when it returns 0, else rolls back and returns what it returned.
- * DB_E_BUSY is tried again up to 5 times, so `body` must be able to run anew.
+ * DB_E_BUSY is tried again up to 5 times, so `body` must be able to run anew. When a transaction is open already
+ * `body` runs as a part of it, and its failure is for the opener to roll back.
  */
 must_check int db_transact(struct db *db, int (*body)(struct db *db, void *arg), void *arg);
 
@@ -174,3 +175,8 @@ enum {
 };
 
 must_check int db_migrate(struct db *db, const struct db_migration *list, size_t count);
+
+/* Tests: asked before each statement on any thread; what it returns (a DB_E_*, 0: nothing) happens to the statement
+ * instead of running it. DB_E_AWAY drops the connection too.
+ */
+extern int (*db_fault_hook)(const char *sql);

@@ -83,5 +83,4 @@ must_check int db_page(struct db *db, const struct db_query *query, const struct
 
 /* The whole of it, row by row, in the same order. */
 must_check int db_page_each(struct db *db, const struct db_query *query, const struct db_list *list,
-			    const char *ordering, struct arena *arena,
-			    int (*on_row)(void *arg, const void *row), void *arg);
+			    const char *ordering, int (*on_row)(void *arg, const void *row), void *arg);
