@@ -164,7 +164,7 @@ void crew_worker_idle(struct crew *crew, unsigned worker)
 	crew_hand(crew, req);
 }
 
-size_t crew_queued(const struct crew *crew)
+bool crew_has_room(const struct crew *crew)
 {
-	return crew->queued;
+	return crew->idle_count || crew->queued < crew->setup.queue;
 }

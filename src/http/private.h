@@ -109,7 +109,7 @@ struct crew *crew_free(struct crew *crew);
 /* Return: false when the queue is full. */
 bool crew_submit(struct crew *crew, struct web_req *req);
 void crew_worker_idle(struct crew *crew, unsigned worker);
-size_t crew_queued(const struct crew *crew);
+bool crew_has_room(const struct crew *crew);
 
 /* ---- web.c ---- */
 enum web_msg_kind { WEB_MSG_ANSWERED, WEB_MSG_PARKED, WEB_MSG_WAKE, WEB_MSG_IDLE, WEB_MSG_STOP };

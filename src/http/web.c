@@ -206,6 +206,8 @@ static enum MHD_Result on_complete_body(struct web_req *req)
 	} else if (web_is_stopping(web)) {
 		web_add_header(req, "Retry-After", "5");
 		req_error(req, 503, "stopping", "The server is stopping.");
+	} else if (!crew_has_room(web->crew)) {
+		req_refuse(req);
 	} else {
 		conn_deadline(req->conn, 0);
 		MHD_suspend_connection(req->conn);
