@@ -1,0 +1,213 @@
+"""What must survive: the daemon's sudden death, the database's absence, a stop."""
+import signal
+
+import pytest
+
+from peers import net
+from peers.ear import Ear
+from peers.talk import wait_no_calls
+
+
+def tenants_with_lines(daemon, provider, count):
+    """[(client, registered profile)]"""
+    made = []
+    for _ in range(count):
+        client = daemon.signup()
+        made.append((client, client.registered_profile(provider)))
+    return made
+
+
+@pytest.mark.core
+@pytest.mark.timeout(120)
+def test_killed_in_the_middle_of_fifty_calls(own_daemon, provider, sipp):
+    daemon = own_daemon()
+    answering, ringing = sipp("answer.xml", calls=100), sipp("ring.xml", calls=100)
+    answered_number = provider.add_number(f"+4940{net.digits(7)}", answering.address)
+    ringing_number = provider.add_number(f"+4940{net.digits(7)}", ringing.address)
+    homes = tenants_with_lines(daemon, provider, 5)
+    streams = [client.events() for client, _ in homes]
+    made = []
+    for index in range(50):
+        client, line = homes[index % 5]
+        number = ringing_number if index >= 40 else answered_number
+        made.append((client, client.make_call(line, number, {"echo": True})["id"]))
+    for index, (_, call_id) in enumerate(made):
+        streams[index % 5].wait_call("ringing" if index >= 40 else "answered", call_id, 20)
+    over = made[:5]
+    for stream, (client, call_id) in zip(streams, over):
+        client.hangup(call_id)
+        stream.wait_ended(call_id)
+    before = {client: provider.count("REGISTER", line["username"]) for client, line in homes}
+    daemon.kill()
+    daemon.start()
+    for client, line in homes:
+        client.login()
+        events = client.events()
+        if client.profile(line["id"])["registration"]["state"] != "registered":
+            events.wait_registration(line["id"], "registered", timeout=20)
+        assert provider.count("REGISTER", line["username"]) > before[client]
+        assert provider.contacts(line["username"])
+        assert client.calls() == [], "none is open"
+        expected = sorted(call_id for owner, call_id in made if owner is client)
+        rows = {}
+        for row in client.logs(page_size=100):
+            assert row["id"] not in rows, "once in the log"
+            rows[row["id"]] = row
+        assert sorted(rows) == expected, "each call is in the log"
+        finished = [call_id for owner, call_id in over if owner is client]
+        for call_id, row in rows.items():
+            assert row["ended_at"], "none is open"
+            assert row["state"] == "ended"
+            assert row["end_reason"] == ("completed" if call_id in finished else "interrupted")
+            if row["answered_at"]:
+                assert row["answered_at"] <= row["ended_at"]
+        client.close()
+
+
+@pytest.mark.core
+def test_a_new_call_works_after_a_crash(own_daemon, provider, agents):
+    daemon = own_daemon()
+    (client, line), = tenants_with_lines(daemon, provider, 1)
+    far = agents(net.token("far"))
+    number = provider.add_number(f"+4930{net.digits(7)}", far.address)
+    daemon.kill()
+    daemon.start()
+    client.login()
+    events = client.events()
+    if client.profile(line["id"])["registration"]["state"] != "registered":
+        events.wait_registration(line["id"], "registered", timeout=20)
+    call = client.make_call(line, number, {"echo": True})
+    remote = far.expect_invite(ear=Ear(far.address, tone=620)).answer()
+    remote.ear.wait_tone(620)
+    remote.bye()
+    events.wait_ended(call["id"])
+    assert client.log_row(call["id"])["end_reason"] == "completed"
+    client.close()
+
+
+
+@pytest.mark.timeout(150)
+def test_the_database_is_away_for_thirty_seconds(_make_daemon, _postgres, provider, agents):
+    postgres = _postgres(own=True)
+    daemon = _make_daemon("postgresql", postgres=postgres)
+    client = daemon.signup()
+    line = client.registered_profile(provider)
+    device = client.add_device()
+    phone = agents(device["username"], device["password"],
+                   domain=f"{device['server']}:{device['port']}")
+    assert phone.register().status == 200
+    far = agents(net.token("far"))
+    number = provider.add_number(f"+4930{net.digits(7)}", far.address)
+    events = client.events()
+
+    up_before = client.make_call(line, number, {"echo": True})
+    remote = far.expect_invite(ear=Ear(far.address, tone=620)).answer()
+    events.wait_call("answered", up_before["id"])
+    stays_up = client.make_call(line, number, {"echo": True})
+    staying = far.expect_invite(ear=Ear(far.address, tone=850)).answer()
+    events.wait_call("answered", stays_up["id"])
+
+    postgres.stop()
+    outage = net.Deadline(30)
+    remote.bye()
+    assert events.wait_ended(up_before["id"])["end_reason"] == "completed"
+    during = []
+    while not outage.passed():
+        seq = events.last_seq
+        caller = far.invite(provider.uri(line["username"]), ear=Ear(far.address, tone=620))
+        at_desk = phone.expect_invite(ear=Ear(phone.address, tone=440)).answer()
+        caller.expect(200)
+        call_id = events.wait_for("call.answered", after=seq)["call_id"]
+        at_desk.ear.wait_tone(620)
+        at_desk.ear.wait_packets(50)
+        caller.bye()
+        events.wait_ended(call_id)
+        during.append(call_id)
+        caller.ear.close()
+        at_desk.ear.close()
+    assert len(during) >= 5
+    staying.ear.wait_packets(25)
+    assert staying.ear.lost() == 0, "the sound of a call goes on"
+    postgres.start()
+
+    net.until(lambda: client.get("/api/auth/me/", check=False).status_code == 200, 30,
+              "the API is back", 0.2)
+    for call_id in [up_before["id"], *during]:
+        row = client.log_row(call_id, timeout=20)
+        assert row["end_reason"] == "completed" and row["answered_at"]
+    staying.bye()
+    events.wait_ended(stays_up["id"])
+    client.log_row(stays_up["id"])
+    rows = [row["id"] for row in client.logs(page_size=200)]
+    assert sorted(rows) == sorted([up_before["id"], stays_up["id"], *during]), "nothing lost"
+    seqs = [m["seq"] for m in events.all() if m["type"] not in ("hello", "snapshot")]
+    assert seqs == sorted(set(seqs)), "no event missing its place"
+    timeline = client.ok("GET", f"/api/calls/{during[0]}/timeline/")
+    entries = timeline["results"] if isinstance(timeline, dict) else timeline
+    assert "call.answered" in [e["type"] for e in entries]
+    client.close()
+    daemon.stop()
+
+
+@pytest.mark.core
+def test_a_stop_hangs_up_unregisters_and_closes_the_log(own_daemon, provider, agents):
+    daemon = own_daemon()
+    (client, line), = tenants_with_lines(daemon, provider, 1)
+    far = agents(net.token("far"))
+    number = provider.add_number(f"+4930{net.digits(7)}", far.address)
+    events = client.events()
+    call = client.make_call(line, number, {"echo": True})
+    remote = far.expect_invite(ear=Ear(far.address)).answer()
+    events.wait_call("answered", call["id"])
+    assert daemon.stop(signal.SIGINT) == 0
+    remote.wait_ended()
+    assert provider.contacts(line["username"]) == []
+    assert events.wait_closed() in (1001, 1012, 1006)
+    daemon.start()
+    client.login()
+    row = client.log_row(call["id"])
+    assert row["end_reason"] in ("completed", "interrupted") and row["hangup_by"] == "platform"
+    client.close()
+
+
+def test_a_drain_lets_calls_finish(own_daemon, provider, agents):
+    daemon = own_daemon(env={"JACKFIELD_DAEMON_DRAIN_S": "20"})
+    (client, line), = tenants_with_lines(daemon, provider, 1)
+    far = agents(net.token("far"))
+    number = provider.add_number(f"+4930{net.digits(7)}", far.address)
+    events = client.events()
+    call = client.make_call(line, number, {"echo": True})
+    remote = far.expect_invite(ear=Ear(far.address, tone=620)).answer()
+    events.wait_call("answered", call["id"])
+    daemon.process.send_signal(signal.SIGTERM)
+    net.until(lambda: provider.contacts(line["username"]) == [], 10, "unregistered")
+    reply = client.post("/api/make-call/", {"profile_id": line["id"], "to": number,
+                                            "connect": {"echo": True}}, check=False)
+    assert reply.status_code in (503, 409), "no new calls"
+    remote.ear.wait_packets(50)
+    assert not remote.ended.is_set(), "the call goes on"
+    remote.bye()
+    assert daemon.process.wait(10) == 0, "ends once the last call has ended"
+    client.close()
+
+
+@pytest.mark.core
+def test_thirty_calls_come_and_go_at_once(daemon, provider, agents):
+    homes = tenants_with_lines(daemon, provider, 3)
+    far = agents(net.token("far"))
+    number = provider.add_number(f"+4930{net.digits(7)}", far.address)
+    far.on_invite = lambda call: (call.ring(), call.answer())
+    streams = [client.events() for client, _ in homes]
+    made = []
+    for index in range(30):
+        client, line = homes[index % 3]
+        made.append((index % 3, client.make_call(line, number, {"echo": True})["id"]))
+    for home, call_id in made:
+        streams[home].wait_call("answered", call_id, 20)
+    for home, call_id in made:
+        homes[home][0].hangup(call_id)
+    for home, call_id in made:
+        assert streams[home].wait_ended(call_id)["end_reason"] == "completed"
+    for client, _ in homes:
+        wait_no_calls(client)
+        client.close()

@@ -1,0 +1,230 @@
+"""Every route, tried by those who may not: without a token, from another tenant, by role.
+
+The table names each route that `jackfield routes` prints; a route that is not in it fails the
+test, so nobody can add one without saying who may use it.
+"""
+import dataclasses
+import re
+
+import pytest
+
+from peers import net
+
+NOBODY = "00000000-0000-7000-8000-000000000000"
+
+
+@dataclasses.dataclass
+class Route:
+    """What is tried on a route. `thing`: whose id goes into the path (its first {parameter}) and,
+    as `member`, into the body or the query. `role`: the least role that may use it at all.
+    `own`: an agent may not touch a colleague's thing (403)."""
+    open: bool = False
+    thing: str = None
+    member: str = None
+    query: str = None
+    body: dict = dataclasses.field(default_factory=dict)
+    role: str = "agent"
+    own: bool = True
+
+
+OPEN = Route(open=True)
+CONNECT = {"connect": {"echo": True}}
+
+TABLE = {
+    "GET /healthz": OPEN, "GET /readyz": OPEN, "GET /metrics": OPEN,
+    "GET /api/schema": OPEN, "GET /api/docs": OPEN,
+    "POST /api/auth/signup": OPEN, "POST /api/auth/login": OPEN, "POST /api/auth/refresh": OPEN,
+    "POST /api/auth/logout": OPEN, "POST /oauth/token": OPEN,
+    "GET /api/auth/oidc/login": OPEN, "GET /api/auth/oidc/callback": OPEN,
+    "GET /api/auth/me": Route(), "PATCH /api/auth/me": Route(),
+    "POST /api/auth/change-password": Route(),
+
+    "GET /api/users": Route(role="admin"), "POST /api/users": Route(role="admin"),
+    "GET /api/users/{}": Route(role="admin", thing="user"),
+    "PATCH /api/users/{}": Route(role="admin", thing="user"),
+    "DELETE /api/users/{}": Route(role="admin", thing="user"),
+
+    "POST /api/add-sip-profile": Route(),
+    "GET /api/list-sip-profiles": Route(),
+    "GET /api/sip-profiles/{}": Route(thing="profile"),
+    "PATCH /api/sip-profiles/{}": Route(thing="profile", body={"name": "mine now"}),
+    "DELETE /api/sip-profiles/{}": Route(thing="profile"),
+    "DELETE /api/delete-sip-profile": Route(thing="profile", query="profile_id"),
+    "POST /api/register-sip": Route(thing="profile", member="profile_id"),
+    "POST /api/set-caller-id": Route(thing="profile", member="profile_id",
+                                     body={"number": "100"}),
+    "POST /api/test-sip-profile": Route(),
+
+    "GET /api/devices": Route(), "POST /api/devices": Route(),
+    "DELETE /api/devices/{}": Route(thing="device"),
+    "POST /api/softphone": Route(),
+
+    "POST /api/make-call": Route(thing="profile", member="profile_id",
+                                 body={"to": "100", **CONNECT}),
+    "GET /api/calls": Route(),
+    "GET /api/calls/{}": Route(thing="call"),
+    "GET /api/calls/{}/timeline": Route(thing="call"),
+    "POST /api/answer-call": Route(thing="call", member="call_id", body=CONNECT),
+    "POST /api/hangup-call": Route(thing="call", member="call_id"),
+    "POST /api/dtmf": Route(thing="call", member="call_id", body={"digits": "1"}),
+    "POST /api/hold-call": Route(thing="call", member="call_id", body={"action": "hold"}),
+    "POST /api/mute-call": Route(thing="call", member="call_id",
+                                 body={"leg_id": NOBODY, "muted": True}),
+    "POST /api/transfer-call": Route(thing="call", member="call_id",
+                                     body={"to": "100", "mode": "blind"}),
+    "POST /api/record-call": Route(thing="call", member="call_id", body={"action": "start"}),
+
+    "GET /api/call-logs": Route(),
+    "POST /api/ws-ticket": Route(),
+    "GET /ws/events": Route(),
+
+    "POST /api/prompts": Route(), "GET /api/prompts": Route(),
+    "GET /api/prompts/{}/audio": Route(thing="prompt"),
+    "DELETE /api/prompts/{}": Route(thing="prompt"),
+}
+
+
+def key_of(method, path):
+    return f"{method} {re.sub(r'{[^}]*}', '{}', path.rstrip('/')) or '/'}"
+
+
+@pytest.fixture
+def routes(daemon):
+    return [key_of(method, path) for method, path, *_ in daemon.routes()]
+
+
+def test_every_route_is_in_the_table(routes):
+    assert routes, "jackfield routes prints them"
+    assert sorted(set(routes) - set(TABLE)) == [], "say in TABLE who may use the new route"
+
+
+def attempt(client, key, things=None, **more):
+    """The request of a table's row with the given things' ids."""
+    method, path = key.split()
+    row = TABLE[key]
+    wanted = (things or {}).get(row.thing, NOBODY)
+    path = path.replace("{}", wanted, 1)
+    if path != "/healthz" and not path.startswith(("/ws", "/oauth", "/metrics", "/readyz")):
+        path += "/"
+    if row.query:
+        path += f"?{row.query}={wanted}"
+    body = None
+    if method in ("POST", "PATCH", "PUT"):
+        body = dict(row.body)
+        if row.member:
+            body[row.member] = wanted
+    return client.request(method, path, body, **more)
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("token", [None, "nonsense", "expired"])
+def test_without_a_token_every_route_is_closed(daemon, tenant, routes, token):
+    bad = {None: False, "nonsense": "nonsense",
+           "expired": tenant.access[:-6] + "AAAAAA"}[token]
+    wrong = []
+    for key in routes:
+        if TABLE.get(key, OPEN).open:
+            continue
+        reply = attempt(tenant, key, token=bad)
+        if reply.status_code != 401 or "Bearer" not in reply.headers.get("WWW-Authenticate", ""):
+            wrong.append((key, reply.status_code))
+    assert wrong == []
+
+
+@pytest.fixture
+def things(tenant, provider, far_end):
+    """One thing of each kind that belongs to `tenant`, with a live call."""
+    line = tenant.registered_profile(provider)
+    call = tenant.make_call(line, far_end.number, {"echo": True})
+    remote = far_end.expect_invite()
+    remote.ring()
+    yield {"profile": line["id"], "call": call["id"], "device": tenant.add_device()["id"],
+           "user": tenant.add_user("agent").user["id"], "prompt": NOBODY}
+    tenant.hangup(call["id"])
+
+
+@pytest.mark.core
+def test_another_tenants_things_are_not_there(tenants, tenant, routes, things):
+    intruder = tenants()
+    wrong = []
+    for key in routes:
+        if TABLE.get(key, OPEN).thing:
+            reply = attempt(intruder, key, things)
+            if reply.status_code != 404:
+                wrong.append((key, reply.status_code, reply.text[:200]))
+    assert wrong == []
+    # The same requests with ids that never were give the very same answer.
+    for key in routes:
+        if TABLE.get(key, OPEN).thing:
+            foreign, nowhere = attempt(intruder, key, things), attempt(intruder, key)
+            assert (foreign.status_code, foreign.text) == (nowhere.status_code, nowhere.text), key
+    assert tenant.profile(things["profile"])["registration"]["state"] == "registered"
+    assert tenant.call(things["call"])["state"] != "ended"
+
+
+@pytest.mark.core
+def test_roles(tenant, routes, things):
+    agent, supervisor = tenant.add_user("agent"), tenant.add_user("supervisor")
+    wrong = []
+    for key in routes:
+        row = TABLE.get(key, OPEN)
+        if row.open:
+            continue
+        for client, role in ((agent, "agent"), (supervisor, "supervisor")):
+            reading = key.startswith("GET ")
+            forbidden = row.role == "admin" or (
+                row.thing and row.own and (role == "agent" or not reading))
+            if forbidden:
+                reply = attempt(client, key, things)
+                if reply.status_code != 403:
+                    wrong.append((role, key, reply.status_code, reply.text[:200]))
+            elif reading and key != "GET /ws/events" and row.thing != "prompt":
+                reply = attempt(client, key, things)
+                if reply.status_code != 200:
+                    wrong.append((role, key, reply.status_code, reply.text[:200]))
+    assert wrong == []
+    assert tenant.profile(things["profile"])["registration"]["state"] == "registered"
+    assert tenant.call(things["call"])["state"] != "ended"
+
+
+def test_an_agents_lists_hold_only_what_is_theirs(tenant, things):
+    agent = tenant.add_user("agent")
+    supervisor = tenant.add_user("supervisor")
+    for path in ("/api/list-sip-profiles/", "/api/calls/", "/api/call-logs/"):
+        assert agent.ok("GET", path)["results"] == [], path
+        assert len(supervisor.ok("GET", path)["results"]) == 1, path
+    assert agent.ok("GET", "/api/devices/")["results"] == []
+
+
+def test_a_body_cannot_name_another_tenants_things(tenants, tenant, things, provider, far_end):
+    """Ids inside a body: devices, users and profiles of others are as good as unknown."""
+    intruder = tenants()
+    line = intruder.registered_profile(provider)
+    tries = [
+        ("POST", "/api/make-call/", {"profile_id": line["id"], "to": far_end.number,
+                                     "connect": {"device": things["device"]}}),
+        ("POST", "/api/make-call/", {"profile_id": line["id"], "to": far_end.number,
+                                     "connect": {"number": "100",
+                                                 "profile_id": things["profile"]}}),
+        ("PATCH", f"/api/sip-profiles/{line['id']}/",
+         {"incoming": {"type": "user", "user_id": things["user"]}}),
+        ("PATCH", f"/api/sip-profiles/{line['id']}/",
+         {"incoming": {"type": "number", "number": "100", "profile_id": things["profile"]}}),
+        ("PATCH", "/api/auth/me/", {"default_profile_id": things["profile"]}),
+    ]
+    for method, path, body in tries:
+        assert intruder.request(method, path, body).status_code in (400, 404), (path, body)
+
+
+def test_what_a_body_may_not_set(tenant, tenants):
+    """Members that belong to the platform are not taken from a body."""
+    other = tenants()
+    agent = tenant.add_user("agent")
+    agent.patch("/api/auth/me/", {"role": "admin", "tenant": other.me()["tenant"],
+                                  "tenant_id": other.me()["tenant"]["id"]})
+    me = agent.me()
+    assert me["role"] == "agent" and me["tenant"] == tenant.me()["tenant"]
+    profile = tenant.add_profile(server=net.fresh_address(), user="trunk", register=False,
+                                 id=NOBODY, owner=other.user["id"], tenant=NOBODY)
+    assert profile["id"] != NOBODY
+    assert other.ok("GET", "/api/list-sip-profiles/")["count"] == 0
