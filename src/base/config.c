@@ -11,8 +11,9 @@
 #include <stdio.h>
 #include <strings.h>
 
-#define LINE_SIZE 4096
+#define LINE_MAX_ 4096
 #define VALUE_MAX_DEFAULT 1024
+#define BYTE_ORDER_MARK "\xef\xbb\xbf" /* some editors put it there */
 #define ENV_PREFIX "JACKFIELD_"
 #define ENV_NAME_SIZE 96
 
@@ -263,6 +264,8 @@ static void read_pair(struct reader *reader, char *line)
 
 static void read_line(struct reader *reader, char *line)
 {
+	if (reader->line_no == 1 && str_has_prefix(line, BYTE_ORDER_MARK))
+		line += strlen(BYTE_ORDER_MARK);
 	line = trim(line);
 	if (!*line || *line == '#' || *line == ';')
 		return;
@@ -282,24 +285,22 @@ unsigned config_read_file(struct config *config, const char *path, struct buf *p
 {
 	struct reader reader = { .config = config, .problems = problems, .path = path };
 	__attribute__((cleanup(file_close))) FILE *file = fopen(path, "re");
-	char line[LINE_SIZE];
+	auto_(free) char *line = NULL;
+	size_t size = 0;
+	ssize_t len;
 
 	if (!file) {
 		buf_addf(problems, "%s: %s\n", path, strerror(errno));
 		return 1;
 	}
-	while (fgets(line, sizeof(line), file)) {
-		size_t len = strlen(line);
-		int c = len && line[len - 1] == '\n' ? '\n' : fgetc(file);
-
+	while ((len = getline(&line, &size, file)) >= 0) {
 		reader.line_no++;
-		if (c == '\n' || c == EOF) {
+		if (len > LINE_MAX_)
+			reader_complain(&reader, "line too long");
+		else if (strlen(line) != (size_t)len)
+			reader_complain(&reader, "line holds a NUL byte");
+		else
 			read_line(&reader, line);
-			continue;
-		}
-		reader_complain(&reader, "line too long, or it holds a NUL byte");
-		while (c != '\n' && c != EOF)
-			c = fgetc(file);
 	}
 	if (ferror(file))
 		reader_complain(&reader, strerror(errno));
@@ -346,7 +347,7 @@ static bool env_names_section(const struct config *config, const char *var)
 	return false;
 }
 
-unsigned config_read_env(struct config *config, char *const *env, struct buf *problems)
+unsigned config_read_env(struct config *config, const char *const *env, struct buf *problems)
 {
 	unsigned found = 0;
 

@@ -39,7 +39,7 @@ DEFINE_CLEANUP(struct config *, config_free)
  * goes on, so that one run names every bad key. Return: number of problems added.
  */
 unsigned config_read_file(struct config *config, const char *path, struct buf *problems);
-unsigned config_read_env(struct config *config, char *const *env, struct buf *problems);
+unsigned config_read_env(struct config *config, const char *const *env, struct buf *problems);
 unsigned config_override(struct config *config, const char *section, const char *key, const char *value,
 			 struct buf *problems);
 
