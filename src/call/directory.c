@@ -1,0 +1,306 @@
+/* Who and what there is: tenants, users with their extensions, profiles, devices. PUT commands arrive in any
+ * order (the daemon loads table by table), so whoever is named before it is known gets an empty place.
+ */
+#include "call/private.h"
+
+static uint64_t extension_key(const struct tenant *tenant, const char *extension)
+{
+	return id_hash(tenant->id) ^ hkey_text(extension);
+}
+
+struct tenant *tenant_want(struct call_app *app, struct id id)
+{
+	struct tenant *tenant;
+
+	for (struct hnode *node = hmap_first(&app->tenants, id_hash(id)); node; node = hmap_same(node)) {
+		tenant = container_of_(node, struct tenant, node);
+		if (id_eq(tenant->id, id))
+			return tenant;
+	}
+	tenant = xzalloc(sizeof(*tenant));
+	tenant->id = id;
+	hmap_add(&app->tenants, &tenant->node, id_hash(id));
+	return tenant;
+}
+
+struct user *user_get(struct call_app *app, struct id id)
+{
+	for (struct hnode *node = hmap_first(&app->users, id_hash(id)); node; node = hmap_same(node)) {
+		struct user *user = container_of_(node, struct user, node);
+
+		if (id_eq(user->id, id))
+			return user;
+	}
+	return NULL;
+}
+
+struct user *user_want(struct call_app *app, struct id id, struct tenant *tenant)
+{
+	struct user *user = user_get(app, id);
+
+	if (user)
+		return user;
+	user = xzalloc(sizeof(*user));
+	user->id = id;
+	user->tenant = tenant;
+	user->refs = 1; /* the directory's own */
+	hmap_add(&app->users, &user->node, id_hash(id));
+	return user;
+}
+
+struct user *user_ref(struct user *user)
+{
+	user->refs++;
+	return user;
+}
+
+void user_unref(struct call_app *app, struct user *user)
+{
+	(void)app;
+	if (user && !--user->refs)
+		free(user);
+}
+
+struct user *user_by_extension(struct call_app *app, struct tenant *tenant, const char *extension)
+{
+	struct hnode *node = hmap_first(&app->extensions, extension_key(tenant, extension));
+
+	for (; node; node = hmap_same(node)) {
+		struct user *user = container_of_(node, struct user, extension_node);
+
+		if (user->tenant == tenant && str_eq(user->spec.extension, extension))
+			return user;
+	}
+	return NULL;
+}
+
+static void extension_remove(struct call_app *app, struct user *user)
+{
+	if (user->has_extension)
+		hmap_del(&app->extensions, &user->extension_node);
+	user->has_extension = false;
+}
+
+void directory_put_user(struct call_app *app, struct user_spec *spec)
+{
+	struct user *user = user_want(app, spec->id, tenant_want(app, spec->tenant));
+
+	extension_remove(app, user);
+	user->spec = *spec;
+	free(spec);
+	if (user->spec.extension[0] && user->spec.active) {
+		hmap_add(&app->extensions, &user->extension_node, extension_key(user->tenant, user->spec.extension));
+		user->has_extension = true;
+	}
+}
+
+void directory_drop_user(struct call_app *app, struct id id)
+{
+	struct user *user = user_get(app, id);
+
+	if (!user)
+		return;
+	extension_remove(app, user);
+	hmap_del(&app->users, &user->node);
+	user->dropped = true;
+	user->spec.active = false;
+	user_unref(app, user);
+}
+
+void directory_put_tenant(struct call_app *app, struct tenant_spec *spec)
+{
+	struct tenant *tenant = tenant_want(app, spec->id);
+
+	free(tenant->spec);
+	tenant->spec = spec;
+}
+
+/* ---- profiles ---- */
+
+struct profile *profile_get(struct call_app *app, struct id id)
+{
+	for (struct hnode *node = hmap_first(&app->profiles, id_hash(id)); node; node = hmap_same(node)) {
+		struct profile *profile = container_of_(node, struct profile, node);
+
+		if (id_eq(profile->spec->id, id))
+			return profile;
+	}
+	return NULL;
+}
+
+struct profile *profile_ref(struct profile *profile)
+{
+	profile->refs++;
+	return profile;
+}
+
+void profile_unref(struct profile *profile)
+{
+	if (!profile || --profile->refs)
+		return;
+	user_unref(NULL, profile->owner);
+	free(profile->spec);
+	free(profile);
+}
+
+/* A user's profiles are in the order of their ids, which is that of their making. */
+static void owner_set(struct profile *profile, struct user *owner)
+{
+	struct profile *after;
+
+	if (profile->owner == owner)
+		return;
+	if (profile->owner) {
+		chain_remove(&profile->owner->profiles, &profile->in_owner);
+		user_unref(NULL, profile->owner);
+	}
+	profile->owner = user_ref(owner);
+	chain_each(after, &owner->profiles, in_owner)
+		if (id_cmp(after->spec->id, profile->spec->id) > 0)
+			break;
+	chain_insert(&owner->profiles, after ? &after->in_owner : NULL, &profile->in_owner);
+}
+
+void directory_put_profile(struct call_app *app, struct line_spec *spec)
+{
+	struct profile *profile = profile_get(app, spec->id);
+	struct tenant *tenant = tenant_want(app, spec->tenant);
+
+	engine_line_put(app->engine, spec);
+	explicit_bzero(spec->password, sizeof(spec->password));
+	if (profile) {
+		free(profile->spec);
+		profile->spec = spec;
+	} else {
+		profile = xzalloc(sizeof(*profile));
+		profile->refs = 1; /* the directory's own */
+		profile->spec = spec;
+		profile->tenant = tenant;
+		hmap_add(&app->profiles, &profile->node, id_hash(spec->id));
+		chain_append(&tenant->profiles, &profile->in_tenant);
+	}
+	owner_set(profile, user_want(app, spec->owner, tenant));
+}
+
+void directory_drop_profile(struct call_app *app, struct profile *profile)
+{
+	waiters_tell(app, profile, true);
+	engine_line_drop(app->engine, profile->spec->id);
+	hmap_del(&app->profiles, &profile->node);
+	chain_remove(&profile->tenant->profiles, &profile->in_tenant);
+	chain_remove(&profile->owner->profiles, &profile->in_owner);
+	profile->dropped = true;
+	profile_unref(profile);
+}
+
+struct profile *profile_default(struct call_app *app, struct user *user)
+{
+	struct profile *chosen = profile_get(app, user->spec.default_profile);
+
+	if (chosen && chosen->owner == user)
+		return chosen;
+	return chain_owner(user->profiles.head, struct profile, in_owner);
+}
+
+/* ---- devices ---- */
+
+struct device *device_get(struct call_app *app, struct id id)
+{
+	for (struct hnode *node = hmap_first(&app->devices, id_hash(id)); node; node = hmap_same(node)) {
+		struct device *device = container_of_(node, struct device, node);
+
+		if (id_eq(device->id, id))
+			return device;
+	}
+	return NULL;
+}
+
+void directory_put_device(struct call_app *app, struct device_spec *spec)
+{
+	struct device *device = device_get(app, spec->id);
+
+	engine_device_put(app->engine, spec);
+	if (!device) {
+		device = xzalloc(sizeof(*device));
+		device->id = spec->id;
+		device->user = user_ref(user_want(app, spec->user, tenant_want(app, spec->tenant)));
+		hmap_add(&app->devices, &device->node, id_hash(spec->id));
+		chain_append(&device->user->devices, &device->in_user);
+	}
+	explicit_bzero(spec, sizeof(*spec));
+	free(spec);
+}
+
+void directory_drop_device(struct call_app *app, struct device *device)
+{
+	engine_device_drop(app->engine, device->id);
+	hmap_del(&app->devices, &device->node);
+	chain_remove(&device->user->devices, &device->in_user);
+	user_unref(app, device->user);
+	free(device);
+}
+
+unsigned devices_online(struct call_app *app, struct user *user)
+{
+	struct device *device;
+	unsigned count = 0;
+
+	chain_each(device, &user->devices, in_user)
+		count += engine_device_online(app->engine, device->id);
+	return count;
+}
+
+/* ---- the end ---- */
+
+/* The maps are emptied by forgetting them whole, so an entry's successor is looked up before it goes. */
+#define EACH_ENTRY(node, then, map)                                                                    \
+	for (size_t cursor = 0, once = (((node) = hmap_iter((map), &cursor, NULL)), 1); once; once = 0) \
+		for (; (node) && ((then) = hmap_iter((map), &cursor, (node)), true); (node) = (then))
+
+static void devices_fini(struct call_app *app)
+{
+	struct hnode *node, *then;
+
+	EACH_ENTRY(node, then, &app->devices)
+	{
+		struct device *device = container_of_(node, struct device, node);
+
+		user_unref(app, device->user);
+		free(device);
+	}
+	hmap_fini(&app->devices);
+}
+
+static void profiles_fini(struct call_app *app)
+{
+	struct hnode *node, *then;
+
+	EACH_ENTRY(node, then, &app->profiles)
+	{
+		struct profile *profile = container_of_(node, struct profile, node);
+
+		waiters_tell(app, profile, true);
+		profile_unref(profile);
+	}
+	hmap_fini(&app->profiles);
+}
+
+void directory_fini(struct call_app *app)
+{
+	struct hnode *node, *then;
+
+	devices_fini(app);
+	profiles_fini(app);
+	EACH_ENTRY(node, then, &app->users)
+		user_unref(app, container_of_(node, struct user, node));
+	EACH_ENTRY(node, then, &app->tenants)
+	{
+		struct tenant *tenant = container_of_(node, struct tenant, node);
+
+		free(tenant->spec);
+		free(tenant);
+	}
+	hmap_fini(&app->users);
+	hmap_fini(&app->extensions);
+	hmap_fini(&app->tenants);
+}

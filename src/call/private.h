@@ -1,0 +1,329 @@
+/* call/private.h - what the files of call/ share
+ *
+ *     tenant --< user --< profile, device          the directory: who and what there is (directory.c)
+ *     call   --< leg -- channel                    a call's parties; one machine each (call.c, leg.c)
+ *
+ * A call has a `first` party (who called, or the phone that was rung first) and a `second` one (whom it was put
+ * through to). While somebody is being rung there is a group of legs of which one will be that party.
+ */
+#pragma once
+
+#include "base/base.h"
+#include "base/chain.h"
+#include "base/fsm.h"
+#include "call/app.h"
+
+#define CALL_LEGS_MAX 32
+#define CALL_DEVICES_MAX 16 /* of one user, rung at once */
+#define CALL_SETUP_MS 180000
+#define CALL_TEARDOWN_MS 40000
+
+/* ---- the directory ---- */
+
+struct tenant {
+	struct hnode node;
+	struct id id;
+	struct tenant_spec *spec; /* NULL: the operator's defaults */
+	struct chain profiles, calls;
+	unsigned calls_now;
+	/* Outgoing legs begun in the running minute. */
+	uint64_t minute_start_ms;
+	int minute_count;
+	/* Talk time of outgoing legs today (UTC): that of ended ones, and those running (their number and the
+	 * sum of their starts), so that the use is known without a walk.
+	 */
+	int64_t day;
+	int64_t used_us, running_since_us;
+	unsigned running;
+};
+
+struct user {
+	struct hnode node, extension_node;
+	struct id id;
+	struct tenant *tenant;
+	struct user_spec spec;
+	struct chain devices, profiles, seats; /* profiles: oldest first */
+	unsigned refs;
+	bool has_extension, dropped;
+};
+
+struct profile {
+	struct hnode node;
+	struct chain_link in_tenant, in_owner;
+	struct line_spec *spec; /* without its password */
+	struct tenant *tenant;
+	struct user *owner;
+	struct chain calls, waiters;
+	unsigned refs, legs_now;
+	bool dropped;
+};
+
+struct device {
+	struct hnode node;
+	struct chain_link in_user;
+	struct id id;
+	struct user *user;
+};
+
+/* ---- calls ---- */
+
+/* Room in a call's user list: whose call it is, and who else takes part in an internal one. */
+struct seat {
+	struct chain_link in_user;
+	struct user *user;
+	struct call *call;
+};
+
+/* An outgoing leg that was let through (outbound.c); the only thing that can be dialled. */
+struct outbound {
+	struct profile *profile; /* counted in its legs_now until released; NULL: none */
+	char number[VIEW_NUMBER_SIZE];
+};
+
+struct leg {
+	struct chain_link in_call;
+	struct call *call;
+	struct fsm fsm;
+	struct channel *channel; /* NULL: not yet, or gone */
+	struct id id, device, user;
+	struct profile *profile; /* holds a permit of it while the channel lives */
+	enum leg_role role;
+	enum leg_kind kind;
+	bool in_group, incoming, outbound, held, answered, metered, is_caller;
+	char address[VIEW_ADDR_SIZE], codec[16];
+	struct quality_view quality; /* the last known, once the channel is gone */
+	struct id profile_id;
+	int64_t created_at, ringing_at, answered_at, ended_at;
+	struct channel_end end;
+	uint32_t sound_id;
+};
+
+/* What a call is put through to when it is not a party. */
+struct sound_plan {
+	enum { PLAN_NONE, PLAN_SAY, PLAN_PLAY, PLAN_ECHO } kind;
+	char *text; /* what to say, or the file */
+};
+
+struct call {
+	struct hnode node;
+	struct chain_link in_tenant, in_profile;
+	struct seat seats[2];
+	struct call_app *app;
+	struct tenant *tenant;
+	struct profile *profile; /* the one it is logged under, or NULL */
+	struct id id;
+	struct fsm fsm;
+	enum call_direction direction;
+	enum call_state shown; /* public state before holds are looked at */
+	char from[VIEW_NUMBER_SIZE], from_name[VIEW_NAME_SIZE], to[VIEW_NUMBER_SIZE];
+	char *shown_number, *shown_name; /* caller id for this call alone */
+	char *variables;
+	int64_t created_at, ringing_at, answered_at, ended_at, held_since, held_us;
+	enum end_reason end_reason;
+	int sip_code, q850;
+	enum hangup_by hangup_by;
+	uint32_t seq;
+	struct chain legs;
+	unsigned channels; /* legs that have one */
+	struct leg *first, *second;
+	struct bridge *bridge;
+	struct outbound next; /* click-to-call: dialled once the first party is there */
+	struct sound_plan plan;
+	unsigned ring_timeout_ms, max_duration_ms;
+	bool parked, counted, bridged, ringback;
+	struct timer budget, reap;
+};
+
+enum call_phase { PHASE_NEW, PHASE_GATHER, PHASE_DIAL, PHASE_UP, PHASE_CLEARING, PHASE_DONE };
+enum call_event {
+	CALL_EV_TIMEOUT,
+	CALL_EV_START,	 /* void (*)(struct call *): begins */
+	CALL_EV_RINGING, /* struct leg */
+	CALL_EV_EARLY,
+	CALL_EV_ANSWERED,
+	CALL_EV_LOST, /* struct leg: its far end or network ended it */
+	CALL_EV_HOLD, /* struct leg: held or resumed */
+	CALL_EV_PLAYED,
+	CALL_EV_CONNECT, /* struct connecting: answer-call */
+	CALL_EV_CLEARED, /* a channel that we closed is gone */
+	CALL_EV_HANGUP,	 /* struct ending */
+};
+
+/* Why a call ends: each has its row in call_end.c. */
+enum ending_cause {
+	ENDING_HUNG_UP,	    /* one of two parties left (leg) */
+	ENDING_CALLER_LEFT, /* before anybody answered (leg) */
+	ENDING_FIRST_LOST,  /* nobody of the first group will answer (leg: the best of them) */
+	ENDING_SECOND_LOST,
+	ENDING_RING_TIMEOUT,
+	ENDING_NO_DEVICE,
+	ENDING_NO_ROUTE, /* nothing behind that number */
+	ENDING_LIMIT,
+	ENDING_REFUSED,	    /* the outbound policy */
+	ENDING_LINE,	    /* the profile cannot be used */
+	ENDING_PORTS,	    /* no media port */
+	ENDING_PLAYED,	    /* what was to be said has been said */
+	ENDING_MAX_DURATION,
+	ENDING_BUDGET,	    /* the day's minutes are used up */
+	ENDING_MEDIA,	    /* no sound any more */
+	ENDING_API,
+	ENDING_API_CANCEL,
+	ENDING_API_BUSY,
+	ENDING_API_DECLINE,
+	ENDING_INTERRUPTED, /* drain, or a forced deletion */
+	ENDING_COUNT,
+};
+struct ending {
+	enum ending_cause cause;
+	struct leg *leg;
+};
+
+struct connecting {
+	const struct connect_spec *spec;
+	struct user *user;
+	struct device *device;
+	struct outbound outbound; /* what is left of it is released by who asked */
+	bool nobody;		  /* set: nothing could be rung; the call goes on as before */
+};
+
+struct call_app {
+	struct engine *engine;
+	struct event_bus *bus;
+	struct wheel *wheel;
+	struct call_gate *gate;
+	struct call_limits limits;
+	struct hmap tenants, users, extensions, profiles, devices, calls;
+	unsigned legs;
+	unsigned calls_up; /* not over yet, or with a channel left */
+	bool draining;
+	struct chain drainers;
+};
+
+/* directory.c; found or made on demand: PUT commands come in any order */
+struct tenant *tenant_want(struct call_app *app, struct id id);
+struct user *user_want(struct call_app *app, struct id id, struct tenant *tenant);
+struct user *user_get(struct call_app *app, struct id id);
+struct user *user_ref(struct user *user);
+void user_unref(struct call_app *app, struct user *user);
+struct user *user_by_extension(struct call_app *app, struct tenant *tenant, const char *extension);
+struct profile *profile_get(struct call_app *app, struct id id);
+struct profile *profile_ref(struct profile *profile);
+void profile_unref(struct profile *profile);
+/* The user's chosen profile, else its oldest. NULL: none. */
+struct profile *profile_default(struct call_app *app, struct user *user);
+struct device *device_get(struct call_app *app, struct id id);
+unsigned devices_online(struct call_app *app, struct user *user);
+void directory_put_tenant(struct call_app *app, struct tenant_spec *spec); /* these take the spec */
+void directory_put_user(struct call_app *app, struct user_spec *spec);
+void directory_put_profile(struct call_app *app, struct line_spec *spec);
+void directory_put_device(struct call_app *app, struct device_spec *spec);
+void directory_drop_user(struct call_app *app, struct id id);
+void directory_drop_profile(struct call_app *app, struct profile *profile);
+void directory_drop_device(struct call_app *app, struct device *device);
+void directory_fini(struct call_app *app);
+
+/* outbound.c: the one way out. The number is normalised into ret->number; a permit of the profile is taken. */
+enum {
+	OUTBOUND_E_NUMBER = 1,	/* not a number or a user name */
+	OUTBOUND_E_DESTINATION, /* the tenant does not allow it */
+	OUTBOUND_E_LINE,	/* the profile cannot be used now */
+	OUTBOUND_E_PROFILE_FULL,
+	OUTBOUND_E_RATE,   /* calls a minute */
+	OUTBOUND_E_BUDGET, /* minutes a day */
+};
+enum outbound_cause { OUTBOUND_BY_USER, OUTBOUND_BY_OUTSIDE };
+must_check int outbound_admit(struct call_app *app, struct profile *profile, const char *number,
+			      enum outbound_cause cause, struct outbound *ret);
+const char *outbound_refusal(int refused); /* a sentence of ours */
+enum ending_cause outbound_ending(int refused);
+void outbound_release(struct outbound *outbound);
+/* Makes `leg` the outgoing leg; takes what `outbound` holds. Return: 0 or ORIGINATE_E_*. */
+must_check int outbound_dial(struct leg *leg, struct outbound *outbound, struct leg *like);
+
+/* permit.c */
+must_check bool permit_call(struct call_app *app, struct tenant *tenant); /* at its limit: false */
+void permit_call_end(struct tenant *tenant);
+must_check bool permit_leg(struct profile *profile);
+void permit_leg_end(struct profile *profile);
+must_check bool permit_rate(struct call_app *app, struct tenant *tenant);
+/* Talk time that is left today; INT64_MAX without a limit. */
+int64_t budget_left_us(struct call_app *app, struct tenant *tenant);
+void budget_begin(struct call *call, struct leg *leg);
+void budget_end(struct call *call, struct leg *leg);
+
+/* leg.c */
+struct leg *leg_new(struct call *call, enum leg_role role, enum leg_kind kind);
+void leg_attach(struct leg *leg, struct channel *channel); /* its channel exists from here on */
+void leg_close(struct leg *leg, enum end_reason reason, bool elsewhere); /* any state; again is fine */
+void leg_answered(struct leg *leg); /* an incoming one: by us */
+void leg_event(struct leg *leg, const struct engine_event *event);
+void leg_forget(struct leg *leg); /* without a word to the engine */
+bool leg_is_live(const struct leg *leg);
+enum leg_state leg_shown(const struct leg *leg);
+
+/* call.c */
+struct call *call_new(struct call_app *app, struct tenant *tenant, enum call_direction direction);
+void call_set_profile(struct call *call, struct profile *profile);
+void call_add_user(struct call *call, struct user *user);
+void call_start(struct call *call, void (*begin)(struct call *call));
+void call_forget(struct call *call);
+struct call *call_get(struct call_app *app, struct id id);
+/* From within a handler of the call's machine. */
+void call_gather(struct call *call);
+void call_dial(struct call *call);
+void call_finish(struct call *call, enum ending_cause cause, struct leg *leg);
+void call_up(struct call *call); /* the parties are there: first, second or both */
+/* Takes every leg that is being rung out of the running, but for `winner` and those of `keep` (NULL: nobody). */
+void call_drop_group(struct call *call, const struct leg *winner, enum end_reason reason, bool elsewhere);
+bool call_is_over(const struct call *call);
+void answer_connect(struct call *call, struct connecting *connecting); /* answer.c */
+/* call_end.c */
+struct leg *call_best_loss(struct call *call);
+void call_set_ending(struct call *call, const struct ending *ending);
+
+/* party.c: ringing somebody: how many legs were begun */
+unsigned party_user(struct call *call, struct user *user, enum leg_role role, struct id but_not);
+unsigned party_device(struct call *call, struct device *device, enum leg_role role);
+must_check int party_number(struct call *call, struct outbound *outbound, enum leg_role role);
+void party_sound(struct call *call, struct leg *leg);
+void plan_set(struct sound_plan *plan, const struct connect_spec *spec);
+bool profile_may_use(const struct profile *profile, const struct asker *asker);
+struct reply *reply_refused(struct call_app *app, int refused, const char *field, struct profile *profile);
+bool call_may_see(const struct call *call, const struct asker *asker);
+bool call_may_touch(const struct call *call, const struct asker *asker);
+
+/* incoming.c, phone.c */
+void incoming_begin(struct call_app *app, struct profile *profile, const struct engine_event *event);
+void phone_begin(struct call_app *app, struct device *device, const struct engine_event *event);
+
+/* view.c, publish.c */
+struct call_view *call_view_make(const struct call *call);
+void call_publish(struct call *call, enum event_type type, json_t *detail); /* takes detail; may be NULL */
+void call_publish_leg(struct call *call, const struct leg *leg, const char *what);
+void registration_publish(struct call_app *app, struct profile *profile, const struct registration_view *view);
+void device_publish(struct call_app *app, struct device *device, const char *json);
+
+/* gate.c */
+struct answer {
+	struct ticket *ticket;
+	void (*fn)(void *arg, struct reply *reply);
+	void *arg;
+};
+struct answer answer_of(const struct command *command);
+void answer_give(struct answer answer, struct reply *reply); /* takes it */
+struct reply *reply_new(enum reply_code code);
+struct reply *reply_error(enum reply_code code, const char *field, const char *fmt, ...) format_printf(3, 4);
+struct reply *reply_call(struct call *call);
+struct call_gate *call_gate_new(size_t capacity);
+void call_gate_free(struct call_gate *gate);
+int call_gate_fd(const struct call_gate *gate);
+must_check bool call_gate_next(struct call_gate *gate, struct command *ret);
+void call_gate_rearm(struct call_gate *gate);
+
+/* A command's handler. Return: the reply, or NULL: it will be given later (answer_of()). It may take the body. */
+typedef struct reply *command_fn(struct call_app *app, struct command *command);
+command_fn do_make_call, do_answer_call, do_hangup_call, do_calls, do_call_get, do_snapshot, do_status, do_drain,
+	do_profile_put, do_profile_drop, do_profile_register, do_profile_wait, do_profile_test, do_registrations,
+	do_device_put, do_device_drop, do_devices, do_user_put, do_user_drop, do_tenant_put;
+void waiters_tell(struct call_app *app, struct profile *profile, bool over);
+void drainers_tell(struct call_app *app, bool over);

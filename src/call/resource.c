@@ -1,0 +1,232 @@
+/* Commands about tenants, users, profiles and devices. */
+#include "call/private.h"
+
+/* Somebody who waits for a registration to come to rest. */
+struct waiter {
+	struct chain_link in_profile;
+	struct answer answer;
+	struct timer timer;
+	struct call_app *app;
+	struct profile *profile;
+};
+
+static struct reply *registration_reply(struct call_app *app, struct profile *profile)
+{
+	struct reply *reply = reply_new(REPLY_OK);
+	struct registration_view *view = engine_line_state(app->engine, profile->spec->id);
+
+	if (!view)
+		return reply;
+	view->profile_id = profile->spec->id;
+	view->tenant = profile->tenant->id;
+	view->user_id = profile->spec->owner;
+	reply->count = 1;
+	reply->registrations = xzalloc_array(1, sizeof(*reply->registrations));
+	reply->registrations[0] = view;
+	return reply;
+}
+
+static bool at_rest(enum registration_state state)
+{
+	return state != REG_REGISTERING && state != REG_UNREGISTERING;
+}
+
+static void waiter_end(struct waiter *waiter)
+{
+	timer_stop(&waiter->timer);
+	chain_remove(&waiter->profile->waiters, &waiter->in_profile);
+	answer_give(waiter->answer, waiter->profile->dropped ? reply_new(REPLY_NOT_FOUND)
+							     : registration_reply(waiter->app, waiter->profile));
+	free(waiter);
+}
+
+static void wait_over(struct timer *timer, void *arg)
+{
+	(void)timer;
+	waiter_end(arg);
+}
+
+void waiters_tell(struct call_app *app, struct profile *profile, bool over)
+{
+	struct waiter *waiter, *then;
+	struct registration_view *view;
+	bool rests;
+
+	if (!profile->waiters.count)
+		return;
+	view = engine_line_state(app->engine, profile->spec->id);
+	rests = over || !view || at_rest(view->state);
+	free(view);
+	if (rests)
+		chain_each_safe(waiter, then, &profile->waiters, in_profile)
+			waiter_end(waiter);
+}
+
+/* Whoever asks over HTTP has read the row of the asker's tenant first; an asker without tenant is the daemon. */
+static struct profile *profile_of(struct call_app *app, const struct command *command)
+{
+	struct profile *profile = profile_get(app, command->profile_id);
+
+	if (!profile ||
+	    (!id_is_none(command->asker.tenant) && !id_eq(command->asker.tenant, profile->tenant->id)))
+		return NULL;
+	return profile;
+}
+
+struct reply *do_profile_put(struct call_app *app, struct command *command)
+{
+	struct line_spec *spec = take(command->body);
+	struct id id = spec->id;
+
+	directory_put_profile(app, spec);
+	return registration_reply(app, profile_get(app, id));
+}
+
+struct reply *do_profile_drop(struct call_app *app, struct command *command)
+{
+	struct profile *profile = profile_of(app, command);
+	struct call *call, *then;
+
+	if (!profile)
+		return reply_new(REPLY_NOT_FOUND);
+	if (profile->calls.count && !command->force)
+		return reply_error(REPLY_PROFILE_IN_USE, NULL, "This profile has calls up.");
+	chain_each_safe(call, then, &profile->calls, in_profile)
+		fsm_send(&call->fsm, CALL_EV_HANGUP, &(struct ending){ ENDING_INTERRUPTED, NULL });
+	directory_drop_profile(app, profile);
+	return reply_new(REPLY_OK);
+}
+
+struct reply *do_profile_register(struct call_app *app, struct command *command)
+{
+	struct profile *profile = profile_of(app, command);
+
+	if (!profile)
+		return reply_new(REPLY_NOT_FOUND);
+	engine_line_register(app->engine, profile->spec->id, command->on);
+	return registration_reply(app, profile);
+}
+
+struct reply *do_profile_wait(struct call_app *app, struct command *command)
+{
+	struct profile *profile = profile_of(app, command);
+	struct registration_view *view;
+	struct waiter *waiter;
+	bool rests;
+
+	if (!profile)
+		return reply_new(REPLY_NOT_FOUND);
+	view = engine_line_state(app->engine, profile->spec->id);
+	rests = !view || at_rest(view->state);
+	free(view);
+	if (rests || !command->timeout_ms)
+		return registration_reply(app, profile);
+	waiter = xzalloc(sizeof(*waiter));
+	waiter->answer = answer_of(command);
+	waiter->app = app;
+	waiter->profile = profile;
+	chain_append(&profile->waiters, &waiter->in_profile);
+	timer_init(&waiter->timer, app->wheel, wait_over, waiter);
+	timer_start(&waiter->timer, command->timeout_ms);
+	return NULL;
+}
+
+struct reply *do_registrations(struct call_app *app, struct command *command)
+{
+	struct reply *reply = reply_new(REPLY_OK);
+
+	reply->count = command->id_count;
+	reply->registrations = xzalloc_array(command->id_count + 1, sizeof(*reply->registrations));
+	for (unsigned i = 0; i < command->id_count; i++) {
+		struct profile *profile = profile_get(app, command->ids[i]);
+		struct registration_view *view;
+
+		if (!profile || !id_eq(profile->tenant->id, command->asker.tenant))
+			continue;
+		view = engine_line_state(app->engine, command->ids[i]);
+		if (!view)
+			continue;
+		view->profile_id = profile->spec->id;
+		view->tenant = profile->tenant->id;
+		view->user_id = profile->spec->owner;
+		reply->registrations[i] = view;
+	}
+	return reply;
+}
+
+static void tested(void *arg, const char *json)
+{
+	struct answer *answer = arg;
+	struct reply *reply = reply_new(REPLY_OK);
+
+	reply->text = xstrdup(json);
+	answer_give(*answer, reply);
+	free(answer);
+}
+
+struct reply *do_profile_test(struct call_app *app, struct command *command)
+{
+	struct answer answer = answer_of(command);
+
+	engine_line_test(app->engine, command->body, tested, xmemdup(&answer, sizeof(answer)));
+	return NULL;
+}
+
+static struct device *device_of(struct call_app *app, struct id id, struct id tenant)
+{
+	struct device *device = device_get(app, id);
+
+	return device && (id_is_none(tenant) || id_eq(device->user->tenant->id, tenant)) ? device : NULL;
+}
+
+struct reply *do_device_put(struct call_app *app, struct command *command)
+{
+	directory_put_device(app, take(command->body));
+	return reply_new(REPLY_OK);
+}
+
+struct reply *do_device_drop(struct call_app *app, struct command *command)
+{
+	struct device *device = device_of(app, command->device_id, command->asker.tenant);
+
+	if (!device)
+		return reply_new(REPLY_NOT_FOUND);
+	directory_drop_device(app, device);
+	return reply_new(REPLY_OK);
+}
+
+struct reply *do_devices(struct call_app *app, struct command *command)
+{
+	struct reply *reply = reply_new(REPLY_OK);
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < command->id_count; i++) {
+		struct device *device = device_of(app, command->ids[i], command->asker.tenant);
+		char *text = device ? engine_device_state(app->engine, device->id) : NULL;
+		json_t *bindings = text ? json_loads(text, 0, NULL) : NULL;
+
+		json_array_append_new(list, bindings ? bindings : json_array());
+		free(text);
+	}
+	reply->text = json_dumps(list, JSON_COMPACT);
+	json_decref(list);
+	return reply;
+}
+
+struct reply *do_user_put(struct call_app *app, struct command *command)
+{
+	directory_put_user(app, take(command->body));
+	return reply_new(REPLY_OK);
+}
+
+struct reply *do_user_drop(struct call_app *app, struct command *command)
+{
+	directory_drop_user(app, command->user_id);
+	return reply_new(REPLY_OK);
+}
+
+struct reply *do_tenant_put(struct call_app *app, struct command *command)
+{
+	directory_put_tenant(app, take(command->body));
+	return reply_new(REPLY_OK);
+}
