@@ -85,7 +85,6 @@ def test_a_new_call_works_after_a_crash(own_daemon, provider, agents):
     client.close()
 
 
-
 @pytest.mark.timeout(150)
 def test_the_database_is_away_for_thirty_seconds(_make_daemon, _postgres, provider, agents):
     postgres = _postgres(own=True)

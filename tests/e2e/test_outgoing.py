@@ -165,7 +165,7 @@ def test_an_unregistered_profile_is_not_usable(tenant, provider, far_end):
     (404, "Not Found", "not_found"), (480, "Temporarily Unavailable", "unavailable"),
     (488, "Not Acceptable Here", "media_failed"), (503, "Service Unavailable", "trunk_failed")])
 def test_each_refusal_has_its_reason(tenant, provider, line, sipp, status, phrase, end_reason):
-    refuser = sipp("refuse.xml", keys={"status": status, "phrase": phrase})
+    refuser = sipp("refuse.xml", words={"status": status, "phrase": phrase})
     number = provider.add_number(f"+4940{net.digits(7)}", refuser.address)
     events = tenant.events()
     call = dial_with_echo(tenant, line, number)
@@ -327,7 +327,7 @@ def test_of_two_early_dialogs_the_one_that_answers_is_the_call(tenant, provider,
 
 def test_a_redirection_elsewhere_is_not_followed(tenant, provider, line, sipp, agents):
     stranger = agents("stranger")
-    redirect = sipp("redirect.xml", keys={"elsewhere": stranger.contact})
+    redirect = sipp("redirect.xml", words={"elsewhere": stranger.contact})
     number = provider.add_number(f"+4940{net.digits(7)}", redirect.address)
     events = tenant.events()
     call = dial_with_echo(tenant, line, number)

@@ -135,3 +135,139 @@ def test_sipp_answers_and_calls(provider, sipp):
         call.expect(200)
         call.bye()
     assert sink.wait() == 0
+
+
+@pytest.fixture
+def caller(provider, agents):
+    user = provider.add_user(net.token("user"), "secret")
+    agent = agents(user, "secret", domain=provider.address)
+    assert agent.register().status == 200
+    return agent
+
+
+@pytest.mark.parametrize("status, phrase", [(486, "Busy Here"), (603, "Decline")])
+def test_sipp_refuses(provider, sipp, caller, status, phrase):
+    refuser = sipp("refuse.xml", words={"status": status, "phrase": phrase})
+    number = provider.add_number(net.digits(8), refuser.address)
+    caller.invite(provider.uri(number), ear=Ear(caller.address)).expect(status)
+    assert refuser.wait() == 0
+
+
+def test_sipp_rings_until_it_is_cancelled(provider, sipp, caller):
+    ringing = sipp("ring.xml")
+    number = provider.add_number(net.digits(8), ringing.address)
+    call = caller.invite(provider.uri(number), ear=Ear(caller.address))
+    call.expect(180)
+    call.cancel()
+    call.expect(487)
+    assert ringing.wait() == 0
+
+
+@pytest.mark.parametrize("scenario, provisional", [("early.xml", 183), ("fork.xml", 180)])
+def test_sipp_answers_in_other_ways(provider, sipp, caller, scenario, provisional):
+    far = sipp(scenario)
+    number = provider.add_number(net.digits(8), far.address)
+    call = caller.invite(provider.uri(number), ear=Ear(caller.address))
+    call.expect(provisional)
+    call.expect(200)
+    call.bye()
+    assert far.wait() == 0
+
+
+def test_sipp_redirects(provider, sipp, caller):
+    far = sipp("redirect.xml", words={"elsewhere": "sip:x@127.0.0.1"})
+    number = provider.add_number(net.digits(8), far.address)
+    moved = caller.invite(provider.uri(number), ear=Ear(caller.address)).expect(302)
+    assert "sip:x@127.0.0.1" in moved.get("contact")
+    assert far.wait() == 0
+
+
+def test_sipp_calls_an_account(provider, sipp, caller):
+    from_outside = sipp("call_bye.xml", calls=3, to=f"{provider.address}:5060",
+                        service=caller.user)
+    for _ in range(3):
+        call = caller.expect_invite(ear=Ear(caller.address, tone=None))
+        call.ring()
+        call.answer()
+    assert from_outside.wait() == 0
+
+
+def test_the_agent_lets_a_200_cross_the_cancel(provider, caller, far_end):
+    call = caller.invite(provider.uri(far_end.number), ear=Ear(caller.address))
+    remote = far_end.expect_invite(ear=Ear(far_end.address))
+    remote.auto_cancel = False
+    remote.ring()
+    call.expect(180)
+    call.cancel()
+    remote.reply(200, request=remote.expect("CANCEL"))
+    remote.answer(wait_ack=False)
+    call.expect(lambda m: m.status == 200 and m.method == "INVITE")
+    remote.expect("ACK")
+    call.bye()
+    remote.wait_ended()
+
+
+def test_the_agent_sends_a_200_until_it_is_acknowledged(provider, caller, far_end):
+    call = caller.invite(provider.uri(far_end.number), ear=Ear(caller.address))
+    call.auto_ack = False
+    remote = far_end.expect_invite(ear=Ear(far_end.address))
+    remote.answer(wait_ack=False)
+    call.expect(200)
+    call.ack(call.expect(200))
+    remote.expect("ACK")
+    count = len(call.find(200))
+    remote.ear.wait_packets(75)
+    assert len(call.find(200)) == count, "no more after the ACK"
+    remote.bye()
+
+
+def test_baresip_speaks_wide_codecs_to_itself(provider, phones):
+    for codec in ("G722", "opus"):
+        users = [provider.add_user(net.token("user"), "secret") for _ in range(2)]
+        one = phones(users[0], "secret", provider.address, codec=codec, tone=700)
+        two = phones(users[1], "secret", provider.address, codec=codec, tone=850, answer="auto")
+        one.wait_registered()
+        two.wait_registered()
+        one.dial(users[1])
+        one.wait_answered()
+        one.wait_recorded(1)
+        two.wait_recorded(1)
+        one.hangup()
+        two.wait_closed()
+        one.wait_closed()
+        assert one.hears(850, at_least_s=0.8) and two.hears(700, at_least_s=0.8)
+
+
+def test_the_contract_check_finds_what_is_wrong(tmp_path):
+    from peers.contract import Contract
+    (tmp_path / "openapi.yaml").write_text("""
+paths:
+  /api/things/{id}/:
+    get:
+      responses:
+        "200":
+          content:
+            application/json:
+              schema: {$ref: "#/components/schemas/Thing"}
+components:
+  schemas:
+    Thing: {type: object, required: [id], properties: {id: {type: string}}}
+""")
+    contract = Contract(tmp_path / "openapi.yaml")
+
+    class Reply:
+        status_code, headers, content = 200, {"Content-Type": "application/json"}, b"{}"
+        body = {"id": "x"}
+
+        def json(self):
+            return self.body
+    reply = Reply()
+    contract.check("GET", "/api/things/7/", reply)
+    contract.check("GET", "/api/things/7", reply)
+    for broken in ({}, {"id": 7}, []):
+        reply.body = broken
+        with pytest.raises(AssertionError):
+            contract.check("GET", "/api/things/7/", reply)
+    reply.body, reply.status_code = {"id": "x"}, 201
+    with pytest.raises(AssertionError):
+        contract.check("GET", "/api/things/7/", reply)

@@ -88,10 +88,13 @@ def hears_not(samples, freq, rate=RATE, at_most_s=0.04):
 
 
 def read_wav(path):
-    """The samples (-1..1, mono) and the rate of a 16-bit WAV file, also of one cut off."""
+    """The samples (-1..1, mono) and the rate of a 16-bit WAV file, also while it is written (its
+    header does not know its length yet)."""
     with wave.open(str(path), "rb") as file:
-        raw = file.readframes(file.getnframes())
-        samples = numpy.frombuffer(raw, dtype="<i2").astype(numpy.float64) / 32768
+        raw = path.read_bytes()
+        raw = raw[raw.index(b"data") + 8:]
+        samples = numpy.frombuffer(raw[:len(raw) & ~1], "<i2").astype(numpy.float64) / 32768
+        samples = samples[:len(samples) - len(samples) % file.getnchannels()]
         if file.getnchannels() > 1:
             samples = samples.reshape(-1, file.getnchannels()).mean(axis=1)
         return samples, file.getframerate()

@@ -80,6 +80,7 @@ class Phone:
         self.tone = tone
         self.server = server
         module, format_, rate, channels = CODECS[codec]
+        self._bytes_a_second = 2 * rate * channels
         _write_tone(self.directory / "tone.wav", tone, rate, channels)
         (self.directory / "config").write_text(CONFIG.format(
             address=self.address, tone=self.directory / "tone.wav", codec=module,
@@ -138,7 +139,9 @@ class Phone:
         self.process.wait()
 
     def log(self):
-        return self._log_path.read_text(errors="replace")
+        """Without the line that it repaints ten times a second."""
+        return re.sub(r"\[\d+:\d\d:\d\d\] audio=\S+ \(bit/s\)\s*", "",
+                      self._log_path.read_text(errors="replace"))
 
     # ---- control ----
 
@@ -211,11 +214,18 @@ class Phone:
     def wait_closed(self, timeout=10.0, after=0.0):
         return self.wait_event("CALL_CLOSED", timeout, after)
 
+    def wait_recorded(self, seconds, timeout=15.0):
+        """Wait until it has written so much of a call down (the file's header comes last)."""
+        def enough():
+            return any(path.stat().st_size > seconds * self._bytes_a_second
+                       for path in self.heard_directory.glob("dump-*-dec.wav"))
+        net.until(enough, timeout, f"baresip has heard {seconds} s", 0.1)
+
     def heard(self):
         """(samples, rate) of all it has heard, call after call; complete after a call's end."""
         parts, rate = [], 8000
         for path in sorted(self.heard_directory.glob("dump-*-dec.wav")):
-            with contextlib.suppress(EOFError, ear.wave.Error):
+            with contextlib.suppress(EOFError, ValueError, ear.wave.Error):
                 samples, rate = ear.read_wav(path)
                 parts.append(samples)
         return (numpy.concatenate(parts) if parts else numpy.zeros(0)), rate

@@ -9,20 +9,22 @@ SCENARIOS = pathlib.Path(__file__).resolve().parent.parent / "scenarios"
 
 class Sipp:
     """One SIPp process. As far end (`uas`) it waits for `calls` calls at address:port; as caller
-    it is given `to` (host:port) and the user part to call."""
+    it is given `to` (host:port) and the user part to call. `words` replace @NAME@ in the scenario."""
 
-    def __init__(self, directory, scenario, calls=1, to=None, service="100", keys=None, rate=10,
+    def __init__(self, directory, scenario, calls=1, to=None, service="100", words=None, rate=10,
                  timeout=60, limit=200):
         self.address, self.port = net.fresh_address(), 5060
         self.directory = pathlib.Path(directory)
         self.directory.mkdir(parents=True)
-        command = ["sipp", "-sf", str(SCENARIOS / scenario), "-i", self.address,
+        text = (SCENARIOS / scenario).read_text()
+        for name, value in (words or {}).items():
+            text = text.replace(f"@{name}@", str(value))
+        (self.directory / scenario).write_text(text)
+        command = ["sipp", "-sf", scenario, "-i", self.address,
                    "-mi", self.address, "-p", str(self.port), "-m", str(calls), "-nostdin",
                    "-timeout", str(timeout), "-timeout_error", "-l", str(limit), "-r", str(rate),
                    "-s", service, "-trace_err", "-error_file", str(self.directory / "errors.log"),
                    "-trace_msg", "-message_file", str(self.directory / "messages.log")]
-        for name, value in (keys or {}).items():
-            command += ["-key", name, str(value)]
         if to:
             command.append(to)
         self._output = open(self.directory / "sipp.log", "wb")

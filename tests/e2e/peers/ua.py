@@ -459,6 +459,7 @@ class UserAgent:
         self.on_invite = None
         self.challenge_realm = None
         self.log = []  # every message that came in, also repeated ones
+        self.faults = []  # messages that this agent could not digest
         self.calls = {}
         self._incoming = queue.Queue()
         self._mailboxes = {}
@@ -489,6 +490,7 @@ class UserAgent:
         self._running = False
         self._thread.join()
         self._socket.close()
+        assert not self.faults, self.faults
 
     @property
     def contact(self):
@@ -643,7 +645,10 @@ class UserAgent:
                 if len(data) > 10:
                     message = Message.parse(data)
                     message.source = source
-                    self._dispatch(message)
+                    try:
+                        self._dispatch(message)
+                    except Exception as error:  # noqa: BLE001 - kept for the test to see
+                        self.faults.append((error, message))
             self._resend_due()
 
     def _resend_due(self):
