@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include "event/view.h"
 #include "sip/account.h"
 
 struct ua;
@@ -17,18 +18,15 @@ struct regs;
 #define REG_HISTORY 50
 #define REG_REASON_SIZE 96
 
-enum reg_state { /* API.md section 4, in its order */
-	REG_DISABLED, /* asked to be unregistered; also a trunk whose addresses are not known yet: never registers */
-	REG_REGISTERING,
-	REG_REGISTERED, /* a trunk: its server's addresses are known */
-	REG_RETRY_WAIT, /* a passing failure; next_attempt_us says when */
-	REG_AUTH_FAILED, /* credentials refused; tried again after 1, 5, 15, 30 min, then only after an edit */
-	REG_REJECTED,	/* 403, 404, 6xx or such: tried again every 30 min at most */
-	REG_UNREACHABLE, /* nobody answered or the name is not found; tried again as retry_wait */
-	REG_UNREGISTERING,
-	REG_STATES,
-};
-const char *reg_state_name(enum reg_state state); /* "retry_wait" */
+/* States are event/view.h's enum registration_state, with these meanings:
+ *     REG_DISABLED      asked to be unregistered; also a trunk whose addresses are not known yet: never registers
+ *     REG_REGISTERED    a trunk: its server's addresses are known
+ *     REG_RETRY_WAIT    a passing failure; next_attempt_us says when
+ *     REG_AUTH_FAILED   credentials refused; tried again after 1, 5, 15, 30 min, then only after an edit
+ *     REG_REJECTED      403, 404, 6xx or such: tried again every 30 min at most
+ *     REG_UNREACHABLE   nobody answered or the name is not found; tried again as retry_wait
+ */
+const char *reg_state_name(enum registration_state state); /* "retry_wait" */
 
 struct reg_change {
 	int64_t at_us;
@@ -39,7 +37,7 @@ struct reg_change {
 /* All that API.md's `registration` object shows. Strings live for the call. */
 struct reg_report {
 	struct id id;
-	enum reg_state state;
+	enum registration_state state;
 	uint16_t code;	  /* of the last final response; 0: none */
 	const char *reason; /* its phrase, or what failed: "timeout", "name not found", ...; never NULL */
 	const char *registrar; /* "192.0.2.1:5060" or "" */
