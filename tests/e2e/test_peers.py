@@ -271,3 +271,22 @@ components:
     reply.body, reply.status_code = {"id": "x"}, 201
     with pytest.raises(AssertionError):
         contract.check("GET", "/api/things/7/", reply)
+
+
+def test_ears_send_digits_between_their_tones():
+    left, right = Ear(net.fresh_address(), tone=440), Ear(net.fresh_address(), tone=620)
+    try:
+        left.accept(right.sdp())
+        right.accept(left.sdp())
+        left.start()
+        right.start()
+        right.wait_tone(440)
+        for digit in "15#5":
+            left.press(digit)
+        net.until(lambda: len(right.digits()) == 4, 5, "four digits")
+        assert right.digits() == "15#5"
+        right.wait_packets(10)
+        assert right.hears_not(620)
+    finally:
+        left.close()
+        right.close()

@@ -147,6 +147,8 @@ class Ear:
         self._remote = None
         self._payload_type = PAYLOAD[self.codecs[0]]
         self._frames = {}
+        self._event_type = 101
+        self._digits = []  # packets of telephone-events that are still to be sent
         self._news = threading.Condition()
         self._open()
         self._thread = None
@@ -201,6 +203,8 @@ class Ear:
         if not common:
             raise ValueError(f"no codec in common: {formats} {names}")
         self._payload_type = common[0]
+        self._event_type = next((number for number, name in names.items()
+                                 if name == "TELEPHONE-EVENT"), None)
         self._remote = (host, port)
 
     @property
@@ -235,6 +239,34 @@ class Ear:
             self._frames[(self._payload_type, self.tone)] = frames
         return frames[number % len(frames)]
 
+    def press(self, digit, packets=8):
+        """Send a digit as telephone-event (RFC 4733) in place of the tone."""
+        number = "0123456789*#ABCD".index(digit)
+        self._digits.append([(number, n, False) for n in range(1, packets + 1)]
+                            + [(number, packets, True)] * 3)
+
+    def digits(self, since=0.0):
+        """The digits heard as telephone-events, each once."""
+        found = {}
+        with self._news:
+            for packet in self.packets:
+                if packet.payload_type == 101 and packet.at >= since and len(packet.payload) >= 4:
+                    found.setdefault((packet.ssrc, packet.timestamp), packet.payload[0])
+        return "".join("0123456789*#ABCD"[number] for number in found.values())
+
+    def _next_payload(self):
+        """(payload type, marker, frame its timestamp names, octets) of the next packet."""
+        if self._digits:
+            event = self._digits[0]
+            number, step, end = event.pop(0)
+            if step == 1 and not end:
+                self._event_began = self.sent
+            if not event:
+                self._digits.pop(0)
+            octets = struct.pack("!BBH", number, (0x80 if end else 0) | 10, step * FRAME)
+            return self._event_type, step == 1, self._event_began, octets
+        return self._payload_type, self.sent == 0, self.sent, self._frame(self.sent)
+
     def _run(self):
         start_seq, start_timestamp = random.getrandbits(16), random.getrandbits(32)
         next_at = time.monotonic()
@@ -246,12 +278,12 @@ class Ear:
                     self._receive()
                 continue
             if self._remote and self._remote[1]:
-                header = struct.pack("!BBHII", 0x80,
-                                     self._payload_type | (0x80 if self.sent == 0 else 0),
+                payload_type, marker, began, octets = self._next_payload()
+                header = struct.pack("!BBHII", 0x80, payload_type | (0x80 if marker else 0),
                                      (start_seq + self.sent) & 0xFFFF,
-                                     (start_timestamp + FRAME * self.sent) & 0xFFFFFFFF, self.ssrc)
+                                     (start_timestamp + FRAME * began) & 0xFFFFFFFF, self.ssrc)
                 try:
-                    self._socket.sendto(header + self._frame(self.sent), self._remote)
+                    self._socket.sendto(header + octets, self._remote)
                 except OSError:
                     pass  # the other side has closed its port; what it hears is its own matter
                 self.sent += 1
