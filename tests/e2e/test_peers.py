@@ -111,9 +111,12 @@ def test_baresip_registers_and_each_side_hears_the_other(provider, phones, far_e
     assert not phone.hears(700)
 
 
-def test_baresip_answers_a_call_from_outside(provider, phones, far_end):
+@pytest.mark.parametrize("transport", ["udp", "tcp", "tls"])
+def test_baresip_answers_a_call_from_outside(provider, phones, far_end, transport):
     user = provider.add_user(net.token("user"), "secret")
-    phone = phones(user, "secret", provider.address, tone=700)
+    port = 5061 if transport == "tls" else 5060
+    phone = phones(user, "secret", f"{provider.address}:{port}", transport=transport, tone=700,
+                   trust=provider.tls.bundle)
     phone.wait_registered()
     call = far_end.invite(provider.uri(user), ear=Ear(far_end.address, tone=440))
     phone.wait_ringing()
