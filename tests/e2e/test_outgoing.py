@@ -257,11 +257,12 @@ def test_a_cancel_waits_for_the_first_answer(tenant, agents):
     call = dial_with_echo(tenant, profile, "+4930123")
     net.until(lambda: seen, 5, "the INVITE")
     tenant.hangup(call["id"])
-    events.wait_ended(call["id"])
     net.until(lambda: len([m for m in far.log if m.method == "INVITE"]) >= 2, 5, "sent again")
     assert not [m for m in far.log if m.method == "CANCEL"], "none before a provisional answer"
     far.send(far.response_to(seen[0], 180, "late"), seen[0].source)
     net.until(lambda: [m for m in far.log if m.method == "CANCEL"], 5, "now it is cancelled")
+    far.send(far.response_to(seen[0], 487, "late"), seen[0].source)
+    assert events.wait_ended(call["id"])["end_reason"] == "canceled"
 
 
 def test_a_lost_bye_does_not_keep_the_call(tenant, agents):

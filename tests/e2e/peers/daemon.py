@@ -90,7 +90,16 @@ class Daemon:
         finally:
             self._log.close()
             self.process = None
+        self.check_sane()
         return code
+
+    def check_sane(self):
+        """A sanitizer's report is a failure, whatever the test saw."""
+        log = self.log()
+        for sign in ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:",
+                     "WARNING: ThreadSanitizer"):
+            at = log.find(sign)
+            assert at < 0, log[at:at + 4000]
 
     def kill(self):
         """kill -9."""
