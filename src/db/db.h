@@ -68,7 +68,7 @@ struct db_args {
 	unsigned count;
 };
 
-#define DB_MAX_ARGS 64
+#define DB_MAX_ARGS 576 /* a page of ids and a filter's values */
 
 static inline struct db_val db_val_int(int64_t num)
 {

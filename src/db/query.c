@@ -64,15 +64,24 @@ void db_where_add_only(struct db_query *query, const char *fragment)
 
 void db_where_add_in(struct db_query *query, const char *column, const struct db_val *vals, unsigned count)
 {
+	unsigned rounded = 1;
+
 	where_and(query);
 	if (count == 0) {
 		where_text(query, "1 = 0", 5);
 		return;
 	}
+	/* Rounded up by repeating the last one, so that few different statements need preparing. */
+	while (rounded < count)
+		rounded *= 2;
+	if (rounded + query->count + 2 > DB_MAX_ARGS)
+		rounded = count;
 	where_text(query, column, strlen(column));
-	for (unsigned i = 0; i < count; i++) {
+	for (unsigned i = 0; i < rounded; i++) {
+		unsigned number = where_val(query, vals[i < count ? i : count - 1]);
+
 		where_text(query, i ? ", " : " IN (", i ? 2 : 5);
-		where_number(query, where_val(query, vals[i]));
+		where_number(query, number);
 	}
 	where_text(query, ")", 1);
 }

@@ -17,7 +17,7 @@
 #define DB_PAGE_MAX 500
 
 struct db_query {
-	char where[2048];
+	char where[8192];
 	size_t len;
 	struct db_val vals[DB_MAX_ARGS];
 	unsigned count;

@@ -127,8 +127,8 @@ static void cell_null(const struct field *f, void *member)
 	switch (f->type) {
 	case FIELD_ID: *(struct id *)member = ID_NONE; break;
 	case FIELD_STR: *(const char **)member = NULL; break;
-	case FIELD_INT:
-	case FIELD_ENUM: *(int *)member = 0; break;
+	case FIELD_INT: *(int *)member = 0; break;
+	case FIELD_ENUM: *(int *)member = -1; break; /* 0 is a name */
 	case FIELD_I64:
 	case FIELD_TIME: *(int64_t *)member = 0; break;
 	case FIELD_BOOL: *(bool *)member = false; break;
@@ -228,7 +228,7 @@ static struct db_val field_val(const struct field *f, const void *member, struct
 	case FIELD_BOOL: return db_val_bool(*(const bool *)member);
 	case FIELD_TIME: return V_TIME(*(const int64_t *)member);
 	case FIELD_REAL: return db_val_real(*(const double *)member);
-	case FIELD_ENUM: return db_val_str(f->names[*(const int *)member]);
+	case FIELD_ENUM: return db_val_str(*(const int *)member < 0 ? NULL : f->names[*(const int *)member]);
 	case FIELD_JSON: return db_val_str(json_text(*(json_t *const *)member, arena));
 	case FIELD_STRS: return db_val_str(strs_text(*(const char **const *)member, arena));
 	}

@@ -69,7 +69,7 @@ enum {
  */
 json_t *profile_from_json(const json_t *body, bool partial, struct arena *arena, struct sip_profile *profile)
 	must_check;
-/* {number, name?, mode?} of set-caller-id, or of a body's caller_id. Complaints are named `prefix`member. */
+/* {number, name?, mode?} of set-caller-id, or of a body's caller_id. */
 json_t *profile_caller_from_json(const json_t *body, struct arena *arena, struct sip_profile *profile) must_check;
 /* As the API shows it, without `registration`, which its asker adds. */
 json_t *profile_to_json(const struct sip_profile *profile);
