@@ -22,6 +22,9 @@ struct wheel {
 	bool is_virtual;
 	uint64_t now_ms;	/* virtual only */
 	int64_t wall_offset_us; /* virtual only: wall time less monotonic time */
+	void (*alarm_fn)(void *arg, uint64_t at_ms);
+	void *alarm_arg;
+	uint64_t alarm_ms;	/* what alarm_fn was last told; UINT64_MAX: nothing that still holds */
 	uint64_t used[LEVELS];	/* a bit a slot that is not empty */
 	struct timer *slot[LEVELS][LEVEL_SLOTS];
 };
@@ -30,6 +33,7 @@ struct wheel *wheel_new(void)
 {
 	struct wheel *wheel = xzalloc(sizeof(*wheel));
 
+	wheel->alarm_ms = UINT64_MAX;
 	wheel->position_ms = clock_mono_ms();
 	return wheel;
 }
@@ -39,6 +43,7 @@ struct wheel *wheel_new_virtual(uint64_t mono_ms, int64_t wall_us)
 	struct wheel *wheel = xzalloc(sizeof(*wheel));
 
 	wheel->is_virtual = true;
+	wheel->alarm_ms = UINT64_MAX;
 	wheel->now_ms = wheel->position_ms = mono_ms;
 	wheel->wall_offset_us = wall_us - (int64_t)mono_ms * 1000;
 	return wheel;
@@ -143,6 +148,24 @@ static void slot_move_down(struct wheel *wheel, unsigned level, unsigned index)
 	}
 }
 
+static void alarm_set(struct wheel *wheel, uint64_t at_ms)
+{
+	wheel->alarm_ms = at_ms;
+	if (wheel->alarm_fn)
+		wheel->alarm_fn(wheel->alarm_arg, at_ms);
+}
+
+/* Timers that were stopped may leave an alarm that is too early; it is put right when it goes off. */
+static void alarm_renew(struct wheel *wheel)
+{
+	unsigned level, index;
+	uint64_t at_ms;
+
+	wheel->alarm_ms = UINT64_MAX;
+	if (wheel_next(wheel, &level, &index, &at_ms))
+		alarm_set(wheel, at_ms);
+}
+
 static void wheel_run_to(struct wheel *wheel, uint64_t until_ms)
 {
 	unsigned level, index;
@@ -163,6 +186,7 @@ static void wheel_run_to(struct wheel *wheel, uint64_t until_ms)
 	wheel->position_ms = until_ms;
 	wheel->now_ms = until_ms;
 	wheel->advancing = false;
+	alarm_renew(wheel);
 }
 
 void wheel_advance(struct wheel *wheel)
@@ -218,6 +242,13 @@ size_t wheel_count(const struct wheel *wheel)
 	return wheel->count;
 }
 
+void wheel_set_alarm(struct wheel *wheel, void (*fn)(void *arg, uint64_t at_ms), void *arg)
+{
+	wheel->alarm_fn = fn;
+	wheel->alarm_arg = arg;
+	alarm_renew(wheel);
+}
+
 void timer_init(struct timer *timer, struct wheel *wheel, timer_fn *fn, void *arg)
 {
 	*timer = (struct timer){ .wheel = wheel, .fn = fn, .arg = arg };
@@ -232,6 +263,8 @@ void timer_start(struct timer *timer, uint64_t after_ms)
 	timer->due_ms = after_ms > UINT64_MAX - now_ms ? UINT64_MAX : now_ms + after_ms;
 	wheel_place(wheel, timer);
 	wheel->count++;
+	if (timer->due_ms < wheel->alarm_ms && !wheel->advancing)
+		alarm_set(wheel, timer->due_ms);
 }
 
 void timer_stop(struct timer *timer)

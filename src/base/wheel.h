@@ -39,6 +39,10 @@ void wheel_advance(struct wheel *wheel);
 /* Virtual wheels: step to mono_ms firing every timer at its own due time; wall time moves along. */
 void wheel_advance_to(struct wheel *wheel, uint64_t mono_ms);
 size_t wheel_count(const struct wheel *wheel);
+/* For loops that cannot ask wheel_wait_ms() before they sleep: `fn` hears the time (monotonic milliseconds) at which
+ * wheel_advance() must be called, whenever that comes nearer, and after each advance while timers run.
+ */
+void wheel_set_alarm(struct wheel *wheel, void (*fn)(void *arg, uint64_t at_ms), void *arg);
 
 void timer_init(struct timer *timer, struct wheel *wheel, timer_fn *fn, void *arg);
 /* Starts, or restarts, the timer; never fires from inside this call. One that restarts itself with 0 each time it

@@ -230,6 +230,45 @@ static void a_real_wheel_follows_the_clock(void **state)
 	assert_int_equal(wheel_wait_ms(wheel), UINT64_MAX);
 }
 
+struct alarm {
+	unsigned rings;
+	uint64_t at_ms;
+};
+
+static void on_alarm(void *arg, uint64_t at_ms)
+{
+	struct alarm *alarm = arg;
+
+	alarm->rings++;
+	alarm->at_ms = at_ms;
+}
+
+static void the_alarm_tells_of_every_nearer_time_and_misses_no_timer(void **state)
+{
+	auto_(wheel_free) struct wheel *wheel = wheel_new_virtual(0, 0);
+	struct alarm alarm = { 0 };
+	struct timer late, early;
+	unsigned fired = 0;
+
+	(void)state;
+	timer_init(&late, wheel, count_up, &fired);
+	timer_init(&early, wheel, count_up, &fired);
+	timer_start(&late, 100000);
+	wheel_set_alarm(wheel, on_alarm, &alarm);
+	assert_true(alarm.at_ms > 0 && alarm.at_ms <= 100000);
+	timer_start(&early, 500);
+	assert_int_equal(alarm.at_ms, 500);
+	timer_start(&early, 900); /* later: the alarm at 500 does no harm */
+	assert_int_equal(alarm.at_ms, 500);
+	/* A loop that wakes only when told fires everything in time. */
+	while (fired < 2) {
+		assert_true(alarm.at_ms > wheel_now_ms(wheel));
+		wheel_advance_to(wheel, alarm.at_ms);
+	}
+	assert_int_equal(wheel_now_ms(wheel), 100000);
+	assert_in_range(alarm.rings, 4, 12);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -240,6 +279,7 @@ int main(void)
 		cmocka_unit_test(freeing_a_wheel_forgets_its_timers),
 		cmocka_unit_test(stopping_what_never_ran_is_fine),
 		cmocka_unit_test(a_real_wheel_follows_the_clock),
+		cmocka_unit_test(the_alarm_tells_of_every_nearer_time_and_misses_no_timer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
