@@ -27,7 +27,7 @@ struct sound_limits {
 
 /* Blocks: a worker's. Any channels and rate; mixed to mono. limits may be NULL. Return: 0 or SOUND_E_*. */
 must_check int sound_load(const char *path, const struct sound_limits *limits, struct sound **ret);
-/* The same from a descriptor, which stays the caller's (pipes and memory files too). */
+/* The same from a descriptor of a regular or memory file, which stays the caller's. */
 must_check int sound_load_fd(int fd, const struct sound_limits *limits, struct sound **ret);
 /* Copies; rate 8000..96000. */
 struct sound *sound_new(const int16_t *pcm, size_t samples, unsigned rate);
@@ -44,5 +44,5 @@ struct sound *sound_new_tone(const struct sound_tone *tone);
 struct sound *sound_new_ringback(const char *country);
 
 uint32_t sound_ms(const struct sound *sound);
-/* PCM at 8000, 16000 or 48000 Hz; NULL when that rate was not kept (48000 may be missing). */
+/* PCM at 8000 or 16000 Hz, which is what players feed to coders; NULL for any other rate. */
 const int16_t *sound_pcm(const struct sound *sound, unsigned rate, size_t *ret_samples);

@@ -1,0 +1,92 @@
+#include "media/private.h"
+
+void bridge_add(struct mbridge *bridge, struct mstream *stream)
+{
+	if (stream->bridge == bridge || bridge->count == MEDIA_BRIDGE_MAX)
+		return;
+	bridge_remove(stream);
+	if (bridge->count == bridge->cap) {
+		bridge->cap = bridge->cap ? bridge->cap * 2 : 4;
+		bridge->members = xrealloc(bridge->members, bridge->cap * sizeof(*bridge->members));
+	}
+	stream->bridge = bridge;
+	stream->member = bridge->count;
+	bridge->members[bridge->count++] = stream;
+	plan_bridge(bridge);
+}
+
+static int deny_find(const struct mstream *listener, const struct mstream *talker)
+{
+	for (unsigned i = 0; i < listener->deny_count; i++)
+		if (listener->deny[i] == talker)
+			return (int)i;
+	return -1;
+}
+
+bool bridge_hears(const struct mstream *listener, const struct mstream *talker)
+{
+	return deny_find(listener, talker) < 0;
+}
+
+static void deny_remove(struct mstream *listener, const struct mstream *talker)
+{
+	int at = deny_find(listener, talker);
+
+	if (at >= 0)
+		listener->deny[at] = listener->deny[--listener->deny_count];
+}
+
+static void deny_add(struct mstream *listener, struct mstream *talker)
+{
+	if (deny_find(listener, talker) >= 0)
+		return;
+	if (listener->deny_count == listener->deny_cap) {
+		listener->deny_cap = listener->deny_cap ? listener->deny_cap * 2 : 2;
+		listener->deny = xrealloc(listener->deny, listener->deny_cap * sizeof(*listener->deny));
+	}
+	listener->deny[listener->deny_count++] = talker;
+}
+
+void bridge_hear(struct mstream *listener, struct mstream *talker, bool hears)
+{
+	if (hears)
+		deny_remove(listener, talker);
+	else
+		deny_add(listener, talker);
+	plan_bridge(listener->bridge);
+}
+
+static void member_forget(struct mstream *stream)
+{
+	stream->bridge = NULL;
+	stream->only = NULL;
+	stream->frame = NULL;
+	stream->deny_count = 0;
+	stream->muted = stream->deaf = false;
+	stream->gain = 0;
+}
+
+void bridge_remove(struct mstream *stream)
+{
+	struct mbridge *bridge = stream->bridge;
+	struct mstream *last;
+
+	if (!bridge)
+		return;
+	plan_clear(stream);
+	last = bridge->members[--bridge->count];
+	bridge->members[stream->member] = last;
+	last->member = stream->member;
+	for (unsigned i = 0; i < bridge->count; i++)
+		deny_remove(bridge->members[i], stream);
+	member_forget(stream);
+	plan_bridge(bridge);
+	plan_stream(stream);
+}
+
+void bridge_close(struct mbridge *bridge)
+{
+	while (bridge->count)
+		bridge_remove(bridge->members[bridge->count - 1]);
+	plan_bridge(bridge);
+}

@@ -1,0 +1,295 @@
+/* What each stream sends, and what each must do with what it receives: decided here whenever something
+ * changes, so that the packet path and the tick only follow pointers.
+ *
+ * A listener that hears one member in its own codec at its own level is relayed; any other is mixed. Members
+ * that some mixed listener hears are decoded. The bridge's rate is the second highest of its members': one
+ * wideband member among narrowband ones neither brings nor gets anything beyond 8 kHz.
+ */
+#include "media/private.h"
+
+/* ---- lists of the tick ---- */
+
+static void tick_set(struct mstream *stream, bool on)
+{
+	struct mloop *loop = stream->loop;
+
+	if (stream->ticked == on)
+		return;
+	stream->ticked = on;
+	if (on) {
+		stream->tick_next = loop->ticked;
+		stream->tick_prev = &loop->ticked;
+		if (loop->ticked)
+			loop->ticked->tick_prev = &stream->tick_next;
+		loop->ticked = stream;
+		return;
+	}
+	*stream->tick_prev = stream->tick_next;
+	if (stream->tick_next)
+		stream->tick_next->tick_prev = stream->tick_prev;
+}
+
+static void mixing_set(struct mbridge *bridge, bool on)
+{
+	struct mloop *loop = bridge->loop;
+
+	if (bridge->mixing == on)
+		return;
+	bridge->mixing = on;
+	if (on) {
+		bridge->mix_next = loop->mixing;
+		bridge->mix_prev = &loop->mixing;
+		if (loop->mixing)
+			loop->mixing->mix_prev = &bridge->mix_next;
+		loop->mixing = bridge;
+		return;
+	}
+	*bridge->mix_prev = bridge->mix_next;
+	if (bridge->mix_next)
+		bridge->mix_next->mix_prev = bridge->mix_prev;
+}
+
+/* ---- one stream ---- */
+
+static bool talks(const struct mstream *stream)
+{
+	return stream->params.recv && !stream->muted && codec_get(stream->rx_audio);
+}
+
+static bool can_relay(const struct mstream *from, const struct mstream *to)
+{
+	return from->rx_audio == to->params.tx.codec && !from->gain;
+}
+
+static void choose_receive(struct mstream *stream)
+{
+	bool echo = stream->source == SOURCE_ECHO;
+	bool one = stream->relay_to && !stream->relay_to->relay_next;
+
+	if (!stream->relay_to && !stream->intake)
+		stream->on_rtp = echo ? rx_echo : stream->bridge && stream->bridge->mixing ? rx_full : rx_idle;
+	else
+		stream->on_rtp = one && !echo && !stream->intake && !(stream->bridge && stream->bridge->mixing) ?
+					 rx_relay :
+					 rx_full;
+}
+
+static enum source source_alone(const struct mstream *stream)
+{
+	if (!stream->params.send || !codec_get(stream->params.tx.codec))
+		return SOURCE_NONE;
+	if (stream->player)
+		return SOURCE_PLAYER;
+	if (stream->echo)
+		return SOURCE_ECHO;
+	return stream->idle == MEDIA_IDLE_SILENCE ? SOURCE_SILENCE : SOURCE_NONE;
+}
+
+static unsigned rate_alone(const struct mstream *stream)
+{
+	return codec_get(stream->params.tx.codec)->best_rate == 8000 ? 8000 : 16000;
+}
+
+/* Return: whether it was turned to another source. */
+static bool set_source(struct mstream *stream, enum source source, struct mstream *only, unsigned rate)
+{
+	bool changed = stream->source != source || (source == SOURCE_RELAY && stream->only != only);
+
+	stream->source = source;
+	stream->only = only;
+	stream->fresh = changed && source == SOURCE_RELAY;
+	if (changed)
+		sender_switch(&stream->sender);
+	if (source == SOURCE_MIX || source == SOURCE_PLAYER || source == SOURCE_SILENCE) {
+		if (!stream->outlet)
+			stream->outlet = outlet_new();
+		outlet_set(stream->outlet, &stream->params, rate);
+	} else {
+		stream->outlet = outlet_free(stream->outlet);
+	}
+	tick_set(stream, source == SOURCE_PLAYER || source == SOURCE_SILENCE);
+	return changed;
+}
+
+/* A player that may not send has its time pass all the same. */
+static void plan_alone(struct mstream *stream)
+{
+	enum source source = source_alone(stream);
+
+	set_source(stream, source, NULL, source == SOURCE_NONE ? 0 : rate_alone(stream));
+	if (source == SOURCE_NONE && stream->player)
+		tick_set(stream, true);
+	stream->intake = intake_free(stream->intake);
+	stream->relay_to = NULL;
+	choose_receive(stream);
+}
+
+void plan_stream(struct mstream *stream)
+{
+	if (stream->bridge)
+		plan_bridge(stream->bridge);
+	else
+		plan_alone(stream);
+}
+
+void plan_clear(struct mstream *stream)
+{
+	set_source(stream, SOURCE_NONE, NULL, 0);
+	stream->intake = intake_free(stream->intake);
+	stream->relay_to = NULL;
+	stream->on_rtp = rx_idle;
+}
+
+/* ---- a bridge ---- */
+
+struct talkers {
+	unsigned count;
+	struct mstream *first, *second;
+};
+
+static struct talkers find_talkers(const struct mbridge *bridge)
+{
+	struct talkers talkers = { 0 };
+
+	for (unsigned i = 0; i < bridge->count; i++) {
+		struct mstream *stream = bridge->members[i];
+
+		if (!talks(stream))
+			continue;
+		if (talkers.count == 0)
+			talkers.first = stream;
+		else if (talkers.count == 1)
+			talkers.second = stream;
+		talkers.count++;
+	}
+	return talkers;
+}
+
+static unsigned count_heard(const struct talkers *talkers, const struct mstream *listener)
+{
+	unsigned heard = talkers->count - (talks(listener) ? 1 : 0);
+
+	for (unsigned i = 0; i < listener->deny_count; i++)
+		if (talks(listener->deny[i]))
+			heard--;
+	return heard;
+}
+
+static struct mstream *find_only(const struct mbridge *bridge, const struct talkers *talkers,
+				 const struct mstream *listener)
+{
+	if (talkers->count == 1)
+		return talkers->first;
+	if (talkers->count == 2 && !listener->deny_count)
+		return talkers->first == listener ? talkers->second : talkers->first;
+	for (unsigned i = 0; i < bridge->count; i++) {
+		struct mstream *talker = bridge->members[i];
+
+		if (talker != listener && talks(talker) && bridge_hears(listener, talker))
+			return talker;
+	}
+	return NULL;
+}
+
+static unsigned stream_rate(const struct mstream *stream)
+{
+	const struct codec *codec = codec_get(stream->params.tx.codec);
+
+	return codec ? codec->best_rate : 8000;
+}
+
+static unsigned choose_rate(const struct mbridge *bridge)
+{
+	unsigned highest = 8000, second = 8000;
+
+	for (unsigned i = 0; i < bridge->count; i++) {
+		unsigned rate = stream_rate(bridge->members[i]);
+
+		if (rate > highest) {
+			second = highest;
+			highest = rate;
+		} else if (rate > second) {
+			second = rate;
+		}
+	}
+	return second;
+}
+
+static void plan_listener(struct mbridge *bridge, const struct talkers *talkers, struct mstream *listener)
+{
+	enum source source = source_alone(listener);
+	unsigned heard = listener->deaf ? 0 : count_heard(talkers, listener);
+	struct mstream *only = heard == 1 ? find_only(bridge, talkers, listener) : NULL;
+	unsigned rate = source == SOURCE_NONE ? 0 : rate_alone(listener);
+
+	if ((source == SOURCE_NONE || source == SOURCE_SILENCE) && heard && listener->params.send &&
+	    codec_get(listener->params.tx.codec)) {
+		source = only && can_relay(only, listener) ? SOURCE_RELAY : SOURCE_MIX;
+		rate = bridge->rate;
+	}
+	set_source(listener, source, only, rate);
+	if (source == SOURCE_NONE && listener->player)
+		tick_set(listener, true);
+	if (source == SOURCE_RELAY) {
+		listener->relay_next = only->relay_to;
+		only->relay_to = listener;
+	}
+}
+
+/* How many mixed listeners hear this one; each listener was counted once for everybody before. */
+static bool is_decoded(const struct mstream *talker, unsigned mixed)
+{
+	if (!talks(talker) || !mixed)
+		return false;
+	if (talker->source == SOURCE_MIX)
+		mixed--;
+	for (unsigned i = 0; mixed && i < talker->bridge->count; i++) {
+		const struct mstream *listener = talker->bridge->members[i];
+
+		if (listener != talker && listener->source == SOURCE_MIX && bridge_hears(listener, talker))
+			return true;
+	}
+	return false;
+}
+
+/* What waits in a jitter buffer goes out ahead of what follows, so that turning to relaying loses nothing. */
+static void unload(struct mstream *stream)
+{
+	struct packet packet;
+
+	while (stream->relay_to && intake_unload(stream->intake, &packet))
+		for (struct mstream *to = stream->relay_to; to; to = to->relay_next)
+			if (to->fresh) /* others had these packets when they came */
+				sender_relay(to, &packet, to->params.tx.pt);
+}
+
+static void plan_talker(struct mbridge *bridge, struct mstream *stream, unsigned mixed)
+{
+	if (is_decoded(stream, mixed)) {
+		if (!stream->intake)
+			stream->intake = intake_new();
+		intake_set(stream->intake, stream->rx_audio, bridge->rate);
+	} else if (stream->intake) {
+		unload(stream);
+		stream->intake = intake_free(stream->intake);
+		stream->frame = NULL;
+	}
+	choose_receive(stream);
+}
+
+void plan_bridge(struct mbridge *bridge)
+{
+	struct talkers talkers = find_talkers(bridge);
+	unsigned mixed = 0;
+
+	bridge->rate = choose_rate(bridge);
+	for (unsigned i = 0; i < bridge->count; i++)
+		bridge->members[i]->relay_to = NULL;
+	for (unsigned i = 0; i < bridge->count; i++) {
+		plan_listener(bridge, &talkers, bridge->members[i]);
+		mixed += bridge->members[i]->source == SOURCE_MIX;
+	}
+	mixing_set(bridge, mixed > 0);
+	for (unsigned i = 0; i < bridge->count; i++)
+		plan_talker(bridge, bridge->members[i], mixed);
+}

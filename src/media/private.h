@@ -1,0 +1,347 @@
+/* media/private.h - the media loops inside
+ *
+ * The call loop (media.c) allocates streams, bridges and players and hands them over by message; from then
+ * on they are the loop's, until a note brings them back to be freed. A stream that moves travels the same way.
+ *
+ * loop.c      a thread: sockets, commands, the 20 ms tick
+ * stream.c    receiving, latching (latch.c), what it sends (plan.c), RTCP (report.c)
+ * sender.c    the one sender of a stream
+ * bridge.c    membership and the matrix; mix.c: its sums; plan.c: who is relayed and who is mixed
+ * intake.c    network to PCM: jitter buffer, decoder, concealment; outlet.c: PCM to network
+ */
+#pragma once
+
+#include "base/metric.h"
+#include "base/ring.h"
+#include "base/wheel.h"
+#include "media/codec.h"
+#include "media/media.h"
+#include "media/packet.h"
+#include "media/receiver.h"
+
+#include <pthread.h>
+
+#define TICK_US 20000
+#define TICK_MS 20
+#define RATE_MAX 48000
+#define TICK_SAMPLES_MAX (RATE_MAX / 1000 * TICK_MS)
+#define GAIN_UNITY 4096
+
+struct mloop;
+struct mstream;
+struct mbridge;
+struct intake;
+struct outlet;
+struct crypt;
+
+/* ---- messages ---- */
+
+enum note_kind { NOTE_EVENT, NOTE_CLOSED, NOTE_MOVED, NOTE_PLAYED, NOTE_BRIDGE, NOTE_WAKE };
+
+/* An object on its way back to the call loop. Embedded in it, so that it cannot be lost to a full ring. */
+struct note {
+	struct note *next;
+	enum note_kind kind;
+	void *object;
+	struct media_event event;
+};
+
+struct from_loop {
+	struct note *note;	  /* or NULL: only the event */
+	struct media_event event;
+};
+
+enum command_kind {
+	CMD_STREAM_ADOPT, /* .stream: new here, or moved here */
+	CMD_STREAM_MOVE,  /* give it back by NOTE_MOVED */
+	CMD_STREAM_UPDATE,
+	CMD_STREAM_DIRECTION,
+	CMD_STREAM_IDLE,
+	CMD_STREAM_ECHO,
+	CMD_STREAM_CLOSE,
+	CMD_PLAY,
+	CMD_STOP,
+	CMD_BRIDGE_ADOPT,
+	CMD_BRIDGE_CLOSE,
+	CMD_BRIDGE_ADD,
+	CMD_BRIDGE_REMOVE,
+	CMD_BRIDGE_HEAR,
+	CMD_BRIDGE_MUTE,
+	CMD_BRIDGE_GAIN,
+	CMD_QUIT,
+};
+
+struct command {
+	enum command_kind kind;
+	struct media_id id;	/* the stream; for BRIDGE_ADOPT and _CLOSE the bridge */
+	struct media_id bridge;
+	struct media_id other;	/* BRIDGE_HEAR: the talker; STOP: the player */
+	void *object;		/* what is handed over: stream, bridge, player; UPDATE: struct media_params */
+	int gain_db;
+	bool on, on2;
+};
+
+/* ---- objects of a loop ---- */
+
+enum object_kind { OBJECT_STREAM = 1, OBJECT_BRIDGE };
+
+struct object {
+	enum object_kind kind;
+	struct media_id id;
+};
+
+/* One RTP stream towards the far end, whatever feeds it (RFC 3550 5.1). */
+struct sender {
+	uint32_t ssrc;
+	uint16_t seq;		/* of the next packet */
+	uint32_t timestamp;	/* of the last packet */
+	uint64_t sent_us;	/* when it went */
+	uint32_t clock_rate;
+	uint32_t frame;		/* the last packet's length in clock units */
+	bool started, mark;
+	uint64_t packets, octets;
+	/* while relaying: how the source's numbers map to ours */
+	bool anchored;
+	uint32_t in_ssrc, timestamp_delta;
+	uint16_t in_first, in_last, seq_delta;
+	/* a telephone-event being passed on by the mixing path */
+	bool event_on;
+	uint32_t event_in, event_timestamp;
+	uint64_t event_us;
+};
+
+struct latch {
+	enum media_latch mode;
+	bool locked;		/* a source was taken since the last update */
+	bool by_signalling;	/* and it was on the signalled address */
+	uint64_t until_us;
+	union media_addr signalled;
+	/* a candidate elsewhere proves itself by two packets in sequence */
+	union media_addr candidate;
+	uint32_t candidate_ssrc;
+	uint16_t candidate_seq;
+};
+
+struct reports {
+	uint64_t due_us;
+	uint32_t sr_last;	   /* middle bits of the NTP time of their last SR */
+	uint64_t sr_taken_us;
+	uint32_t far_ssrc;
+	uint32_t rtt_us;
+	uint32_t far_loss_permille, far_jitter_us;
+	uint64_t packets_reported; /* ours, at the last report: SR or RR */
+};
+
+struct mplayer {
+	struct note note;
+	struct media_id id;
+	struct sound *sound;
+	bool loop;
+	int gain;	     /* GAIN_UNITY: as it is */
+	uint32_t offset_ms;
+	uint64_t played_us;
+	unsigned rate;	     /* of `at` */
+	size_t at;
+};
+
+enum source { SOURCE_NONE, SOURCE_SILENCE, SOURCE_PLAYER, SOURCE_ECHO, SOURCE_RELAY, SOURCE_MIX };
+
+typedef void rx_fn(struct mstream *stream, struct packet *packet);
+typedef void tx_fn(struct mstream *stream, uint8_t *data, size_t len);
+
+struct mstream {
+	struct object object;
+	struct mloop *loop;
+	/* the packet path */
+	rx_fn *on_rtp;
+	tx_fn *tx;
+	int fd, rtcp_fd;
+	socklen_t remote_len; /* 0: nowhere to send */
+	union media_addr remote;
+	uint8_t rx_codec[128];	/* enum media_codec of each payload type, NONE: not ours */
+	uint8_t rx_audio_pt;
+	enum media_codec rx_audio; /* what it sends now */
+	uint64_t rx_audio_us;	   /* since when */
+	struct mstream *relay_to; /* listeners relayed from here */
+	struct mstream *relay_next;
+	struct sender sender;
+	struct receiver receiver;
+	uint64_t heard_us;	/* last RTP or RTCP */
+	uint64_t rtp_us;	/* last RTP */
+	uint64_t dropped;
+	bool started, silent;
+	/* settings */
+	struct media_params params;
+	struct latch latch;
+	union media_addr remote_rtcp;
+	struct crypt *crypt_tx, *crypt_rx;
+	enum media_idle idle;
+	bool echo;
+	struct mplayer *player;
+	/* plan */
+	enum source source;
+	struct mstream *only; /* the one member it hears, when it is one */
+	bool fresh;	      /* turned to relaying by the plan being made */
+	struct intake *intake;
+	struct outlet *outlet;
+	bool ticked;
+	struct mstream *tick_next, **tick_prev;
+	/* bridge */
+	struct mbridge *bridge;
+	unsigned member; /* its place there */
+	bool muted, deaf;
+	int gain;
+	struct mstream **deny; /* members it does not hear */
+	unsigned deny_count, deny_cap;
+	int16_t *frame; /* what it said in this tick, NULL: nothing */
+	int16_t said[TICK_SAMPLES_MAX];
+	/* reports */
+	struct reports reports;
+	struct timer timer;
+	uint32_t dtmf_timestamp, dtmf_ssrc;
+	uint32_t dtmf_units;
+	uint64_t dtmf_us;
+	char dtmf_digit; /* of the event that runs, or NUL */
+	bool dtmf_any;	 /* dtmf_timestamp is valid */
+	struct note note;
+};
+
+struct mbridge {
+	struct object object;
+	struct mloop *loop;
+	struct mstream **members;
+	unsigned count, cap;
+	unsigned rate;
+	bool mixing;
+	struct mbridge *mix_next, **mix_prev;
+	struct note note;
+};
+
+struct mloop {
+	/* fixed when it starts */
+	pthread_t thread;
+	struct ring *commands;
+	struct ring *events; /* the pool's */
+	const char *cname;
+	int epoll_fd;
+	/* the thread's own */
+	uint64_t now_us; /* read once a wake-up */
+	uint64_t tick_us;
+	struct wheel *wheel;
+	struct object **objects; /* by index */
+	uint32_t object_cap;
+	struct mstream *ticked;
+	struct mbridge *mixing;
+	struct note *unsent, **unsent_tail;
+	unsigned handled; /* packets since the last wake-up */
+	bool quit;
+	atomic_bool hungry; /* the call loop has commands that did not fit */
+	int32_t total[TICK_SAMPLES_MAX];
+	uint8_t buffer[PACKET_MAX + PACKET_TRAILER];
+};
+
+/* media.c */
+struct mstream *mstream_new(struct media_id id);
+struct mstream *mstream_free(struct mstream *stream);
+struct mbridge *mbridge_free(struct mbridge *bridge);
+struct mplayer *mplayer_free(struct mplayer *player);
+
+/* loop.c */
+struct mloop *mloop_new(struct ring *events, const char *cname, uint32_t objects);
+int mloop_start(struct mloop *loop);
+/* After the thread has ended, or when it never ran. */
+struct mloop *mloop_free(struct mloop *loop);
+void mloop_note(struct mloop *loop, struct note *note);
+/* Return: false when the ring was full and it was dropped (counted). */
+bool mloop_event(struct mloop *loop, const struct media_event *event);
+/* One wake-up with the clock where the caller puts it; the thread's body and the tests'. */
+void mloop_command(struct mloop *loop, const struct command *command);
+void mloop_tick(struct mloop *loop);
+uint32_t random_u32(void);
+
+/* stream.c */
+void stream_attach(struct mstream *stream, struct mloop *loop);
+void stream_detach(struct mstream *stream);
+void stream_update(struct mstream *stream, struct media_params *params);
+void stream_readable(struct mstream *stream, bool rtcp);
+/* A datagram as it came; the fuzz target's way in too. `data` is writable, PACKET_TRAILER behind `len`. */
+void stream_take(struct mstream *stream, uint8_t *data, size_t len, const union media_addr *from);
+void stream_take_rtcp(struct mstream *stream, uint8_t *data, size_t len, const union media_addr *from);
+void stream_say_bye(struct mstream *stream);
+void stream_set_remote(struct mstream *stream, const union media_addr *remote);
+void stream_emit(struct mstream *stream, struct media_event *event);
+rx_fn rx_idle, rx_relay, rx_echo, rx_full;
+tx_fn tx_plain, tx_crypt;
+
+/* dtmf.c */
+void dtmf_take(struct mstream *stream, const struct packet *packet);
+void dtmf_expire(struct mstream *stream);
+
+/* latch.c */
+void latch_reset(struct mstream *stream);
+/* A packet from elsewhere than stream->remote. Return: whether it is to be taken. */
+bool latch_try(struct mstream *stream, const struct packet *packet, const union media_addr *from);
+
+/* sender.c */
+void sender_init(struct sender *sender);
+/* Another source stands before it: the next packet is marked and continues the timeline. */
+void sender_switch(struct sender *sender);
+/* Forwards a packet of another stream (or its own: echo). */
+void sender_relay(struct mstream *to, struct packet *packet, uint8_t pt);
+/* Sends a payload made here, of `frame` clock units; data has PACKET_HEADER before and PACKET_TRAILER behind. */
+void sender_send(struct mstream *to, uint8_t *payload, size_t len, uint32_t frame);
+/* Passes on a telephone-event of a member that is mixed; rate is the event's clock. */
+void sender_event(struct mstream *to, const struct packet *packet, uint32_t rate);
+/* A frame that is not sent (nothing to say, or a telephone-event is being sent) still takes its time. */
+uint32_t sender_timestamp_now(const struct sender *sender, uint64_t now_us);
+
+/* plan.c */
+/* Something that decides what streams send has changed. */
+void plan_stream(struct mstream *stream);
+void plan_bridge(struct mbridge *bridge);
+void plan_clear(struct mstream *stream); /* before it goes */
+
+/* bridge.c */
+void bridge_add(struct mbridge *bridge, struct mstream *stream);
+void bridge_remove(struct mstream *stream);
+void bridge_hear(struct mstream *listener, struct mstream *talker, bool hears);
+bool bridge_hears(const struct mstream *listener, const struct mstream *talker);
+void bridge_close(struct mbridge *bridge);
+
+/* mix.c */
+void mix_tick(struct mbridge *bridge);
+
+/* player.c */
+void player_start(struct mstream *stream, struct mplayer *player);
+void player_end(struct mstream *stream, bool complete);
+void player_tick(struct mstream *stream);
+
+/* report.c */
+void report_send(struct mstream *stream, bool bye);
+void report_take(struct mstream *stream, const uint8_t *data, size_t len);
+void report_quality(const struct mstream *stream, struct media_quality *ret);
+uint64_t report_interval_us(void);
+
+/* crypt.c: SRTP. In place; len grows or shrinks. Return: 0, or not authentic or a replay. */
+struct crypt *crypt_new(const struct media_crypto *crypto);
+struct crypt *crypt_free(struct crypt *crypt);
+int crypt_protect(struct crypt *crypt, uint8_t *data, size_t *len, size_t cap, bool rtcp);
+int crypt_unprotect(struct crypt *crypt, uint8_t *data, size_t *len, bool rtcp);
+
+/* intake.c */
+struct intake *intake_new(void);
+struct intake *intake_free(struct intake *intake);
+/* The rate in which PCM is wanted; the decoder follows it as far as the codec can. */
+void intake_set(struct intake *intake, enum media_codec codec, unsigned rate);
+void intake_put(struct intake *intake, const struct packet *packet, uint64_t now_us);
+/* Exactly `samples` at the rate set. Return: false when it is nothing but silence (pcm untouched). */
+bool intake_pull(struct intake *intake, int16_t *pcm, unsigned samples, uint64_t now_us);
+/* Hands out what is still buffered, oldest first, before it turns to relaying. Return: false: no more. */
+bool intake_unload(struct intake *intake, struct packet *ret);
+
+/* outlet.c */
+struct outlet *outlet_new(void);
+struct outlet *outlet_free(struct outlet *outlet);
+void outlet_set(struct outlet *outlet, const struct media_params *params, unsigned rate);
+/* 20 ms of PCM at the rate set, NULL for silence: encodes and sends as many packets as are full. */
+void outlet_push(struct mstream *stream, const int16_t *pcm, unsigned samples);
