@@ -93,14 +93,25 @@ static int stmt_get(struct db *db, const char *sql, struct db_args args, struct 
 	return 0;
 }
 
+/* libpq writes several lines. */
+static void reason_flatten(char *reason)
+{
+	size_t len;
+
+	for (char *p = reason; *p; p++) {
+		if (*p == '\n' || *p == '\t')
+			*p = ' ';
+	}
+	len = strlen(reason);
+	while (len && reason[len - 1] == ' ')
+		reason[--len] = '\0';
+}
+
 int db_lost(struct db *db, const char *reason)
 {
 	if (reason != db->reason)
 		str_copy(db->reason, sizeof(db->reason), reason);
-	for (char *p = db->reason; *p; p++) {
-		if (*p == '\n')
-			*p = ' ';
-	}
+	reason_flatten(db->reason);
 	if (db->connected) {
 		db->connected = false;
 		log_warn("database lost", LOG_STR("reason", db->reason));
@@ -136,6 +147,7 @@ int db_connect(struct db *db)
 	if (db->backoff_ms > DB_BACKOFF_MAX_MS)
 		db->backoff_ms = DB_BACKOFF_MAX_MS;
 	db->retry_at_ms = clock_mono_ms() + db->backoff_ms;
+	reason_flatten(db->reason);
 	log_rated(LOG_WARN_, "database away", LOG_STR("reason", db->reason));
 	return r;
 }

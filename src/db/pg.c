@@ -271,16 +271,27 @@ static int pg_prepare(struct db *db, struct db_stmt *stmt, struct db_args args)
 /* Dropped with the connection anyway; on a live one the server must forget it too. */
 static void pg_drop(struct db *db, struct db_stmt *stmt)
 {
+	uint64_t deadline = pg_deadline(db);
 	char sql[40];
 
 	if (!db->connected || !db->pg || PQtransactionStatus(db->pg) == PQTRANS_INERROR)
 		return;
 	snprintf(sql, sizeof(sql), "DEALLOCATE s%u", stmt->number);
-	if (PQsendQuery(db->pg, sql) && PQflush(db->pg) >= 0) {
+	if (!PQsendQuery(db->pg, sql))
+		return;
+	/* Not db_lost() from in here: if this does not end in time the next statement finds out. */
+	while (PQflush(db->pg) >= 0) {
 		PGresult *res;
 
-		while ((res = PQgetResult(db->pg)))
-			PQclear(res);
+		if (PQisBusy(db->pg)) {
+			if (!pg_poll(db, POLLIN, deadline) || !PQconsumeInput(db->pg))
+				return;
+			continue;
+		}
+		res = PQgetResult(db->pg);
+		if (!res)
+			return;
+		PQclear(res);
 	}
 }
 
