@@ -45,6 +45,7 @@ struct outmsg;
 /* A request without Via (each attempt has its own), with Max-Forwards: 70. `uri` is copied. */
 struct outmsg *outmsg_request(const char *method, const struct pl *uri);
 struct outmsg *outmsg_request_str(const char *method, const char *uri);
+void outmsg_max_forwards(struct outmsg *msg, uint8_t max_forwards); /* other than 70 */
 /* A response to `in`: Via, From, To, Call-ID, CSeq copied (Record-Route too with `record_route`; Timestamp in a
  * 100). A To without tag gets `to_tag`, or when that is NULL one made from the request, the same for each
  * retransmission (RFC 3261 8.2.7); none in a 100. `reason` NULL: the standard phrase.
@@ -86,3 +87,5 @@ void header_user(struct buf *out, const char *user);
 #define TOKEN_SIZE 40
 const char *token_tag(char buf[static TOKEN_SIZE]);
 const char *token_call_id(char buf[static TOKEN_SIZE]);
+/* The To tag that replies to this request get when they are given none. */
+const char *token_to_tag(const struct inmsg *in, char buf[static TOKEN_SIZE]);

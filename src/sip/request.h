@@ -49,7 +49,7 @@ struct request_args {
 };
 
 /* ACK (to a 2xx) goes out without a transaction: no handler is called but on_flow, and NULL `ret_req` lets it
- * see to itself. Any other method needs ret_req. Never calls a handler before it returns.
+ * see to itself. Any other method needs ret_req. Only on_flow may be called before it returns.
  */
 void request_send(struct stack *stack, const struct request_args *args, struct request **ret_req);
 

@@ -56,7 +56,9 @@ DEFINE_CLEANUP(struct resolver *, resolver_free)
  */
 void resolver_set_policy(struct resolver *resolver, bool (*address_allowed)(const struct sa *addr, void *arg),
 			 void *arg);
-/* Tests: answers in place of the network. `answer` is called for each start and calls resolver_answer(). */
+/* Tests: answers in place of the network, for names (numbers are still taken as they are). `answer` is called from
+ * the loop for each query and calls resolver_answer(), then or later.
+ */
 struct resolver *resolver_new_fake(struct wheel *wheel,
 				   void (*answer)(struct resolve_query *query, const struct hop *hop, void *arg),
 				   void *arg);

@@ -62,7 +62,8 @@ void strans_answer(struct strans *st, uint16_t code, const char *reason);
 /* The dialog has seen the ACK to our 2xx. */
 void strans_acked(struct strans *st);
 
-const struct inmsg *strans_request(const struct strans *st); /* valid as long as the transaction */
+/* NULL once a final response was sent (to INVITE: once that was acknowledged); mem_ref() what is needed longer. */
+const struct inmsg *strans_request(const struct strans *st);
 struct flow *strans_flow(const struct strans *st);
 bool strans_answered(const struct strans *st);	/* a final response was sent */
 const char *strans_to_tag(const struct strans *st); /* what replies carry when To has no tag: for the dialog */
