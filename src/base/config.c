@@ -421,6 +421,11 @@ bool config_addr(const struct config *config, const char *section, const char *k
 	return true;
 }
 
+const char *config_addr_text(const struct config *config, const char *section, const char *key)
+{
+	return value_get(config, section, key, CONFIG_ADDR)->text;
+}
+
 bool config_is_same(const struct config *a, const struct config *b, const char *section, const char *key)
 {
 	size_t index = item_find(a, section, key);
@@ -436,6 +441,18 @@ void config_each_fixed(const struct config *a, const struct config *b,
 	for (size_t i = 0; i < a->count; i++)
 		if (!a->schema[i].live && strcmp(a->values[i].text, b->values[i].text) != 0)
 			each(arg, a->schema[i].section, a->schema[i].key);
+}
+
+void config_take_live(struct config *config, const struct config *from)
+{
+	bug_on(config->schema != from->schema);
+	for (size_t i = 0; i < config->count; i++) {
+		if (!config->schema[i].live)
+			continue;
+		free(config->values[i].text);
+		config->values[i].text = xstrdup(from->values[i].text);
+		config->values[i].number = from->values[i].number;
+	}
 }
 
 static void item_print(const struct config_item *item, const struct value *value, struct buf *out)

@@ -57,10 +57,16 @@ struct config_addr {
 must_check bool config_addr(const struct config *config, const char *section, const char *key,
 			    struct config_addr *ret);
 
-/* Two sets of one table (before and after SIGHUP): does a key say the same; which keys that need a restart differ. */
+/* As it was written: "[::1]:5060". */
+const char *config_addr_text(const struct config *config, const char *section, const char *key);
+
+/* Two sets of one table (before and after SIGHUP): does a key say the same; which keys that need a restart differ;
+ * taking over those that do not.
+ */
 must_check bool config_is_same(const struct config *a, const struct config *b, const char *section, const char *key);
 void config_each_fixed(const struct config *a, const struct config *b,
 		       void (*each)(void *arg, const char *section, const char *key), void *arg);
+void config_take_live(struct config *config, const struct config *from);
 
 /* The commented INI file of all keys with their current values. */
 void config_print(const struct config *config, struct buf *out);

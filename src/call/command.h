@@ -130,6 +130,8 @@ void command_fini(struct command *command); /* zeroes secrets, frees body and id
 
 struct call_gate; /* the ring into the call loop */
 
+/* Any thread. For who sends very many and can wait: would call_post() take one now (were it alone)? */
+bool call_gate_has_room(const struct call_gate *gate);
 /* Any thread. Takes what the command owns in every case. Return: true when it was queued. */
 must_check bool call_post(struct call_gate *gate, struct command *command);
 /* A worker: posts and waits. Return: the reply (free with reply_free), or NULL when the call loop did not

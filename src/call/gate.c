@@ -5,6 +5,7 @@
 
 struct call_gate {
 	struct ring *ring;
+	size_t capacity;
 };
 
 struct call_gate *call_gate_new(size_t capacity)
@@ -12,6 +13,7 @@ struct call_gate *call_gate_new(size_t capacity)
 	struct call_gate *gate = xzalloc(sizeof(*gate));
 
 	gate->ring = ring_new(sizeof(struct command), capacity);
+	gate->capacity = capacity;
 	return gate;
 }
 
@@ -40,6 +42,11 @@ bool call_gate_next(struct call_gate *gate, struct command *ret)
 void call_gate_rearm(struct call_gate *gate)
 {
 	ring_ack(gate->ring);
+}
+
+bool call_gate_has_room(const struct call_gate *gate)
+{
+	return ring_depth(gate->ring) < gate->capacity - gate->capacity / 8;
 }
 
 bool call_post(struct call_gate *gate, struct command *command)

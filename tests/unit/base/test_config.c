@@ -204,6 +204,10 @@ static void what_changed_and_needs_a_restart_is_told(void **state)
 	assert_string_equal(keys.data, "sip.port ");
 	assert_false(config_is_same(f->config, next, "log", "level"));
 	assert_true(config_is_same(f->config, next, "log", "personal"));
+	config_take_live(f->config, next);
+	assert_int_equal(config_enum(f->config, "log", "level"), 0);
+	assert_int_equal(config_int(f->config, "sip", "port"), 5060);
+	assert_string_equal(config_addr_text(f->config, "sip", "listen"), "127.0.0.1:5060");
 }
 
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
