@@ -8,7 +8,8 @@
 
 #include "base/id.h"
 
-#include <jansson.h>
+/* As jansson.h has it: libre's headers, which many readers of views need, cannot stand beside jansson's. */
+typedef struct json_t json_t;
 
 #define VIEW_NUMBER_SIZE 132  /* a number, extension or SIP user part: at most 128 bytes */
 #define VIEW_NAME_SIZE 132    /* a display name: at most 128 bytes */

@@ -1,0 +1,21 @@
+/* daemon/core.h - everything that lives on the call loop
+ *
+ * (Apart from daemon/private.h, because libre's headers and jansson's cannot be read together.)
+ */
+#pragma once
+
+#include "daemon/settings.h"
+#include "event/bus.h"
+
+struct core;
+struct call_gate;
+
+/* Return: 0 with *ret_core, or negative or an outcome of what could not be started, said in the log. */
+must_check int core_start(const struct config *config, struct event_bus *bus, struct core **ret_core);
+/* Lets what is being sent leave (unregistrations, BYEs) for at most `linger_ms`, then ends the loop. */
+struct core *core_stop(struct core *core, unsigned linger_ms);
+struct call_gate *core_gate(struct core *core);
+/* Reads the SIP certificate again. */
+void core_reload(struct core *core);
+/* Milliseconds since the loop last went round. */
+uint64_t core_lag_ms(const struct core *core);

@@ -1,0 +1,320 @@
+/* daemon/serve.c - starts every part in order, waits for signals, and ends them in the opposite order
+ *
+ * The main thread owns the configuration and a database connection of its own; it starts the journal's thread, the
+ * call loop (core.c) and the API (api/), and then only waits.
+ */
+#include "daemon/private.h"
+
+#include "api/api.h"
+#include "call/command.h"
+#include "event/journal.h"
+#include "store/store.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#define PRUNE_MS 3600000
+#define LOOP_LATE_MS 5000 /* the call loop has not gone round for so long: not ready */
+#define LINGER_MS 4000	  /* for unregistrations, which are tried for as long */
+#define LINGER_AT_ONCE_MS 1000
+
+struct daemon {
+	const struct settings_flags *flags;
+	struct config *config;
+	int lock_fd, signal_fd, drained_fd;
+	struct db *db;
+	struct seal *seal;
+	struct event_bus *bus;
+	struct journal *journal;
+	struct core *core;
+	struct api *api;
+	atomic_bool draining;
+};
+
+/* ---- readiness ---- */
+
+/* Any API worker. */
+static bool is_ready(void *arg, struct buf *why)
+{
+	struct daemon *daemon = arg;
+	struct journal_status status;
+
+	journal_status(daemon->journal, &status);
+	if (atomic_load(&daemon->draining))
+		buf_adds(why, "draining");
+	else if (core_lag_ms(daemon->core) > LOOP_LATE_MS)
+		buf_adds(why, "the call loop does not answer");
+	else if (status.away)
+		buf_adds(why, "the database is away");
+	return !why->len;
+}
+
+/* ---- start ---- */
+
+/* A database that is not up yet is waited for, unless a signal comes. Return: 0 or what it said. */
+static int open_db(struct daemon *daemon)
+{
+	struct pollfd signals = { .fd = daemon->signal_fd, .events = POLLIN };
+	int r;
+
+	for (;;) {
+		r = place_open_db(daemon->config, &daemon->db);
+		if (r != DB_E_AWAY && r != DB_E_BUSY)
+			return r;
+		log_warn("waiting for the database", LOG_STR("reason", daemon->db ? db_reason(daemon->db) : ""));
+		daemon->db = db_close(daemon->db);
+		if (poll(&signals, 1, 1000) > 0)
+			return r;
+	}
+}
+
+static int start_journal(struct daemon *daemon)
+{
+	auto_(buf_fini) struct buf url = BUF_MAX(4096);
+	struct journal_opts opts = {
+		.data_dir = settings_data_dir(daemon->config),
+		.db.connect_ms = (unsigned)config_int(daemon->config, "db", "connect_ms"),
+		.db.statement_ms = (unsigned)config_int(daemon->config, "db", "statement_ms"),
+	};
+	int r;
+
+	settings_db_url(daemon->config, &url);
+	opts.db_url = url.data;
+	daemon->bus = event_bus_new(&(struct event_bus_opts){ 0 });
+	r = journal_open(&opts, daemon->bus, &daemon->journal);
+	if (!r)
+		journal_start(daemon->journal);
+	return r;
+}
+
+static int start_api(struct daemon *daemon)
+{
+	const struct config *config = daemon->config;
+	auto_(buf_fini) struct buf url = BUF_MAX(4096);
+	struct config_addr sip, tls;
+	struct api_setup setup;
+	bool has_sip = config_addr(config, "sip", "listen", &sip);
+	bool has_tls = config_addr(config, "sip", "tls_listen", &tls);
+	const char *public_address = config_str(config, "sip", "public_address");
+
+	settings_db_url(config, &url);
+	setup = (struct api_setup){
+		.listen = config_addr_text(config, "http", "listen"),
+		.db_url = url.data,
+		.db.connect_ms = (unsigned)config_int(config, "db", "connect_ms"),
+		.db.statement_ms = (unsigned)config_int(config, "db", "statement_ms"),
+		.data_dir = settings_data_dir(config),
+		.seal = daemon->seal,
+		.gate = core_gate(daemon->core),
+		.bus = daemon->bus,
+		.origins = *config_str(config, "http", "origins") ? config_str(config, "http", "origins") : NULL,
+		.trust_forwarded = config_bool(config, "http", "trust_forwarded"),
+		.allow_private = settings_allow_private(config),
+		.signup = config_enum(config, "security", "signup") == 0 ? API_SIGNUP_OPEN : API_SIGNUP_CLOSED,
+		.workers = (unsigned)config_int(config, "http", "workers"),
+		.queue = (unsigned)config_int(config, "http", "queue"),
+		.max_connections = (unsigned)config_int(config, "http", "max_connections"),
+		.max_per_address = (unsigned)config_int(config, "http", "max_per_address"),
+		.sip_host = *public_address ? public_address : sip.host,
+		.sip_port = has_sip ? sip.port : 0,
+		.sip_transports = has_tls ? "udp,tcp,tls" : "udp,tcp",
+		.profile_max_calls = (int)config_int(config, "limits", "calls_per_profile"),
+		.version = JACKFIELD_VERSION,
+		.ready = is_ready,
+		.ready_arg = daemon,
+	};
+	return api_start(&setup, &daemon->api);
+}
+
+static int start_all(struct daemon *daemon)
+{
+	const char *dir = settings_data_dir(daemon->config);
+	int r;
+
+	r = place_take(dir, &daemon->lock_fd);
+	if (r)
+		return r;
+	r = seal_load(dir, &daemon->seal);
+	if (r)
+		return r;
+	r = open_db(daemon);
+	if (r)
+		return r;
+	r = start_journal(daemon);
+	if (r)
+		return r;
+	r = core_start(daemon->config, daemon->bus, &daemon->core);
+	if (r)
+		return r;
+	r = load_all(daemon->db, daemon->seal, core_gate(daemon->core));
+	if (r)
+		return r;
+	return start_api(daemon);
+}
+
+/* ---- signals ---- */
+
+static int take_signals(struct daemon *daemon)
+{
+	sigset_t set;
+
+	/* Blocked before the first thread is made, so that all inherit it. */
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	daemon->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	daemon->drained_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (daemon->signal_fd < 0 || daemon->drained_fd < 0)
+		return err_newf(errno, "descriptors for signals");
+	return 0;
+}
+
+static void warn_fixed(void *arg, const char *section, const char *key)
+{
+	(void)arg;
+	log_warn("a changed setting waits for a restart", LOG_STR("section", section), LOG_STR("key", key));
+}
+
+static void reload(struct daemon *daemon)
+{
+	auto_(buf_fini) struct buf problems = BUF_MAX(1 << 20);
+	struct config *next = NULL;
+
+	if (settings_read(daemon->flags, &problems, &next)) {
+		for (char *line = strtok(problems.data, "\n"); line; line = strtok(NULL, "\n"))
+			log_error("configuration not taken", LOG_STR("problem", line));
+		return;
+	}
+	config_each_fixed(daemon->config, next, warn_fixed, NULL);
+	config_take_live(daemon->config, next);
+	config_free(next);
+	settings_log(daemon->config);
+	core_reload(daemon->core);
+	log_info("configuration read again");
+}
+
+/* The call loop's thread. */
+static void on_drained(void *arg, struct reply *reply)
+{
+	struct daemon *daemon = arg;
+	uint64_t one = 1;
+
+	reply_free(reply);
+	if (write(daemon->drained_fd, &one, sizeof(one)) < 0)
+		log_error("drained, but nobody can be told");
+}
+
+/* Return: false when it could not even be asked for. */
+static bool drain(struct daemon *daemon, unsigned timeout_ms)
+{
+	struct command command = { .type = COMMAND_DRAIN, .timeout_ms = timeout_ms };
+
+	atomic_store(&daemon->draining, true);
+	return call_ask_async(core_gate(daemon->core), &command, on_drained, daemon);
+}
+
+/* Return: the signal that came, or 0. */
+static int next_signal(struct daemon *daemon)
+{
+	struct signalfd_siginfo info;
+
+	if (read(daemon->signal_fd, &info, sizeof(info)) != sizeof(info))
+		return 0;
+	return (int)info.ssi_signo;
+}
+
+static void prune(struct daemon *daemon)
+{
+	int r = store_prune(daemon->db, clock_wall_us());
+
+	if (r)
+		log_warn("old rows stay for now", LOG_INT("outcome", r));
+}
+
+/* Until a signal ends it. Return: that signal. */
+static int wait_for_end(struct daemon *daemon)
+{
+	struct pollfd fd = { .fd = daemon->signal_fd, .events = POLLIN };
+
+	for (;;) {
+		int n = poll(&fd, 1, PRUNE_MS);
+		int signo = n > 0 ? next_signal(daemon) : 0;
+
+		if (signo == SIGHUP)
+			reload(daemon);
+		else if (signo)
+			return signo;
+		else if (n == 0)
+			prune(daemon);
+	}
+}
+
+/* SIGTERM: calls may go on for drain_s. SIGINT, also as the second signal: they are ended now. */
+static void drain_all(struct daemon *daemon, int signo)
+{
+	struct pollfd fds[] = {
+		{ .fd = daemon->drained_fd, .events = POLLIN },
+		{ .fd = daemon->signal_fd, .events = POLLIN },
+	};
+	int64_t drain_s = config_int(daemon->config, "daemon", "drain_s");
+
+	log_info("draining", LOG_INT("seconds", signo == SIGTERM ? drain_s : 0));
+	if (!drain(daemon, signo == SIGTERM ? (unsigned)drain_s * 1000 : 0))
+		return;
+	while (poll(fds, ARRAY_LEN(fds), -1) < 0 || !fds[0].revents) {
+		if (fds[1].revents && next_signal(daemon) == SIGINT && !drain(daemon, 0))
+			return;
+	}
+}
+
+/* ---- end ---- */
+
+static void stop_all(struct daemon *daemon, int signo)
+{
+	bool drained = daemon->api != NULL;
+
+	daemon->api = api_stop(daemon->api);
+	daemon->core = core_stop(daemon->core, !drained ? 0 : signo == SIGTERM ? LINGER_MS : LINGER_AT_ONCE_MS);
+	daemon->journal = journal_free(daemon->journal);
+	daemon->bus = event_bus_free(daemon->bus);
+	daemon->db = db_close(daemon->db);
+	daemon->seal = seal_free(daemon->seal);
+	if (daemon->lock_fd >= 0)
+		close(daemon->lock_fd);
+	if (daemon->signal_fd >= 0)
+		close(daemon->signal_fd);
+	if (daemon->drained_fd >= 0)
+		close(daemon->drained_fd);
+}
+
+int serve(const struct settings_flags *flags, struct config *config)
+{
+	struct daemon daemon = { .flags = flags, .config = config, .lock_fd = -1, .signal_fd = -1, .drained_fd = -1 };
+	uint64_t began_ms = clock_mono_ms();
+	int signo = 0;
+	int r;
+
+	r = take_signals(&daemon);
+	if (!r)
+		r = start_all(&daemon);
+	if (r) {
+		log_error("cannot start", LOG_INT("outcome", r));
+	} else {
+		log_info("ready", LOG_STR("http", config_addr_text(config, "http", "listen")),
+			 LOG_STR("sip", config_addr_text(config, "sip", "listen")),
+			 LOG_STR("version", JACKFIELD_VERSION), LOG_INT("ms", clock_mono_ms() - began_ms));
+		signo = wait_for_end(&daemon);
+		drain_all(&daemon, signo);
+	}
+	stop_all(&daemon, signo);
+	log_info("ended");
+	return r ? 1 : 0;
+}
