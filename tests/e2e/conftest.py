@@ -135,8 +135,7 @@ def _make_daemon(tmp_path_factory, authority, _postgres):
         database = None
         if engine == "postgresql":
             database = (postgres or _postgres()).database()
-        address_env = dict(env or {})
-        daemon = Daemon(tmp_path_factory.mktemp("daemon"), database, authority.bundle, address_env)
+        daemon = Daemon(tmp_path_factory.mktemp("daemon"), database, authority, env)
         daemon.database = database
         made.append(daemon)
         return daemon.start()

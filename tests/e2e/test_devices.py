@@ -8,16 +8,30 @@ from peers.ua import UserAgent, answer_challenge, token
 
 
 @pytest.mark.core
-@pytest.mark.parametrize("transport", ["udp", "tcp"])
-def test_baresip_registers_as_a_phone(tenant, phones, transport):
+@pytest.mark.parametrize("transport", ["udp", "tcp", "tls"])
+def test_baresip_registers_as_a_phone_and_is_called(tenant, authority, phones, desk_phones,
+                                                    transport):
     device = tenant.add_device("kitchen")
-    assert device["username"] and device["password"] and device["transports"]
-    phone = phones(device["username"], device["password"],
-                   f"{device['server']}:{device['port']}", transport=transport)
+    assert device["username"] and device["password"] and transport in device["transports"]
+    port = 5061 if transport == "tls" else device["port"]
+    phone = phones(device["username"], device["password"], f"{device['server']}:{port}",
+                   transport=transport, trust=authority.bundle, tone=700)
     phone.wait_registered()
     listed = tenant.ok("GET", "/api/devices/")["results"]
     assert [d["id"] for d in listed] == [device["id"]]
     assert "password" not in listed[0], "shown once"
+    caller = desk_phones(tenant.add_user("agent"))
+    call = caller.invite(f"sip:{tenant.me()['extension']}@{caller.domain}",
+                         ear=Ear(caller.address, tone=440))
+    phone.wait_ringing()
+    call.expect(180)
+    phone.answer()
+    call.expect(200)
+    call.ear.wait_tone(700)
+    call.ear.wait_packets(50)
+    call.bye()
+    phone.wait_closed()
+    assert phone.hears(440, at_least_s=0.5)
 
 
 @pytest.mark.parametrize("algorithm", ["MD5", "SHA-256"])

@@ -210,3 +210,21 @@ def test_thirty_calls_come_and_go_at_once(daemon, provider, agents):
     for client, _ in homes:
         wait_no_calls(client)
         client.close()
+
+
+@pytest.mark.timeout(90)
+def test_a_far_end_that_vanishes_does_not_hold_the_call(own_daemon, provider, agents):
+    """Neither sound nor an answer any more: the call ends by itself."""
+    daemon = own_daemon(env={"JACKFIELD_RTP_SILENCE_S": "5"})
+    (client, line), = tenants_with_lines(daemon, provider, 1)
+    far = agents(net.token("far"))
+    number = provider.add_number(f"+4930{net.digits(7)}", far.address)
+    events = client.events()
+    call = client.make_call(line, number, {"echo": True})
+    remote = far.expect_invite(ear=Ear(far.address, tone=620)).answer()
+    remote.ear.wait_tone(620)
+    far.close(hang_up=False)
+    ended = events.wait_for("call.ended", timeout=60, call_id=call["id"])["data"]
+    assert ended["hangup_by"] == "platform" and ended["end_reason"] == "media_failed"
+    wait_no_calls(client)
+    client.close()

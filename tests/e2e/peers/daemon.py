@@ -33,7 +33,7 @@ def binary():
 class Daemon:
     """`jackfield serve` at an address of its own, with a data directory of its own."""
 
-    def __init__(self, directory, database=None, trust=None, env=None):
+    def __init__(self, directory, database=None, authority=None, env=None):
         self.address = net.fresh_address()
         self.directory = pathlib.Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -44,8 +44,12 @@ class Daemon:
                 del self.env[name]
         if database:
             self.env["JACKFIELD_DB"] = database
-        if trust:
-            self.env["SSL_CERT_FILE"] = str(trust)
+        if authority:
+            certificate, key = authority.issue(self.directory, "jackfield", [self.address])
+            self.env |= {"SSL_CERT_FILE": str(authority.bundle),
+                         "JACKFIELD_SIP_TLS_LISTEN": f"{self.address}:5061",
+                         "JACKFIELD_TLS_CERTIFICATE": str(certificate),
+                         "JACKFIELD_TLS_KEY": str(key)}
         self.env.update(env or {})
         self.log_path = self.directory / "jackfield.log"
         self.process = None

@@ -481,6 +481,9 @@ class UserAgent:
         self.close()
 
     def close(self, hang_up=True):
+        """hang_up=False: vanish without a word. Closing again does nothing."""
+        if not self._running:
+            return
         if hang_up:
             for call in list(self.calls.values()):
                 call.hangup()
