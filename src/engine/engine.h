@@ -111,6 +111,7 @@ struct originate {
 	char to[VIEW_NUMBER_SIZE];				   /* line only */
 	char from[VIEW_NUMBER_SIZE], from_name[VIEW_NAME_SIZE];   /* shown to the far end; line: empty = the profile's */
 	bool withheld;
+	struct id line_next; /* device: the leg after it will go out through this line, so suit its codecs; or none */
 	struct channel *like; /* prefer the codecs this one has, so that the two can be relayed; or NULL */
 	unsigned ring_timeout_ms;
 	void *user;

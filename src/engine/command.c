@@ -1,0 +1,397 @@
+/* What call/ asks of channels and bridges. */
+#include "engine/private.h"
+
+#include "engine/reason.h"
+
+#include <stdio.h>
+
+/* ---- calling out ---- */
+
+static const char *or_null(const char *text)
+{
+	return text[0] ? text : NULL;
+}
+
+static int outcome(int r)
+{
+	return r == SESSION_E_BAD ? ORIGINATE_E_NUMBER : ORIGINATE_E_LINE;
+}
+
+static int dial(struct channel *channel, struct session_dial *dial)
+{
+	struct branch *branch = branch_new(channel);
+	int r;
+
+	dial->fn = branch_on_event;
+	dial->arg = branch;
+	r = session_dial(channel->engine->ua, dial, &branch->session);
+	if (!r)
+		return 0;
+	branch->session = NULL;
+	branch_drop(branch);
+	return outcome(r);
+}
+
+static void prepare_line(struct channel *channel, const struct line *line, const struct originate *what)
+{
+	channel->line = line->id;
+	channel->taste = talk_taste_like(&line->taste, what->like);
+	channel->must_secure = line->srtp == SRTP_REQUIRED;
+	channel->local.profile = line->srtp == SRTP_REQUIRED   ? SDP_SECURE
+				 : line->srtp == SRTP_OPTIONAL ? SDP_CRYPTO_OPTIONAL
+							       : SDP_PLAIN;
+}
+
+static int originate_line(struct channel *channel, const struct originate *what)
+{
+	struct engine *engine = channel->engine;
+	const struct line *line = line_get(engine, what->line);
+	struct account *account = regs_account(ua_regs(engine->ua), what->line);
+	auto_(buf_fini) struct buf offer = BUF_MAX(SDP_TEXT_MAX);
+	struct session_dial call = { .account = account, .to = what->to, .ring_ms = what->ring_timeout_ms };
+
+	if (!line || !account || !regs_usable(ua_regs(engine->ua), what->line))
+		return ORIGINATE_E_LINE;
+	prepare_line(channel, line, what);
+	if (talk_open(channel, what->like))
+		return ORIGINATE_E_PORTS;
+	talk_offer(channel, &offer);
+	call.offer = SESSION_SDP(offer.data, offer.len);
+	call.id.number = what->from[0] ? what->from : line->caller_number;
+	call.id.name = what->from_name[0] ? what->from_name : line->caller_name;
+	call.id.mode = what->withheld ? SESSION_ID_ANONYMOUS : line_id_mode(line->caller_mode);
+	(void)snprintf(channel->address, sizeof(channel->address), "sip:%.*s@%.*s", 120, what->to, 70,
+		       account->server);
+	return dial(channel, &call);
+}
+
+static void prepare_device(struct channel *channel, const struct originate *what)
+{
+	const struct line *next = line_get(channel->engine, what->line_next);
+	struct sdp_taste taste = SDP_TASTE_DEFAULT;
+
+	/* The leg that will follow goes out through a line: what that line took last will probably do again. */
+	if (next)
+		sdp_taste_first(&taste, next->last_codec);
+	channel->is_device = true;
+	channel->device = what->device;
+	channel->taste = talk_taste_like(&taste, what->like);
+}
+
+static int originate_device(struct channel *channel, const struct originate *what)
+{
+	struct engine *engine = channel->engine;
+	struct registrar *registrar = ua_registrar(engine->ua);
+	const struct phone *phone = phone_get(engine, what->device);
+	struct registrar_binding bindings[REGISTRAR_CONTACTS];
+	auto_(buf_fini) struct buf offer = BUF_MAX(SDP_TEXT_MAX);
+	unsigned count, started = 0;
+
+	count = registrar_bindings(registrar, what->device, bindings, ARRAY_LEN(bindings));
+	if (!phone || !count)
+		return ORIGINATE_E_OFFLINE;
+	prepare_device(channel, what);
+	if (talk_open(channel, what->like))
+		return ORIGINATE_E_PORTS;
+	talk_offer(channel, &offer);
+	(void)str_copy(channel->address, sizeof(channel->address), bindings[0].contact);
+	for (unsigned i = 0; i < count; i++) {
+		struct session_place place = { bindings[i].contact, bindings[i].flow, bindings[i].path };
+		struct session_dial call = {
+			.place = &place,
+			.to = phone->username,
+			.domain = registrar_realm(registrar),
+			.id = { or_null(what->from), or_null(what->from_name), SESSION_ID_PLAIN },
+			.offer = SESSION_SDP(offer.data, offer.len),
+			.ring_ms = what->ring_timeout_ms,
+		};
+
+		if (what->withheld)
+			call.id = (struct session_id){ "anonymous", "Anonymous", SESSION_ID_PLAIN };
+		started += !dial(channel, &call);
+	}
+	return started ? 0 : ORIGINATE_E_OFFLINE;
+}
+
+int channel_originate(struct engine *engine, const struct originate *what, struct channel **ret)
+{
+	struct channel *channel;
+	int r;
+
+	if (engine->draining || engine->channels.count >= engine->max_channels)
+		return ORIGINATE_E_LINE;
+	engine_enter(engine);
+	channel = channel_make(engine);
+	channel->user = what->user;
+	r = id_is_none(what->device) ? originate_line(channel, what) : originate_device(channel, what);
+	if (r)
+		channel_free(channel);
+	else
+		*ret = channel;
+	engine_leave(engine);
+	return r;
+}
+
+/* ---- coming in ---- */
+
+void channel_ring(struct channel *channel)
+{
+	if (!channel->incoming || channel->state != CHANNEL_NEW || channel->early)
+		return;
+	engine_enter(channel->engine);
+	(void)!session_ring(channel->main->session, 180, SESSION_NO_BODY);
+	engine_leave(channel->engine);
+}
+
+/* Whom it is bridged with, to agree on that one's codec. */
+static const struct channel *partner(const struct channel *channel)
+{
+	struct channel *other;
+
+	if (channel->bridge)
+		chain_each(other, &channel->bridge->channels, in_bridge)
+			if (other != channel)
+				return other;
+	return NULL;
+}
+
+/* The answer to the offer it came with; made once, since an answer cannot be changed before the next offer. */
+static int first_answer(struct channel *channel, const struct channel *like, struct buf *out)
+{
+	int r = talk_open(channel, like);
+
+	if (r)
+		return r;
+	if (channel->have_media) {
+		sdp_write(&channel->local, out);
+		return 0;
+	}
+	channel->taste = talk_taste_like(&channel->taste, like);
+	if (!channel->offer) {
+		talk_offer(channel, out);
+		return 0;
+	}
+	r = talk_answer(channel, channel->offer, out);
+	free(take(channel->offer));
+	return r;
+}
+
+void channel_progress(struct channel *channel)
+{
+	auto_(buf_fini) struct buf answer = BUF_MAX(SDP_TEXT_MAX);
+
+	if (!channel->incoming || channel->state != CHANNEL_NEW || channel->early)
+		return;
+	engine_enter(channel->engine);
+	/* Without their offer there is nothing to answer early: it just rings. */
+	if (!channel->offer) {
+		(void)!session_ring(channel->main->session, 180, SESSION_NO_BODY);
+	} else if (!first_answer(channel, partner(channel), &answer)) {
+		channel->early = true;
+		(void)!session_ring(channel->main->session, 183, SESSION_SDP(answer.data, answer.len));
+	}
+	engine_leave(channel->engine);
+}
+
+static void fail_answer(struct channel *channel)
+{
+	struct channel_end end = { .reason = END_MEDIA_FAILED, .code = 500, .q850 = 47 };
+
+	session_reject(channel->main->session, 500, NULL, 47, NULL);
+	channel_gone(channel, &end);
+}
+
+void channel_answer(struct channel *channel, struct channel *like)
+{
+	auto_(buf_fini) struct buf answer = BUF_MAX(SDP_TEXT_MAX);
+
+	if (!channel->incoming || channel->state != CHANNEL_NEW)
+		return;
+	engine_enter(channel->engine);
+	if (first_answer(channel, like, &answer)) {
+		fail_answer(channel);
+	} else {
+		channel->state = CHANNEL_UP;
+		/* Refused only when it was cancelled meanwhile: its end is on the way. */
+		(void)!session_accept(channel->main->session, SESSION_SDP(answer.data, answer.len));
+	}
+	engine_leave(channel->engine);
+}
+
+/* ---- leaving ---- */
+
+static enum session_why why_of(enum end_reason reason, bool elsewhere)
+{
+	if (elsewhere)
+		return SESSION_WHY_ELSEWHERE;
+	switch (reason) {
+	case END_BUSY:
+		return SESSION_WHY_BUSY;
+	case END_DECLINED:
+		return SESSION_WHY_DECLINED;
+	case END_MEDIA_FAILED:
+		return SESSION_WHY_MEDIA;
+	case END_INTERRUPTED:
+		return SESSION_WHY_SHUTDOWN;
+	case END_TIMEOUT:
+		return SESSION_WHY_TIMEOUT;
+	case END_NONE:
+	case END_COMPLETED:
+	case END_NO_ANSWER:
+	case END_CANCELED:
+	case END_NOT_FOUND:
+	case END_UNAVAILABLE:
+	case END_AUTH_FAILED:
+	case END_TRUNK_FAILED:
+		break;
+	}
+	return SESSION_WHY_NORMAL;
+}
+
+static void leave(struct channel *channel, enum end_reason reason, bool elsewhere)
+{
+	struct branch *branch, *then;
+
+	if (channel->incoming) {
+		int code = reason_code(reason);
+
+		session_reject(channel->main->session, (uint16_t)code, reason_phrase(code),
+			       (uint16_t)reason_q850(reason), NULL);
+		return;
+	}
+	chain_each_safe(branch, then, &channel->branches, in_channel)
+		session_hangup(branch->session, why_of(reason, elsewhere));
+}
+
+void channel_hangup(struct channel *channel, enum end_reason reason, bool elsewhere)
+{
+	struct channel_end end = { .reason = reason, .q850 = reason_q850(reason), .completed_elsewhere = elsewhere };
+	bool up = channel->state == CHANNEL_UP;
+
+	if (channel->state == CHANNEL_GONE || channel->state == CHANNEL_LEAVING)
+		return;
+	engine_enter(channel->engine);
+	channel->state = CHANNEL_LEAVING;
+	channel->leaving = reason;
+	channel->leaving_elsewhere = elsewhere;
+	playing_end(channel, true);
+	if (up) {
+		/* The BYE is the session's business; nobody needs to wait for its answer. */
+		session_hangup(channel->main->session, why_of(reason, elsewhere));
+		channel_gone(channel, &end);
+	} else {
+		talk_close(channel);
+		leave(channel, reason, elsewhere);
+		if (!channel->branches.count)
+			channel_gone(channel, &end);
+	}
+	engine_leave(channel->engine);
+}
+
+/* ---- reading ---- */
+
+void channel_set_user(struct channel *channel, void *user)
+{
+	channel->user = user;
+}
+
+void *channel_user(const struct channel *channel)
+{
+	return channel->user;
+}
+
+void channel_address(const struct channel *channel, char buf[static VIEW_ADDR_SIZE])
+{
+	(void)str_copy(buf, VIEW_ADDR_SIZE, channel->address);
+}
+
+const char *channel_codec(const struct channel *channel)
+{
+	return channel->codec ? media_codec_info(channel->codec)->name : "";
+}
+
+void channel_quality(const struct channel *channel, struct quality_view *ret)
+{
+	const struct media_quality *quality = &channel->quality;
+
+	*ret = (struct quality_view){
+		.known = quality->mos_x100 > 0,
+		.mos = (float)quality->mos_x100 / 100,
+		.jitter_ms = (float)quality->jitter_us / 1000,
+		.loss_pct = (float)quality->loss_permille / 10,
+		.rtt_ms = (float)quality->rtt_us / 1000,
+	};
+}
+
+/* ---- transfer ---- */
+
+void channel_transfer_reply(struct channel *channel, int code)
+{
+	if (channel->state != CHANNEL_UP)
+		return;
+	engine_enter(channel->engine);
+	session_refer_reply(channel->main->session, (uint16_t)(code ? code : 202));
+	engine_leave(channel->engine);
+}
+
+void channel_transfer_progress(struct channel *channel, int code)
+{
+	if (channel->state != CHANNEL_UP)
+		return;
+	engine_enter(channel->engine);
+	session_refer_notify(channel->main->session, (uint16_t)code, reason_phrase(code));
+	engine_leave(channel->engine);
+}
+
+/* ---- bridges ---- */
+
+struct bridge *bridge_new(struct engine *engine)
+{
+	struct bridge *bridge = xzalloc(sizeof(*bridge));
+
+	bridge->engine = engine;
+	engine->bridges++;
+	return bridge;
+}
+
+void bridge_free(struct bridge *bridge)
+{
+	struct channel *channel, *then;
+
+	chain_each_safe(channel, then, &bridge->channels, in_bridge)
+		bridge_remove(bridge, channel);
+	if (!media_id_is_none(bridge->id))
+		media_bridge_close(bridge->engine->media, bridge->id);
+	bridge->engine->bridges--;
+	free(bridge);
+}
+
+void bridge_add(struct bridge *bridge, struct channel *channel)
+{
+	if (channel->bridge == bridge || channel->state == CHANNEL_GONE || channel->state == CHANNEL_LEAVING)
+		return;
+	if (talk_open(channel, chain_owner(bridge->channels.head, struct channel, in_bridge)))
+		return; /* it will be told so when it is answered */
+	if (channel->bridge)
+		bridge_remove(channel->bridge, channel);
+	if (media_id_is_none(bridge->id))
+		bridge->id = media_bridge_open(bridge->engine->media, channel->stream);
+	channel->bridge = bridge;
+	chain_append(&bridge->channels, &channel->in_bridge);
+	media_bridge_add(bridge->engine->media, bridge->id, channel->stream);
+}
+
+void bridge_remove(struct bridge *bridge, struct channel *channel)
+{
+	if (channel->bridge != bridge)
+		return;
+	channel->bridge = NULL;
+	chain_remove(&bridge->channels, &channel->in_bridge);
+	media_bridge_remove(bridge->engine->media, channel->stream);
+}
+
+void bridge_hear(struct bridge *bridge, struct channel *listener, struct channel *source, bool hears)
+{
+	if (listener->bridge == bridge && source->bridge == bridge)
+		media_bridge_hear(bridge->engine->media, bridge->id, listener->stream, source->stream, hears);
+}

@@ -1,0 +1,161 @@
+/* engine/private.h - what the files of the built-in engine share */
+#pragma once
+
+#include "base/base.h"
+#include "base/chain.h"
+#include "engine/builtin.h"
+#include "engine/sdp.h"
+#include "media/speech.h"
+#include "sip/ua.h"
+
+/* A profile. */
+struct line {
+	struct hnode node;
+	struct id id;
+	struct sdp_taste taste;
+	enum caller_id_mode caller_mode;
+	char *caller_number, *caller_name; /* NULL: none */
+	enum srtp_mode srtp;
+	bool registers, registered;
+	enum media_codec last_codec; /* what it agreed to last: phones that call through it are offered that first */
+};
+
+/* A user's phone. */
+struct phone {
+	struct hnode node, name_node;
+	struct registrar_device keys;
+	char username[64];
+	unsigned bindings;
+};
+
+/* One INVITE of a channel: a device's contacts are rung in parallel, one each. */
+struct branch {
+	struct chain_link in_channel;
+	struct channel *channel;
+	struct session *session;
+};
+
+/* What the channel hears in place of its bridge. */
+struct playing {
+	uint32_t id; /* 0: nothing */
+	struct media_id player;
+	uint64_t speech; /* ticket of the text being spoken to a sound */
+	struct load *load;
+	bool loop, echo;
+};
+
+enum channel_state { CHANNEL_NEW /* incoming, or not answered */, CHANNEL_UP, CHANNEL_LEAVING, CHANNEL_GONE };
+
+struct channel {
+	struct hnode node; /* by number */
+	struct chain_link in_bridge;
+	uint64_t number; /* owner of its stream */
+	struct engine *engine;
+	void *user;
+	enum channel_state state;
+	bool incoming, is_device, ringing, early, held, offering, must_secure;
+	struct id line, device;
+	char address[VIEW_ADDR_SIZE];
+	struct chain branches;
+	struct branch *main; /* incoming: the one; outgoing: the one that answered */
+	/* sound */
+	struct media_id stream;
+	struct sdp_local local;
+	struct sdp_remote *offer; /* incoming, until it is answered; NULL: none, or none yet */
+	struct sdp_taste taste;
+	enum media_codec codec;
+	bool have_media, peer_nat;
+	struct media_quality quality;
+	struct playing playing;
+	struct bridge *bridge;
+	struct channel_end best; /* of the branches that ended, the most telling */
+	bool have_best;
+	enum end_reason leaving; /* why we hung up */
+	bool leaving_elsewhere;
+};
+
+struct bridge {
+	struct engine *engine;
+	struct media_id id; /* none before the first member */
+	struct chain channels;
+};
+
+struct queued {
+	struct chain_link in_engine;
+	struct engine_event event;
+	struct channel_end end;
+	struct channel_info *info;
+	struct registration_view *registration;
+	char *text;
+};
+
+struct engine {
+	struct stack *stack;
+	struct ua *ua;
+	struct media *media;
+	struct speech *speech;
+	struct work_pool *pool;
+	struct ring *home;
+	struct wheel *wheel;
+	struct sound *ringback;
+	char *voice;
+	union media_addr media_addr, public_addr;
+	unsigned watchdog_ms, max_channels;
+	engine_event_fn *fn;
+	void *arg;
+	struct hmap lines, phones, phone_names, channels;
+	struct chain loads; /* files being read */
+	struct chain events;
+	struct timer flush;
+	unsigned inside; /* > 0: events must wait */
+	unsigned lines_registered, devices_online, bridges;
+	uint64_t next_number;
+	uint32_t next_sound;
+	bool draining;
+};
+
+/* engine.c: events. Never delivered while `inside`; every entry point from call/ is between enter and leave. */
+void engine_enter(struct engine *engine);
+void engine_leave(struct engine *engine);
+struct queued *event_for(struct channel *channel, enum engine_event_type type);
+struct queued *event_of(struct engine *engine, enum engine_event_type type);
+void event_emit(struct engine *engine, struct queued *queued);
+
+/* line.c */
+struct line *line_get(struct engine *engine, struct id id);
+enum session_id_mode line_id_mode(enum caller_id_mode mode);
+void line_on_report(const struct reg_report *report, void *arg);
+void lines_fini(struct engine *engine);
+
+/* phone.c */
+struct phone *phone_get(struct engine *engine, struct id id);
+bool phone_lookup(const char *username, struct registrar_device *ret, void *arg);
+void phone_on_bindings(struct id device, unsigned count, const struct registrar_binding *newest, void *arg);
+void phones_fini(struct engine *engine);
+
+/* channel.c */
+struct channel *channel_make(struct engine *engine);
+struct channel *channel_get(struct engine *engine, uint64_t number);
+void channel_gone(struct channel *channel, const struct channel_end *end); /* ENDED is on its way */
+void channel_free(struct channel *channel);
+struct branch *branch_new(struct channel *channel);
+void branch_drop(struct branch *branch);
+void branch_on_event(struct session *session, const struct session_event *event, void *arg);
+void incoming_session(struct session *session, const struct ua_incoming *incoming, void *arg);
+
+/* talk.c: a channel's offers and answers */
+must_check int talk_open(struct channel *channel, const struct channel *near); /* its stream: 0 or MEDIA_E_* */
+void talk_close(struct channel *channel);
+void talk_offer(struct channel *channel, struct buf *out);
+/* The answer to `remote` as text. Return: 0 or SDP_E_*. */
+must_check int talk_answer(struct channel *channel, const struct sdp_remote *remote, struct buf *out);
+/* Their answer to our offer. Return: 0 or SDP_E_*. */
+must_check int talk_accept(struct channel *channel, const struct session_body *body);
+void talk_on_offer(struct channel *channel, const struct session_event *event);
+void talk_on_media(const struct media_event *event, void *arg);
+struct sdp_taste talk_taste_like(const struct sdp_taste *own, const struct channel *like);
+
+/* play.c */
+void playing_end(struct channel *channel, bool ok); /* SOUND_DONE for what plays, if anything does */
+void playing_done(struct channel *channel, struct media_id player, bool complete);
+void loads_fini(struct engine *engine);
