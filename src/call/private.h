@@ -15,6 +15,8 @@
 
 #include <jansson.h>
 
+#include <jansson.h>
+
 #define CALL_LEGS_MAX 32
 #define CALL_DEVICES_MAX 16 /* of one user, rung at once */
 #define CALL_SETUP_MS 180000

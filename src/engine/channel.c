@@ -17,7 +17,7 @@ struct channel *channel_make(struct engine *engine)
 
 	channel->engine = engine;
 	channel->number = ++engine->next_number;
-	channel->taste = SDP_TASTE_DEFAULT;
+	channel->taste = SDESC_TASTE_DEFAULT;
 	hmap_add(&engine->channels, &channel->node, channel->number * 0x9e3779b97f4a7c15ull);
 	metric_set(&channels_gauge, (int64_t)engine->channels.count);
 	return channel;
@@ -325,21 +325,21 @@ void branch_on_event(struct session *session, const struct session_event *event,
 /* Refused here and now when it could not be answered anyway. Return: false when it was. */
 static bool read_offer(struct channel *channel, struct session *session, const struct session_body *body)
 {
-	struct sdp_local trial = { 0 };
+	struct sdesc_local trial = { 0 };
 	int r;
 
 	if (!body->data)
 		return true;
 	channel->offer = xzalloc(sizeof(*channel->offer));
-	if (sdp_parse(body->data, body->len, channel->offer)) {
+	if (sdesc_parse(body->data, body->len, channel->offer)) {
 		session_reject(session, 400, "Bad session description", 0, NULL);
 		return false;
 	}
-	r = sdp_answer(&trial, channel->offer, &channel->taste, SDP_SENDRECV, channel->must_secure);
+	r = sdesc_answer(&trial, channel->offer, &channel->taste, SDESC_SENDRECV, channel->must_secure);
 	if (!r)
 		return true;
 	metric_add(&no_codec_total, 1);
-	session_reject(session, 488, NULL, 88, sdp_warning(r));
+	session_reject(session, 488, NULL, 88, sdesc_warning(r));
 	return false;
 }
 

@@ -37,9 +37,9 @@ static void prepare_line(struct channel *channel, const struct line *line, const
 	channel->line = line->id;
 	channel->taste = talk_taste_like(&line->taste, what->like);
 	channel->must_secure = line->srtp == SRTP_REQUIRED;
-	channel->local.profile = line->srtp == SRTP_REQUIRED   ? SDP_SECURE
-				 : line->srtp == SRTP_OPTIONAL ? SDP_CRYPTO_OPTIONAL
-							       : SDP_PLAIN;
+	channel->local.profile = line->srtp == SRTP_REQUIRED   ? SDESC_SECURE
+				 : line->srtp == SRTP_OPTIONAL ? SDESC_CRYPTO_OPTIONAL
+							       : SDESC_PLAIN;
 }
 
 static int originate_line(struct channel *channel, const struct originate *what)
@@ -47,7 +47,7 @@ static int originate_line(struct channel *channel, const struct originate *what)
 	struct engine *engine = channel->engine;
 	const struct line *line = line_get(engine, what->line);
 	struct account *account = regs_account(ua_regs(engine->ua), what->line);
-	auto_(buf_fini) struct buf offer = BUF_MAX(SDP_TEXT_MAX);
+	auto_(buf_fini) struct buf offer = BUF_MAX(SDESC_TEXT_MAX);
 	struct session_dial call = { .account = account, .to = what->to, .ring_ms = what->ring_timeout_ms };
 
 	if (!line || !account || !regs_usable(ua_regs(engine->ua), what->line))
@@ -68,11 +68,11 @@ static int originate_line(struct channel *channel, const struct originate *what)
 static void prepare_device(struct channel *channel, const struct originate *what)
 {
 	const struct line *next = line_get(channel->engine, what->line_next);
-	struct sdp_taste taste = SDP_TASTE_DEFAULT;
+	struct sdesc_taste taste = SDESC_TASTE_DEFAULT;
 
 	/* The leg that will follow goes out through a line: what that line took last will probably do again. */
 	if (next)
-		sdp_taste_first(&taste, next->last_codec);
+		sdesc_taste_first(&taste, next->last_codec);
 	channel->is_device = true;
 	channel->device = what->device;
 	channel->taste = talk_taste_like(&taste, what->like);
@@ -84,7 +84,7 @@ static int originate_device(struct channel *channel, const struct originate *wha
 	struct registrar *registrar = ua_registrar(engine->ua);
 	const struct phone *phone = phone_get(engine, what->device);
 	struct registrar_binding bindings[REGISTRAR_CONTACTS];
-	auto_(buf_fini) struct buf offer = BUF_MAX(SDP_TEXT_MAX);
+	auto_(buf_fini) struct buf offer = BUF_MAX(SDESC_TEXT_MAX);
 	unsigned count, started = 0;
 
 	count = registrar_bindings(registrar, what->device, bindings, ARRAY_LEN(bindings));
@@ -163,7 +163,7 @@ static int first_answer(struct channel *channel, const struct channel *like, str
 	if (r)
 		return r;
 	if (channel->have_media) {
-		sdp_write(&channel->local, out);
+		sdesc_write(&channel->local, out);
 		return 0;
 	}
 	channel->taste = talk_taste_like(&channel->taste, like);
@@ -178,7 +178,7 @@ static int first_answer(struct channel *channel, const struct channel *like, str
 
 void channel_progress(struct channel *channel)
 {
-	auto_(buf_fini) struct buf answer = BUF_MAX(SDP_TEXT_MAX);
+	auto_(buf_fini) struct buf answer = BUF_MAX(SDESC_TEXT_MAX);
 
 	if (!channel->incoming || channel->state != CHANNEL_NEW || channel->early)
 		return;
@@ -203,7 +203,7 @@ static void fail_answer(struct channel *channel)
 
 void channel_answer(struct channel *channel, struct channel *like)
 {
-	auto_(buf_fini) struct buf answer = BUF_MAX(SDP_TEXT_MAX);
+	auto_(buf_fini) struct buf answer = BUF_MAX(SDESC_TEXT_MAX);
 
 	if (!channel->incoming || channel->state != CHANNEL_NEW)
 		return;

@@ -1,6 +1,8 @@
 /* Lines: the profiles' accounts, kept registered by sip/register.h. */
 #include "engine/private.h"
 
+#include "engine/json_text.h"
+
 struct line *line_get(struct engine *engine, struct id id)
 {
 	for (struct hnode *node = hmap_first(&engine->lines, id_hash(id)); node; node = hmap_same(node)) {
@@ -46,9 +48,9 @@ static struct account_setup account_of(const struct line_spec *spec)
 	};
 }
 
-static struct sdp_taste taste_of(const struct line_spec *spec)
+static struct sdesc_taste taste_of(const struct line_spec *spec)
 {
-	struct sdp_taste taste = { { MEDIA_CODEC_NONE } };
+	struct sdesc_taste taste = { { MEDIA_CODEC_NONE } };
 	unsigned count = 0;
 
 	for (unsigned i = 0; i < ARRAY_LEN(spec->codecs) && spec->codecs[i][0]; i++)
@@ -59,7 +61,7 @@ static struct sdp_taste taste_of(const struct line_spec *spec)
 			    count < ARRAY_LEN(taste.codecs) - 1)
 				taste.codecs[count++] = info->codec;
 		}
-	return count ? taste : SDP_TASTE_DEFAULT;
+	return count ? taste : SDESC_TASTE_DEFAULT;
 }
 
 static char *if_any(const char *text)
@@ -236,24 +238,32 @@ struct testing {
 	void *arg;
 };
 
+static void step_text(const struct probe_step *step, struct buf *out)
+{
+	buf_adds(out, "{\"name\":");
+	json_text_str(out, step->name);
+	buf_addf(out, ",\"ok\":%s,\"ms\":%u,\"detail\":", step->ok ? "true" : "false", step->ms);
+	json_text_str(out, step->detail);
+	buf_addc(out, '}');
+}
+
 static void tested(const struct probe_result *result, void *arg)
 {
 	struct testing *testing = arg;
-	json_t *steps = json_array(), *json;
-	char *text;
+	auto_(buf_fini) struct buf out = BUF_MAX(8192);
+	bool first = true;
 
+	buf_addf(&out, "{\"ok\":%s,\"steps\":[", result->ok ? "true" : "false");
 	for (unsigned i = 0; i < result->count; i++) {
-		const struct probe_step *step = &result->steps[i];
-
-		if (step->ran)
-			json_array_append_new(steps, json_pack("{s:s, s:b, s:i, s:s}", "name", step->name, "ok", step->ok,
-							       "ms", (int)step->ms, "detail", step->detail));
+		if (!result->steps[i].ran)
+			continue;
+		if (!first)
+			buf_addc(&out, ',');
+		first = false;
+		step_text(&result->steps[i], &out);
 	}
-	json = json_pack("{s:b, s:o}", "ok", result->ok, "steps", steps);
-	text = json_dumps(json, JSON_COMPACT);
-	testing->done(testing->arg, text ? text : "{\"ok\":false,\"steps\":[]}");
-	free(text);
-	json_decref(json);
+	buf_adds(&out, "]}");
+	testing->done(testing->arg, out.failed ? "{\"ok\":false,\"steps\":[]}" : out.data);
 	free(testing);
 }
 

@@ -1,6 +1,8 @@
 /* Devices: the users' own phones, registered at sip/registrar.h. Passwords are not kept, only their hashes. */
 #include "engine/private.h"
 
+#include "engine/json_text.h"
+
 struct phone *phone_get(struct engine *engine, struct id id)
 {
 	for (struct hnode *node = hmap_first(&engine->phones, id_hash(id)); node; node = hmap_same(node)) {
@@ -94,34 +96,41 @@ bool engine_device_online(struct engine *engine, struct id id)
 	return phone && phone->bindings;
 }
 
-/* A phone's own words are foreign bytes. */
-static const char *clean(const char *text)
+static void binding_text(const struct registrar_binding *binding, struct buf *out)
 {
-	return text && str_is_clean_utf8(text, strlen(text)) ? text : "";
+	char address[80] = "";
+
+	if (binding->source)
+		(void)re_snprintf(address, sizeof(address), "%J", binding->source);
+	buf_adds(out, "{\"address\":");
+	json_text_str(out, address);
+	buf_adds(out, ",\"transport\":");
+	json_text_str(out, binding->flow ? sip_transp_name(flow_transport(binding->flow)) : "");
+	buf_adds(out, ",\"user_agent\":");
+	json_text_str(out, binding->user_agent);
+	buf_adds(out, ",\"expires_at\":");
+	json_text_str(out, time_str(binding->expires_us));
+	buf_addc(out, '}');
 }
 
 char *engine_device_state(struct engine *engine, struct id id)
 {
 	struct registrar_binding bindings[REGISTRAR_CONTACTS];
 	unsigned count = registrar_bindings(ua_registrar(engine->ua), id, bindings, ARRAY_LEN(bindings));
-	json_t *list = json_array();
-	char *text;
+	struct buf out = BUF_MAX(16384);
 
+	buf_addc(&out, '[');
 	for (unsigned i = 0; i < count; i++) {
-		const struct registrar_binding *binding = &bindings[i];
-		char address[80] = "";
-
-		if (binding->source)
-			(void)re_snprintf(address, sizeof(address), "%J", binding->source);
-		json_array_append_new(list,
-				      json_pack("{s:s, s:s, s:s, s:s}", "address", address, "transport",
-						binding->flow ? sip_transp_name(flow_transport(binding->flow)) : "",
-						"user_agent", clean(binding->user_agent),
-						"expires_at", time_str(binding->expires_us)));
+		if (i)
+			buf_addc(&out, ',');
+		binding_text(&bindings[i], &out);
 	}
-	text = json_dumps(list, JSON_COMPACT);
-	json_decref(list);
-	return text;
+	buf_addc(&out, ']');
+	if (out.failed) {
+		buf_fini(&out);
+		return xstrdup("[]");
+	}
+	return out.data;
 }
 
 void phone_on_bindings(struct id device, unsigned count, const struct registrar_binding *newest, void *arg)

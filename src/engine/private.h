@@ -4,15 +4,16 @@
 #include "base/base.h"
 #include "base/chain.h"
 #include "engine/builtin.h"
-#include "engine/sdp.h"
+#include "engine/sdesc.h"
 #include "media/speech.h"
+#include "sip/dialog.h"
 #include "sip/ua.h"
 
 /* A profile. */
 struct line {
 	struct hnode node;
 	struct id id;
-	struct sdp_taste taste;
+	struct sdesc_taste taste;
 	enum caller_id_mode caller_mode;
 	char *caller_number, *caller_name; /* NULL: none */
 	enum srtp_mode srtp;
@@ -60,9 +61,9 @@ struct channel {
 	struct branch *main; /* incoming: the one; outgoing: the one that answered */
 	/* sound */
 	struct media_id stream;
-	struct sdp_local local;
-	struct sdp_remote *offer; /* incoming, until it is answered; NULL: none, or none yet */
-	struct sdp_taste taste;
+	struct sdesc_local local;
+	struct sdesc_remote *offer; /* incoming, until it is answered; NULL: none, or none yet */
+	struct sdesc_taste taste;
 	enum media_codec codec;
 	bool have_media, peer_nat;
 	struct media_quality quality;
@@ -147,13 +148,13 @@ void incoming_session(struct session *session, const struct ua_incoming *incomin
 must_check int talk_open(struct channel *channel, const struct channel *near); /* its stream: 0 or MEDIA_E_* */
 void talk_close(struct channel *channel);
 void talk_offer(struct channel *channel, struct buf *out);
-/* The answer to `remote` as text. Return: 0 or SDP_E_*. */
-must_check int talk_answer(struct channel *channel, const struct sdp_remote *remote, struct buf *out);
-/* Their answer to our offer. Return: 0 or SDP_E_*. */
+/* The answer to `remote` as text. Return: 0 or SDESC_E_*. */
+must_check int talk_answer(struct channel *channel, const struct sdesc_remote *remote, struct buf *out);
+/* Their answer to our offer. Return: 0 or SDESC_E_*. */
 must_check int talk_accept(struct channel *channel, const struct session_body *body);
 void talk_on_offer(struct channel *channel, const struct session_event *event);
 void talk_on_media(const struct media_event *event, void *arg);
-struct sdp_taste talk_taste_like(const struct sdp_taste *own, const struct channel *like);
+struct sdesc_taste talk_taste_like(const struct sdesc_taste *own, const struct channel *like);
 
 /* play.c */
 void playing_end(struct channel *channel, bool ok); /* SOUND_DONE for what plays, if anything does */

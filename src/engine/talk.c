@@ -106,7 +106,7 @@ int talk_open(struct channel *channel, const struct channel *near)
 		return r;
 	}
 	(void)!media_stream_local(channel->engine->media, channel->stream, &channel->local.addr);
-	channel->local.direction = SDP_SENDRECV;
+	channel->local.direction = SDESC_SENDRECV;
 	tell_address(channel);
 	return 0;
 }
@@ -130,7 +130,7 @@ void talk_close(struct channel *channel)
 
 /* ---- codecs ---- */
 
-static bool has_codec(const struct sdp_taste *taste, enum media_codec codec)
+static bool has_codec(const struct sdesc_taste *taste, enum media_codec codec)
 {
 	for (unsigned i = 0; i < ARRAY_LEN(taste->codecs) && taste->codecs[i]; i++)
 		if (taste->codecs[i] == codec)
@@ -139,26 +139,26 @@ static bool has_codec(const struct sdp_taste *taste, enum media_codec codec)
 }
 
 /* Our own choice in the other leg's order, so that the two can be relayed. */
-struct sdp_taste talk_taste_like(const struct sdp_taste *own, const struct channel *like)
+struct sdesc_taste talk_taste_like(const struct sdesc_taste *own, const struct channel *like)
 {
-	struct sdp_taste taste = *own;
+	struct sdesc_taste taste = *own;
 
 	if (!like)
 		return taste;
 	if (like->offer)
 		for (unsigned i = like->offer->format_count; i-- > 0;)
 			if (has_codec(own, like->offer->formats[i].codec))
-				sdp_taste_first(&taste, like->offer->formats[i].codec);
+				sdesc_taste_first(&taste, like->offer->formats[i].codec);
 	if (like->codec && has_codec(own, like->codec))
-		sdp_taste_first(&taste, like->codec);
+		sdesc_taste_first(&taste, like->codec);
 	return taste;
 }
 
 /* ---- what was agreed ---- */
 
-static void tell_hold(struct channel *channel, const struct sdp_remote *remote)
+static void tell_hold(struct channel *channel, const struct sdesc_remote *remote)
 {
-	bool held = remote->null_addr || !(remote->direction & SDP_RECVONLY);
+	bool held = remote->null_addr || !(remote->direction & SDESC_RECVONLY);
 
 	if (channel->state != CHANNEL_UP || held == channel->held)
 		return;
@@ -167,7 +167,7 @@ static void tell_hold(struct channel *channel, const struct sdp_remote *remote)
 }
 
 /* A phone whose packets come from elsewhere than it says is behind NAT: take the first source that speaks. */
-static enum media_latch latch_for(const struct channel *channel, const struct sdp_remote *remote)
+static enum media_latch latch_for(const struct channel *channel, const struct sdesc_remote *remote)
 {
 	const struct sa *peer = peer_of(channel, NULL);
 
@@ -176,12 +176,12 @@ static enum media_latch latch_for(const struct channel *channel, const struct sd
 	return MEDIA_LATCH_WINDOW;
 }
 
-static void apply(struct channel *channel, const struct sdp_remote *remote, bool offered)
+static void apply(struct channel *channel, const struct sdesc_remote *remote, bool offered)
 {
 	struct line *line = line_get(channel->engine, channel->line);
 	struct media_params params;
 
-	sdp_params(&channel->local, remote, offered, &params);
+	sdesc_params(&channel->local, remote, offered, &params);
 	params.latch = latch_for(channel, remote);
 	params.watchdog_ms = channel->engine->watchdog_ms;
 	channel->codec = params.tx.codec;
@@ -196,32 +196,32 @@ static void apply(struct channel *channel, const struct sdp_remote *remote, bool
 
 void talk_offer(struct channel *channel, struct buf *out)
 {
-	sdp_offer(&channel->local, &channel->taste);
-	sdp_write(&channel->local, out);
+	sdesc_offer(&channel->local, &channel->taste);
+	sdesc_write(&channel->local, out);
 }
 
-int talk_answer(struct channel *channel, const struct sdp_remote *remote, struct buf *out)
+int talk_answer(struct channel *channel, const struct sdesc_remote *remote, struct buf *out)
 {
-	struct sdp_taste taste = channel->taste;
+	struct sdesc_taste taste = channel->taste;
 	int r;
 
-	sdp_taste_first(&taste, channel->codec); /* no change of codec without need */
-	r = sdp_answer(&channel->local, remote, &taste, SDP_SENDRECV, channel->must_secure);
+	sdesc_taste_first(&taste, channel->codec); /* no change of codec without need */
+	r = sdesc_answer(&channel->local, remote, &taste, SDESC_SENDRECV, channel->must_secure);
 	if (r)
 		return r;
 	apply(channel, remote, false);
-	sdp_write(&channel->local, out);
+	sdesc_write(&channel->local, out);
 	return 0;
 }
 
 int talk_accept(struct channel *channel, const struct session_body *body)
 {
-	struct sdp_remote remote;
+	struct sdesc_remote remote;
 	int r;
 
-	if (sdp_parse(body->data, body->len, &remote))
-		return SDP_E_NO_AUDIO;
-	r = sdp_accept(&channel->local, &remote, channel->must_secure);
+	if (sdesc_parse(body->data, body->len, &remote))
+		return SDESC_E_NO_AUDIO;
+	r = sdesc_accept(&channel->local, &remote, channel->must_secure);
 	if (r)
 		return r;
 	apply(channel, &remote, true);
@@ -233,22 +233,22 @@ int talk_accept(struct channel *channel, const struct session_body *body)
 static void answer_offer(struct channel *channel, const struct session_event *event)
 {
 	struct session *session = channel->main->session;
-	auto_(buf_fini) struct buf out = BUF_MAX(SDP_TEXT_MAX);
-	struct sdp_local before = channel->local;
-	struct sdp_remote remote;
+	auto_(buf_fini) struct buf out = BUF_MAX(SDESC_TEXT_MAX);
+	struct sdesc_local before = channel->local;
+	struct sdesc_remote remote;
 	int r;
 
 	if (event->same && channel->have_media && channel->local.format_count) {
 		/* Nothing new (a session refresh): the same answer, and the stream goes on undisturbed. */
-		sdp_write(&channel->local, &out);
-	} else if (sdp_parse(event->body.data, event->body.len, &remote)) {
+		sdesc_write(&channel->local, &out);
+	} else if (sdesc_parse(event->body.data, event->body.len, &remote)) {
 		session_refuse(session, 400, NULL);
 		return;
 	} else {
 		r = talk_answer(channel, &remote, &out);
 		if (r) {
 			channel->local = before;
-			session_refuse(session, 488, sdp_warning(r));
+			session_refuse(session, 488, sdesc_warning(r));
 			return;
 		}
 	}
@@ -258,9 +258,9 @@ static void answer_offer(struct channel *channel, const struct session_event *ev
 
 static void offer_wanted(struct channel *channel)
 {
-	auto_(buf_fini) struct buf out = BUF_MAX(SDP_TEXT_MAX);
+	auto_(buf_fini) struct buf out = BUF_MAX(SDESC_TEXT_MAX);
 
-	channel->local.direction = SDP_SENDRECV;
+	channel->local.direction = SDESC_SENDRECV;
 	talk_offer(channel, &out);
 	if (session_answer(channel->main->session, SESSION_SDP(out.data, out.len)))
 		log_debug("an offer came too late");
@@ -293,15 +293,15 @@ void talk_on_offer(struct channel *channel, const struct session_event *event)
 
 void channel_hold(struct channel *channel, bool hold)
 {
-	auto_(buf_fini) struct buf out = BUF_MAX(SDP_TEXT_MAX);
-	struct sdp_local before = channel->local;
+	auto_(buf_fini) struct buf out = BUF_MAX(SDESC_TEXT_MAX);
+	struct sdesc_local before = channel->local;
 	struct queued *queued;
 
 	if (channel->state != CHANNEL_UP)
 		return;
 	engine_enter(channel->engine);
-	channel->local.direction = hold ? SDP_SENDONLY : channel->held ? SDP_RECVONLY : SDP_SENDRECV;
-	sdp_write(&channel->local, &out);
+	channel->local.direction = hold ? SDESC_SENDONLY : channel->held ? SDESC_RECVONLY : SDESC_SENDRECV;
+	sdesc_write(&channel->local, &out);
 	channel->offering = true;
 	if (session_offer(channel->main->session, SESSION_SDP(out.data, out.len))) {
 		channel->local = before;

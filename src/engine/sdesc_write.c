@@ -1,4 +1,4 @@
-#include "engine/sdp.h"
+#include "engine/sdesc.h"
 
 #include "base/hmap.h"
 
@@ -7,7 +7,7 @@
 
 static const char *const direction_names[] = { "inactive", "recvonly", "sendonly", "sendrecv" };
 
-void sdp_taste_first(struct sdp_taste *taste, enum media_codec codec)
+void sdesc_taste_first(struct sdesc_taste *taste, enum media_codec codec)
 {
 	unsigned at = 0, last = ARRAY_LEN(taste->codecs) - 1;
 
@@ -21,7 +21,7 @@ void sdp_taste_first(struct sdp_taste *taste, enum media_codec codec)
 	taste->codecs[last] = MEDIA_CODEC_NONE;
 }
 
-static const struct sdp_format *local_find(const struct sdp_local *local, enum media_codec codec, unsigned rate)
+static const struct sdesc_format *local_find(const struct sdesc_local *local, enum media_codec codec, unsigned rate)
 {
 	for (unsigned i = 0; i < local->format_count; i++)
 		if (local->formats[i].codec == codec && local->formats[i].clock_rate == rate)
@@ -32,9 +32,9 @@ static const struct sdp_format *local_find(const struct sdp_local *local, enum m
 /* ---- offers ---- */
 
 /* The number a codec has had in this session stays its own (RFC 3264 8.3.2). */
-static uint8_t payload_for(const struct sdp_local *old, enum media_codec codec, unsigned rate)
+static uint8_t payload_for(const struct sdesc_local *old, enum media_codec codec, unsigned rate)
 {
-	const struct sdp_format *had = local_find(old, codec, rate);
+	const struct sdesc_format *had = local_find(old, codec, rate);
 	const struct media_codec_info *info = media_codec_info(codec);
 
 	if (had)
@@ -52,11 +52,11 @@ static uint8_t payload_for(const struct sdp_local *old, enum media_codec codec, 
 	return 127;
 }
 
-static void offer_format(struct sdp_local *local, const struct sdp_local *old, enum media_codec codec,
+static void offer_format(struct sdesc_local *local, const struct sdesc_local *old, enum media_codec codec,
 			 unsigned rate)
 {
 	if (local->format_count < ARRAY_LEN(local->formats) && !local_find(local, codec, rate))
-		local->formats[local->format_count++] = (struct sdp_format){
+		local->formats[local->format_count++] = (struct sdesc_format){
 			.codec = codec,
 			.pt = payload_for(old, codec, rate),
 			.clock_rate = rate,
@@ -64,18 +64,18 @@ static void offer_format(struct sdp_local *local, const struct sdp_local *old, e
 		};
 }
 
-static void new_key(struct sdp_local *local)
+static void new_key(struct sdesc_local *local)
 {
-	if (local->profile == SDP_PLAIN || local->crypto.suite)
+	if (local->profile == SDESC_PLAIN || local->crypto.suite)
 		return;
 	local->crypto.suite = MEDIA_CRYPTO_AES_CM_128_SHA1_80;
 	randombytes_buf(local->crypto.key, media_crypto_key_len(local->crypto.suite));
 	local->crypto_tag = 1;
 }
 
-void sdp_offer(struct sdp_local *local, const struct sdp_taste *taste)
+void sdesc_offer(struct sdesc_local *local, const struct sdesc_taste *taste)
 {
-	struct sdp_local old = *local;
+	struct sdesc_local old = *local;
 	bool narrow = false, wide = false;
 
 	local->format_count = 0;
@@ -96,7 +96,7 @@ void sdp_offer(struct sdp_local *local, const struct sdp_taste *taste)
 
 /* ---- answers ---- */
 
-static const struct sdp_format *remote_find(const struct sdp_remote *remote, enum media_codec codec, unsigned rate)
+static const struct sdesc_format *remote_find(const struct sdesc_remote *remote, enum media_codec codec, unsigned rate)
 {
 	for (unsigned i = 0; i < remote->format_count; i++)
 		if (remote->formats[i].codec == codec && (!rate || remote->formats[i].clock_rate == rate))
@@ -104,10 +104,10 @@ static const struct sdp_format *remote_find(const struct sdp_remote *remote, enu
 	return NULL;
 }
 
-static const struct sdp_format *choose(const struct sdp_remote *offer, const struct sdp_taste *taste)
+static const struct sdesc_format *choose(const struct sdesc_remote *offer, const struct sdesc_taste *taste)
 {
 	for (unsigned i = 0; i < ARRAY_LEN(taste->codecs) && taste->codecs[i]; i++) {
-		const struct sdp_format *format = remote_find(offer, taste->codecs[i], 0);
+		const struct sdesc_format *format = remote_find(offer, taste->codecs[i], 0);
 
 		if (format)
 			return format;
@@ -115,16 +115,16 @@ static const struct sdp_format *choose(const struct sdp_remote *offer, const str
 	return NULL;
 }
 
-static int secure_answer(struct sdp_local *local, const struct sdp_remote *offer, bool must_secure)
+static int secure_answer(struct sdesc_local *local, const struct sdesc_remote *offer, bool must_secure)
 {
 	if ((offer->secure || must_secure) && !offer->crypto.suite)
-		return SDP_E_SECURITY;
+		return SDESC_E_SECURITY;
 	if (!offer->crypto.suite) {
-		local->profile = SDP_PLAIN;
+		local->profile = SDESC_PLAIN;
 		local->crypto = (struct media_crypto){ MEDIA_CRYPTO_NONE };
 		return 0;
 	}
-	local->profile = offer->secure ? SDP_SECURE : SDP_CRYPTO_OPTIONAL;
+	local->profile = offer->secure ? SDESC_SECURE : SDESC_CRYPTO_OPTIONAL;
 	if (local->crypto.suite != offer->crypto.suite) {
 		local->crypto.suite = offer->crypto.suite;
 		randombytes_buf(local->crypto.key, media_crypto_key_len(local->crypto.suite));
@@ -134,23 +134,23 @@ static int secure_answer(struct sdp_local *local, const struct sdp_remote *offer
 }
 
 /* What they send we may receive, and the other way round. */
-static enum sdp_direction mirrored(enum sdp_direction direction)
+static enum sdesc_direction mirrored(enum sdesc_direction direction)
 {
-	return (enum sdp_direction)(((direction & 1) << 1) | ((direction >> 1) & 1));
+	return (enum sdesc_direction)(((direction & 1) << 1) | ((direction >> 1) & 1));
 }
 
-int sdp_answer(struct sdp_local *local, const struct sdp_remote *offer, const struct sdp_taste *taste,
-	       enum sdp_direction wish, bool must_secure)
+int sdesc_answer(struct sdesc_local *local, const struct sdesc_remote *offer, const struct sdesc_taste *taste,
+	       enum sdesc_direction wish, bool must_secure)
 {
-	const struct sdp_format *audio, *event;
-	enum sdp_direction theirs = offer->null_addr ? SDP_SENDONLY & offer->direction : offer->direction;
+	const struct sdesc_format *audio, *event;
+	enum sdesc_direction theirs = offer->null_addr ? SDESC_SENDONLY & offer->direction : offer->direction;
 	int r;
 
 	if (offer->audio < 0 || (!offer->null_addr && offer->addr.sa.sa_family == AF_UNSPEC))
-		return SDP_E_NO_AUDIO;
+		return SDESC_E_NO_AUDIO;
 	audio = choose(offer, taste);
 	if (!audio)
-		return SDP_E_NO_CODEC;
+		return SDESC_E_NO_CODEC;
 	r = secure_answer(local, offer, must_secure);
 	if (r)
 		return r;
@@ -169,20 +169,20 @@ int sdp_answer(struct sdp_local *local, const struct sdp_remote *offer, const st
 	return 0;
 }
 
-int sdp_accept(const struct sdp_local *local, const struct sdp_remote *answer, bool must_secure)
+int sdesc_accept(const struct sdesc_local *local, const struct sdesc_remote *answer, bool must_secure)
 {
 	if (answer->audio < 0 || (!answer->null_addr && answer->addr.sa.sa_family == AF_UNSPEC))
-		return SDP_E_NO_AUDIO;
+		return SDESC_E_NO_AUDIO;
 	for (unsigned i = 0; i < local->format_count; i++)
 		if (media_codec_info(local->formats[i].codec)->audio &&
 		    remote_find(answer, local->formats[i].codec, local->formats[i].clock_rate))
-			return (must_secure || answer->secure) && !answer->crypto.suite ? SDP_E_SECURITY : 0;
-	return SDP_E_NO_CODEC;
+			return (must_secure || answer->secure) && !answer->crypto.suite ? SDESC_E_SECURITY : 0;
+	return SDESC_E_NO_CODEC;
 }
 
 /* ---- text ---- */
 
-static void write_format(const struct sdp_format *format, struct buf *out)
+static void write_format(const struct sdesc_format *format, struct buf *out)
 {
 	const struct media_codec_info *info = media_codec_info(format->codec);
 
@@ -211,11 +211,11 @@ static const char *suite_name(enum media_crypto_suite suite)
 	return "";
 }
 
-static void write_crypto(const struct sdp_local *local, struct buf *out)
+static void write_crypto(const struct sdesc_local *local, struct buf *out)
 {
 	char text[sodium_base64_ENCODED_LEN(MEDIA_CRYPTO_KEY_MAX, sodium_base64_VARIANT_ORIGINAL)];
 
-	if (local->profile == SDP_PLAIN || !local->crypto.suite)
+	if (local->profile == SDESC_PLAIN || !local->crypto.suite)
 		return;
 	sodium_bin2base64(text, sizeof(text), local->crypto.key, media_crypto_key_len(local->crypto.suite),
 			  sodium_base64_VARIANT_ORIGINAL);
@@ -223,10 +223,10 @@ static void write_crypto(const struct sdp_local *local, struct buf *out)
 	sodium_memzero(text, sizeof(text));
 }
 
-static void write_audio(const struct sdp_local *local, const char *proto, struct buf *out)
+static void write_audio(const struct sdesc_local *local, const char *proto, struct buf *out)
 {
 	buf_addf(out, "m=audio %u %s", media_addr_port(&local->addr),
-		 proto ? proto : local->profile == SDP_SECURE ? "RTP/SAVP" : "RTP/AVP");
+		 proto ? proto : local->profile == SDESC_SECURE ? "RTP/SAVP" : "RTP/AVP");
 	for (unsigned i = 0; i < local->format_count; i++)
 		buf_addf(out, " %u", local->formats[i].pt);
 	buf_adds(out, "\r\n");
@@ -239,12 +239,12 @@ static void write_audio(const struct sdp_local *local, const char *proto, struct
 	buf_addf(out, "a=%s\r\n", direction_names[local->direction]);
 }
 
-static void write_lines(const struct sdp_local *local, struct buf *out)
+static void write_lines(const struct sdesc_local *local, struct buf *out)
 {
 	if (!local->line_count)
 		write_audio(local, NULL, out);
 	for (unsigned i = 0; i < local->line_count; i++) {
-		const struct sdp_refused *line = &local->lines[i];
+		const struct sdesc_refused *line = &local->lines[i];
 
 		if ((int)i == local->audio)
 			write_audio(local, line->proto, out);
@@ -263,9 +263,9 @@ static const char *host_of(const union media_addr *addr, char text[static INET6_
 	return text;
 }
 
-void sdp_write(struct sdp_local *local, struct buf *out)
+void sdesc_write(struct sdesc_local *local, struct buf *out)
 {
-	auto_(buf_fini) struct buf rest = BUF_MAX(SDP_TEXT_MAX);
+	auto_(buf_fini) struct buf rest = BUF_MAX(SDESC_TEXT_MAX);
 	const char *family = local->addr.sa.sa_family == AF_INET6 ? "IP6" : "IP4";
 	char host[INET6_ADDRSTRLEN];
 	uint64_t hash;
@@ -305,9 +305,9 @@ static unsigned sane_ptime(unsigned ptime_ms)
 }
 
 /* What may arrive has our numbers, what we send has theirs. */
-static void formats(const struct sdp_local *local, const struct sdp_remote *remote, struct media_params *ret)
+static void formats(const struct sdesc_local *local, const struct sdesc_remote *remote, struct media_params *ret)
 {
-	const struct sdp_format *tx = NULL, *event;
+	const struct sdesc_format *tx = NULL, *event;
 	unsigned count = 0;
 
 	for (unsigned i = 0; i < local->format_count && count < MEDIA_MAX_FORMATS - 1; i++)
@@ -333,32 +333,32 @@ static void formats(const struct sdp_local *local, const struct sdp_remote *remo
 	}
 }
 
-void sdp_params(const struct sdp_local *local, const struct sdp_remote *remote, bool offered,
+void sdesc_params(const struct sdesc_local *local, const struct sdesc_remote *remote, bool offered,
 		struct media_params *ret)
 {
-	enum sdp_direction theirs = remote->null_addr ? SDP_SENDONLY & remote->direction : remote->direction;
-	enum sdp_direction ours = local->direction & mirrored(theirs);
+	enum sdesc_direction theirs = remote->null_addr ? SDESC_SENDONLY & remote->direction : remote->direction;
+	enum sdesc_direction ours = local->direction & mirrored(theirs);
 
 	*ret = (struct media_params)MEDIA_PARAMS_INIT;
 	ret->remote = remote->addr;
 	ret->remote_rtcp = remote->rtcp;
 	ret->rtcp_mux = offered ? local->mux && remote->mux : local->mux;
-	ret->send = ours & SDP_SENDONLY;
-	ret->recv = ours & SDP_RECVONLY;
+	ret->send = ours & SDESC_SENDONLY;
+	ret->recv = ours & SDESC_RECVONLY;
 	ret->ptime_ms = sane_ptime(remote->ptime_ms);
-	if (remote->crypto.suite && local->crypto.suite && local->profile != SDP_PLAIN) {
+	if (remote->crypto.suite && local->crypto.suite && local->profile != SDESC_PLAIN) {
 		ret->tx_crypto = local->crypto;
 		ret->rx_crypto = remote->crypto;
 	}
 	formats(local, remote, ret);
 }
 
-const char *sdp_warning(int refusal)
+const char *sdesc_warning(int refusal)
 {
 	switch (refusal) {
-	case SDP_E_NO_AUDIO:
+	case SDESC_E_NO_AUDIO:
 		return "304 jackfield \"No audio stream that can be used\"";
-	case SDP_E_SECURITY:
+	case SDESC_E_SECURITY:
 		return "399 jackfield \"No common way to encrypt the media\"";
 	default:
 		return "305 jackfield \"No common audio codec\"";

@@ -1,4 +1,4 @@
-#include "engine/sdp.h"
+#include "engine/sdesc.h"
 
 #include <ctype.h>
 #include <sodium.h>
@@ -11,10 +11,10 @@ struct slice {
 };
 
 struct reader {
-	struct sdp_remote *remote;
+	struct sdesc_remote *remote;
 	union media_addr session_addr; /* c= before the first m= */
 	bool session_null, have_session_addr;
-	enum sdp_direction session_direction;
+	enum sdesc_direction session_direction;
 	int line;   /* the m= line we are in, -1 before the first */
 	bool ours;  /* it is the audio line that we take */
 	bool have_addr;
@@ -107,7 +107,7 @@ static bool proto_known(struct slice proto, bool *ret_secure)
 	return *ret_secure || slice_is(proto, "RTP/AVP") || slice_is(proto, "RTP/AVPF");
 }
 
-static void static_format(struct sdp_format *format)
+static void static_format(struct sdesc_format *format)
 {
 	for (int codec = 1; codec < MEDIA_CODEC_COUNT; codec++) {
 		const struct media_codec_info *info = media_codec_info(codec);
@@ -119,18 +119,18 @@ static void static_format(struct sdp_format *format)
 	}
 }
 
-static void read_formats(struct sdp_remote *remote, struct slice rest)
+static void read_formats(struct sdesc_remote *remote, struct slice rest)
 {
 	struct slice item;
 	unsigned pt;
 
 	remote->format_count = 0;
-	while ((item = word(&rest)).len && remote->format_count < SDP_FORMATS_MAX) {
-		struct sdp_format *format = &remote->formats[remote->format_count];
+	while ((item = word(&rest)).len && remote->format_count < SDESC_FORMATS_MAX) {
+		struct sdesc_format *format = &remote->formats[remote->format_count];
 
 		if (!number(item, 127, &pt))
 			continue;
-		*format = (struct sdp_format){ .pt = (uint8_t)pt };
+		*format = (struct sdesc_format){ .pt = (uint8_t)pt };
 		static_format(format);
 		remote->format_count++;
 	}
@@ -139,21 +139,21 @@ static void read_formats(struct sdp_remote *remote, struct slice rest)
 /* The first live audio line that speaks RTP is ours. */
 static int read_media(struct reader *reader, struct slice rest)
 {
-	struct sdp_remote *remote = reader->remote;
+	struct sdesc_remote *remote = reader->remote;
 	struct slice kind = word(&rest), port_text = word(&rest), proto = word(&rest), formats = rest;
 	struct slice first = word(&rest);
-	struct sdp_refused *line;
+	struct sdesc_refused *line;
 	unsigned port;
 	bool secure, known;
 
 	port_text = until(&port_text, '/');
-	if (remote->line_count >= SDP_MEDIA_MAX || !kind.len || !proto.len || !first.len ||
+	if (remote->line_count >= SDESC_MEDIA_MAX || !kind.len || !proto.len || !first.len ||
 	    !number(port_text, 65535, &port))
-		return SDP_E_BAD;
+		return SDESC_E_BAD;
 	line = &remote->lines[remote->line_count];
 	/* What does not fit could not be echoed as it was. */
 	if (kind.len >= sizeof(line->kind) || proto.len >= sizeof(line->proto) || first.len >= sizeof(line->format))
-		return SDP_E_BAD;
+		return SDESC_E_BAD;
 	copy(line->kind, sizeof(line->kind), kind);
 	copy(line->proto, sizeof(line->proto), proto);
 	copy(line->format, sizeof(line->format), first);
@@ -173,7 +173,7 @@ static int read_media(struct reader *reader, struct slice rest)
 
 /* ---- a= ---- */
 
-static struct sdp_format *format_of(struct sdp_remote *remote, unsigned pt)
+static struct sdesc_format *format_of(struct sdesc_remote *remote, unsigned pt)
 {
 	for (unsigned i = 0; i < remote->format_count; i++)
 		if (remote->formats[i].pt == pt)
@@ -181,12 +181,12 @@ static struct sdp_format *format_of(struct sdp_remote *remote, unsigned pt)
 	return NULL;
 }
 
-static void rtpmap(struct sdp_remote *remote, struct slice value)
+static void rtpmap(struct sdesc_remote *remote, struct slice value)
 {
 	struct slice pt_text = word(&value), encoding = word(&value);
 	struct slice name = until(&encoding, '/'), rate_text = until(&encoding, '/');
 	const struct media_codec_info *info;
-	struct sdp_format *format;
+	struct sdesc_format *format;
 	unsigned pt, rate, channels = 1;
 	char text[32];
 
@@ -206,10 +206,10 @@ static void rtpmap(struct sdp_remote *remote, struct slice value)
 		format->codec = info->codec;
 }
 
-static void fmtp(struct sdp_remote *remote, struct slice value)
+static void fmtp(struct sdesc_remote *remote, struct slice value)
 {
 	struct slice pt_text = word(&value);
-	struct sdp_format *format;
+	struct sdesc_format *format;
 	unsigned pt;
 
 	if (!number(pt_text, 127, &pt))
@@ -238,7 +238,7 @@ static const struct {
 };
 
 /* a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:KEY||lifetime|MKI (RFC 4568 9.1). With an MKI it is not for us. */
-static void crypto(struct sdp_remote *remote, struct slice value)
+static void crypto(struct sdesc_remote *remote, struct slice value)
 {
 	struct slice tag_text = word(&value), suite = word(&value), key = word(&value);
 	struct media_crypto read = { MEDIA_CRYPTO_NONE };
@@ -268,23 +268,23 @@ static void crypto(struct sdp_remote *remote, struct slice value)
 	remote->crypto_tag = tag;
 }
 
-static bool direction(struct slice name, enum sdp_direction *ret)
+static bool direction(struct slice name, enum sdesc_direction *ret)
 {
 	if (slice_is(name, "sendrecv"))
-		*ret = SDP_SENDRECV;
+		*ret = SDESC_SENDRECV;
 	else if (slice_is(name, "sendonly"))
-		*ret = SDP_SENDONLY;
+		*ret = SDESC_SENDONLY;
 	else if (slice_is(name, "recvonly"))
-		*ret = SDP_RECVONLY;
+		*ret = SDESC_RECVONLY;
 	else if (slice_is(name, "inactive"))
-		*ret = SDP_INACTIVE;
+		*ret = SDESC_INACTIVE;
 	else
 		return false;
 	return true;
 }
 
 /* a=rtcp:port [IN IP4 address] (RFC 3605) */
-static void rtcp(struct sdp_remote *remote, struct slice value)
+static void rtcp(struct sdesc_remote *remote, struct slice value)
 {
 	struct slice port_text = word(&value);
 	bool null;
@@ -347,7 +347,7 @@ static void address(struct reader *reader, struct slice rest)
 /* The audio line is complete: its address is its own or the session's. */
 static void settle(struct reader *reader)
 {
-	struct sdp_remote *remote = reader->remote;
+	struct sdesc_remote *remote = reader->remote;
 
 	if (!reader->ours)
 		return;
@@ -367,12 +367,12 @@ static int read_line(struct reader *reader, struct slice line)
 	struct slice value;
 
 	if (line.len < 2 || line.at[1] != '=')
-		return line.len ? SDP_E_BAD : 0;
+		return line.len ? SDESC_E_BAD : 0;
 	value = (struct slice){ line.at + 2, line.len - 2 };
 	switch (line.at[0]) {
 	case 'v':
 		reader->version_seen = slice_is(value, "0");
-		return reader->version_seen ? 0 : SDP_E_BAD;
+		return reader->version_seen ? 0 : SDESC_E_BAD;
 	case 'c':
 		address(reader, value);
 		return 0;
@@ -387,26 +387,26 @@ static int read_line(struct reader *reader, struct slice line)
 	}
 }
 
-int sdp_parse(const void *text, size_t len, struct sdp_remote *ret)
+int sdesc_parse(const void *text, size_t len, struct sdesc_remote *ret)
 {
 	struct slice rest = { text, len };
-	struct sdp_remote remote = { .audio = -1, .direction = SDP_SENDRECV };
-	struct reader reader = { .remote = &remote, .session_direction = SDP_SENDRECV, .line = -1 };
+	struct sdesc_remote remote = { .audio = -1, .direction = SDESC_SENDRECV };
+	struct reader reader = { .remote = &remote, .session_direction = SDESC_SENDRECV, .line = -1 };
 	union media_addr rtcp_addr;
 
 	if (!len || memchr(text, '\0', len))
-		return SDP_E_BAD;
+		return SDESC_E_BAD;
 	while (rest.len) {
 		struct slice line = until(&rest, '\n');
 
 		if (line.len && line.at[line.len - 1] == '\r')
 			line.len--;
 		if (read_line(&reader, line))
-			return SDP_E_BAD;
+			return SDESC_E_BAD;
 	}
 	settle(&reader);
 	if (!reader.version_seen || !remote.line_count)
-		return SDP_E_BAD;
+		return SDESC_E_BAD;
 	/* a=rtcp with a port alone means the audio's address. */
 	if (remote.rtcp.sa.sa_family == AF_UNSPEC && remote.rtcp_port) {
 		rtcp_addr = remote.addr;
