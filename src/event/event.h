@@ -47,7 +47,7 @@ struct event *event_unref(struct event *event);
  */
 struct event_bus;
 
-/* Stamps seq and time, gives the reference to both readers. If the journal's ring is full (the journal spools
+/* Takes the caller's reference. Stamps seq, and time unless it has one, and gives the event to both readers. If the journal's ring is full (the journal spools
  * to a file long before), the event waits in the bus's own bounded list; the hub's full ring makes all its
  * clients resync. Never blocks.
  */
@@ -64,5 +64,6 @@ struct event_snapshot {
 	struct call_view **calls;		   /* own */
 	struct registration_view **registrations; /* own */
 };
+struct event_snapshot *event_snapshot_free(struct event_snapshot *snapshot);
 /* Fills in as_of_seq and gives the snapshot to the hub, which frees it. */
 void event_snapshot_send(struct event_bus *bus, struct event_snapshot *snapshot);

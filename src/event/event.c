@@ -1,0 +1,70 @@
+#include "event/event.h"
+
+#include "base/base.h"
+
+const char *const event_type_names[] = {
+	[EVENT_CALL_CREATED] = "call.created",
+	[EVENT_CALL_RINGING] = "call.ringing",
+	[EVENT_CALL_EARLY_MEDIA] = "call.early_media",
+	[EVENT_CALL_ANSWERED] = "call.answered",
+	[EVENT_CALL_HELD] = "call.held",
+	[EVENT_CALL_RESUMED] = "call.resumed",
+	[EVENT_CALL_DTMF] = "call.dtmf",
+	[EVENT_CALL_DTMF_SENT] = "call.dtmf_sent",
+	[EVENT_CALL_TRANSFERRING] = "call.transferring",
+	[EVENT_CALL_TRANSFERRED] = "call.transferred",
+	[EVENT_CALL_ENDED] = "call.ended",
+	[EVENT_CALL_UPDATED] = "call.updated",
+	[EVENT_REGISTRATION_CHANGED] = "registration.changed",
+	[EVENT_DEVICE_CHANGED] = "device.changed",
+	[EVENT_TYPE_COUNT] = NULL,
+};
+
+const char *const event_topic_names[] = { "calls", "registrations", "conferences", "recordings", "monitoring", NULL };
+
+enum event_topic event_type_topic(enum event_type type)
+{
+	return type >= EVENT_REGISTRATION_CHANGED ? TOPIC_REGISTRATIONS : TOPIC_CALLS;
+}
+
+struct event *event_new(enum event_type type, struct id tenant)
+{
+	struct event *event = xzalloc(sizeof(*event));
+
+	atomic_init(&event->refs, 1);
+	event->type = type;
+	event->id = id_new();
+	event->tenant = tenant;
+	return event;
+}
+
+struct event *event_ref(struct event *event)
+{
+	atomic_fetch_add_explicit(&event->refs, 1, memory_order_relaxed);
+	return event;
+}
+
+struct event *event_unref(struct event *event)
+{
+	if (!event || atomic_fetch_sub_explicit(&event->refs, 1, memory_order_acq_rel) > 1)
+		return NULL;
+	free(event->call);
+	free(event->registration);
+	free(event->detail);
+	free(event);
+	return NULL;
+}
+
+struct event_snapshot *event_snapshot_free(struct event_snapshot *snapshot)
+{
+	if (!snapshot)
+		return NULL;
+	for (size_t i = 0; i < snapshot->call_count; i++)
+		free(snapshot->calls[i]);
+	for (size_t i = 0; i < snapshot->registration_count; i++)
+		free(snapshot->registrations[i]);
+	free(snapshot->calls);
+	free(snapshot->registrations);
+	free(snapshot);
+	return NULL;
+}

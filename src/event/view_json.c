@@ -1,0 +1,203 @@
+/* Views as the API shows them */
+#include "base/base.h"
+#include "event/view.h"
+#include "event/view_text.h"
+
+#include <math.h>
+
+/* The length of the well-formed character at `text`, 0 when there is none (RFC 3629 section 4). */
+static size_t utf8_length(const unsigned char *text)
+{
+	size_t len = text[0] < 0x80 ? 1 : text[0] < 0xc2 ? 0 : text[0] < 0xe0 ? 2 : text[0] < 0xf0 ? 3 : text[0] < 0xf5 ? 4 : 0;
+
+	for (size_t i = 1; i < len; i++) {
+		if ((text[i] & 0xc0) != 0x80)
+			return 0;
+	}
+	if (len == 3 && ((text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xed && text[1] > 0x9f)))
+		return 0;
+	if (len == 4 && ((text[0] == 0xf0 && text[1] < 0x90) || (text[0] == 0xf4 && text[1] > 0x8f)))
+		return 0;
+	return len;
+}
+
+bool view_text_is_clean(const char *text)
+{
+	const unsigned char *p = (const unsigned char *)text;
+	size_t len;
+
+	for (; *p; p += len) {
+		len = utf8_length(p);
+		if (!len)
+			return false;
+	}
+	return true;
+}
+
+void view_text_clean(char *text)
+{
+	unsigned char *p = (unsigned char *)text;
+
+	while (*p) {
+		size_t len = utf8_length(p);
+
+		if (!len)
+			*p = '?';
+		p += len ? len : 1;
+	}
+}
+
+static json_t *text_json(const char *text)
+{
+	char *copy;
+	json_t *json;
+
+	if (!*text)
+		return json_null();
+	json = json_string(text);
+	if (json)
+		return json;
+	copy = xstrdup(text); /* a peer's bytes that are not UTF-8 */
+	view_text_clean(copy);
+	json = json_string(copy);
+	free(copy);
+	return json;
+}
+
+static json_t *id_json(struct id id)
+{
+	return id_is_none(id) ? json_null() : json_string(id_str(id));
+}
+
+static json_t *time_json(int64_t us)
+{
+	return us ? json_string(time_str(us)) : json_null();
+}
+
+static json_t *code_json(int code)
+{
+	return code ? json_integer(code) : json_null();
+}
+
+static json_t *measure_json(bool known, float value)
+{
+	return known && isfinite(value) ? json_real(round((double)value * 100) / 100) : json_null();
+}
+
+static json_t *quality_json(const struct quality_view *quality)
+{
+	return json_pack("{s:o, s:o, s:o, s:o}", "mos", measure_json(quality->known, quality->mos), "jitter_ms",
+			 measure_json(quality->known, quality->jitter_ms), "loss_pct",
+			 measure_json(quality->known, quality->loss_pct), "rtt_ms",
+			 measure_json(quality->known, quality->rtt_ms));
+}
+
+static json_t *leg_json(const struct leg_view *leg)
+{
+	json_t *json = json_object();
+
+	json_object_set_new(json, "id", id_json(leg->id));
+	json_object_set_new(json, "role", json_string(leg_role_names[leg->role]));
+	json_object_set_new(json, "kind", json_string(leg_kind_names[leg->kind]));
+	json_object_set_new(json, "address", text_json(leg->address));
+	json_object_set_new(json, "state", json_string(leg_state_names[leg->state]));
+	json_object_set_new(json, "codec", text_json(leg->codec));
+	json_object_set_new(json, "muted", json_boolean(leg->muted));
+	json_object_set_new(json, "quality", quality_json(&leg->quality));
+	json_object_set_new(json, "profile_id", id_json(leg->profile_id));
+	json_object_set_new(json, "device_id", id_json(leg->device_id));
+	json_object_set_new(json, "user_id", id_json(leg->user_id));
+	json_object_set_new(json, "created_at", time_json(leg->created_at));
+	json_object_set_new(json, "ringing_at", time_json(leg->ringing_at));
+	json_object_set_new(json, "answered_at", time_json(leg->answered_at));
+	json_object_set_new(json, "ended_at", time_json(leg->ended_at));
+	json_object_set_new(json, "end_reason", text_json(end_reason_names[leg->end_reason]));
+	json_object_set_new(json, "sip_code", code_json(leg->sip_code));
+	return json;
+}
+
+static json_t *legs_json(const struct call_view *view)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < view->leg_count; i++)
+		json_array_append_new(list, leg_json(&view->legs[i]));
+	return list;
+}
+
+static json_t *variables_json(const char *text)
+{
+	json_t *json = *text ? json_loads(text, 0, NULL) : NULL;
+
+	return json ? json : json_null();
+}
+
+json_t *call_view_json(const struct call_view *view)
+{
+	json_t *json = json_object();
+
+	json_object_set_new(json, "id", id_json(view->id));
+	json_object_set_new(json, "direction", json_string(call_direction_names[view->direction]));
+	json_object_set_new(json, "state", json_string(call_state_names[view->state]));
+	json_object_set_new(json, "profile_id", id_json(view->profile_id));
+	json_object_set_new(json, "user_id", id_json(view->user_id));
+	json_object_set_new(json, "from", text_json(view->from));
+	json_object_set_new(json, "to", text_json(view->to));
+	json_object_set_new(json, "from_name", text_json(view->from_name));
+	json_object_set_new(json, "created_at", time_json(view->created_at));
+	json_object_set_new(json, "ringing_at", time_json(view->ringing_at));
+	json_object_set_new(json, "answered_at", time_json(view->answered_at));
+	json_object_set_new(json, "ended_at", time_json(view->ended_at));
+	json_object_set_new(json, "ring_s", json_integer(view->ring_s));
+	json_object_set_new(json, "talk_s", json_integer(view->talk_s));
+	json_object_set_new(json, "hold_s", json_integer(view->hold_s));
+	json_object_set_new(json, "hold",
+			    json_pack("{s:b, s:b}", "local", view->hold_local, "remote", view->hold_remote));
+	json_object_set_new(json, "recording",
+			    json_pack("{s:s, s:o}", "state", recording_state_names[view->recording], "id",
+				      id_json(view->recording_id)));
+	json_object_set_new(json, "room", text_json(view->room));
+	json_object_set_new(json, "legs", legs_json(view));
+	json_object_set_new(json, "end_reason", text_json(end_reason_names[view->end_reason]));
+	json_object_set_new(json, "sip_code", code_json(view->sip_code));
+	json_object_set_new(json, "q850", code_json(view->q850));
+	json_object_set_new(json, "hangup_by", text_json(hangup_by_names[view->hangup_by]));
+	json_object_set_new(json, "transferred_from", id_json(view->transferred_from));
+	json_object_set_new(json, "transferred_to", id_json(view->transferred_to));
+	json_object_set_new(json, "variables", variables_json(view->variables));
+	return json;
+}
+
+static json_t *history_json(const struct registration_view *view)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < view->history_count; i++) {
+		const struct registration_change *change = &view->history[i];
+		json_t *json = json_object();
+
+		json_object_set_new(json, "at", time_json(change->at));
+		json_object_set_new(json, "state", json_string(registration_state_names[change->state]));
+		json_object_set_new(json, "code", code_json(change->code));
+		json_object_set_new(json, "reason", text_json(change->reason));
+		json_array_append_new(list, json);
+	}
+	return list;
+}
+
+json_t *registration_view_json(const struct registration_view *view, bool with_history)
+{
+	json_t *json = json_object();
+
+	json_object_set_new(json, "profile_id", id_json(view->profile_id));
+	json_object_set_new(json, "state", json_string(registration_state_names[view->state]));
+	json_object_set_new(json, "code", code_json(view->code));
+	json_object_set_new(json, "reason", text_json(view->reason));
+	json_object_set_new(json, "registrar", text_json(view->registrar));
+	json_object_set_new(json, "expires_at", time_json(view->expires_at));
+	json_object_set_new(json, "next_attempt_at", time_json(view->next_attempt_at));
+	json_object_set_new(json, "changed_at", time_json(view->changed_at));
+	if (with_history)
+		json_object_set_new(json, "history", history_json(view));
+	return json;
+}
