@@ -50,7 +50,7 @@ struct field {
 #define FIELD(strct, member, field_type_, field_flags, ...)                                            \
 	{                                                                                              \
 		.name = #member, .type = (field_type_), .flags = (field_flags),                        \
-		.offset = offsetof(strct, member) __VA_OPT__(, ) __VA_ARGS__                           \
+		.offset = offsetof(strct, member), ##__VA_ARGS__                                       \
 	}
 
 struct arena;

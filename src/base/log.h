@@ -27,22 +27,24 @@ struct log_pair {
 #define LOG_INT(k, v) { .kind = LOG_KIND_INT, .key = (k), .num = (int64_t)(v) }
 #define LOG_ID(k, v) { .kind = LOG_KIND_ID, .key = (k), .id = (v) }
 
+#define LOG_PAIRS_MAX 20 /* in one line */
+
 #define log_at(level, text, ...)                                                                       \
 	do {                                                                                           \
 		if (log_enabled(level))                                                                \
 			log_write((level), __FILE__, __LINE__, (text),                                 \
-				  (struct log_pair[]){ __VA_ARGS__ __VA_OPT__(, ) { .key = NULL } });  \
+				  (struct log_pair[LOG_PAIRS_MAX + 1]){ __VA_ARGS__ });                \
 	} while (0)
-#define log_debug(text, ...) log_at(LOG_DEBUG_, text __VA_OPT__(, ) __VA_ARGS__)
-#define log_info(text, ...) log_at(LOG_INFO_, text __VA_OPT__(, ) __VA_ARGS__)
-#define log_warn(text, ...) log_at(LOG_WARN_, text __VA_OPT__(, ) __VA_ARGS__)
-#define log_error(text, ...) log_at(LOG_ERROR_, text __VA_OPT__(, ) __VA_ARGS__)
+#define log_debug(text, ...) log_at(LOG_DEBUG_, text, ##__VA_ARGS__)
+#define log_info(text, ...) log_at(LOG_INFO_, text, ##__VA_ARGS__)
+#define log_warn(text, ...) log_at(LOG_WARN_, text, ##__VA_ARGS__)
+#define log_error(text, ...) log_at(LOG_ERROR_, text, ##__VA_ARGS__)
 #define log_rated(level, text, ...)                                                                    \
 	do {                                                                                           \
 		static struct log_rate _rate;                                                          \
 		unsigned _held;                                                                        \
 		if (log_enabled(level) && log_rate_pass(&_rate, &_held))                               \
-			log_at(level, text, __VA_ARGS__ __VA_OPT__(, ) LOG_HELD(_held));               \
+			log_at(level, text, ##__VA_ARGS__, LOG_HELD(_held));                           \
 	} while (0)
 
 /* How many lines were held back before this one; left out when none were. */
