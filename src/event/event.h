@@ -47,9 +47,9 @@ struct event *event_unref(struct event *event);
  */
 struct event_bus;
 
-/* Takes the caller's reference. Stamps seq, and time unless it has one, and gives the event to both readers. If the journal's ring is full (the journal spools
- * to a file long before), the event waits in the bus's own bounded list; the hub's full ring makes all its
- * clients resync. Never blocks.
+/* Takes the caller's reference. Stamps seq, and time unless it has one, and gives the event to both readers. If
+ * the journal's ring is full (the journal spools to a file long before), the event waits in the bus's own bounded
+ * list; the hub's full ring makes all its clients resync. Never blocks.
  */
 void event_publish(struct event_bus *bus, struct event *event);
 

@@ -50,7 +50,7 @@ struct hub_frame *hub_frame_unref(struct hub_frame *frame);
 
 struct hub_client_ops {
 	/* Takes a frame to send (and a reference of its own if it keeps it). Return: false when it cannot take one now:
-	 * it then calls hub_client_ready() as soon as it can, and the frame comes again.
+	 * it then calls hub_client_ready() as soon as it can, and the frame comes again. Must not call the hub.
 	 */
 	bool (*send)(void *arg, struct hub_frame *frame);
 	/* Close with this code. The client is out of the hub already: arg is not called again, and the
@@ -62,9 +62,11 @@ struct hub_client_ops {
 struct hub_who {
 	struct id tenant;
 	struct id user;	   /* an agent: only what is this user's; ID_NONE: the whole tenant */
+	struct id account;  /* the user in any case, for hub_kick() */
 	int64_t expires_at; /* of the access token; 0: never */
 };
 
+/* After the bus was seeded (journal_open()) and before the call loop starts. */
 struct hub *hub_new(const struct hub_opts *opts, struct event_bus *bus);
 /* Closes all clients with 1001. */
 struct hub *hub_free(struct hub *hub);

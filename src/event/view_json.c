@@ -3,6 +3,7 @@
 #include "event/view.h"
 #include "event/view_text.h"
 
+#include <jansson.h>
 #include <math.h>
 
 /* The length of the well-formed character at `text`, 0 when there is none (RFC 3629 section 4). */
