@@ -348,7 +348,7 @@ static void on_snapshot(struct hub *hub, struct event_snapshot *snapshot)
 	}
 	client->state = HUB_IDLE;
 	if (hub_client_own(client, hub_snapshot_frame(client, snapshot)))
-		(void)hub_client_go_live(client, snapshot->as_of_seq + 1);
+		hub_client_go_live(client, snapshot->as_of_seq + 1);
 }
 
 static void hub_pump_touched(struct hub *hub)

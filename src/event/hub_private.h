@@ -75,7 +75,7 @@ void hub_tenant_forget(struct hub_tenant *tenant); /* its history */
 void hub_client_close(struct hub_client *client, int code, const char *reason);
 /* Takes the frame's reference. Return: false when the client was closed. */
 must_check bool hub_client_own(struct hub_client *client, struct hub_frame *frame);
-must_check bool hub_client_go_live(struct hub_client *client, uint64_t next_seq);
+bool hub_client_go_live(struct hub_client *client, uint64_t next_seq);
 
 /* hub_text.c: new frames */
 struct hub_frame *hub_hello(const struct hub_client *client);
