@@ -27,6 +27,10 @@ int err_pass_at(int r, const char *file, int line, const char *func);
 	} while (0)
 #ifdef __cppcheck__ /* it does not see that bug_at() never returns */
 #undef bug_on
-#define bug_on(cond) ((cond) ? abort() : (void)0)
+#define bug_on(cond)                                                                                   \
+	do {                                                                                           \
+		if (cond)                                                                              \
+			abort();                                                                       \
+	} while (0)
 #endif
 _Noreturn void bug_at(const char *what, const char *file, int line, const char *func);

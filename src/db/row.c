@@ -232,7 +232,7 @@ static struct db_val field_val(const struct field *f, const void *member, struct
 	case FIELD_JSON: return db_val_str(json_text(*(json_t *const *)member, arena));
 	case FIELD_STRS: return db_val_str(strs_text(*(const char **const *)member, arena));
 	}
-	bug_on("field without a type");
+	bug_on(true);
 	return db_val_str(NULL);
 }
 

@@ -1,6 +1,8 @@
 /* Views as the API shows them */
 #include "base/base.h"
 #include "event/view.h"
+
+#include <jansson.h>
 #include "event/view_text.h"
 
 #include <jansson.h>
