@@ -29,7 +29,7 @@ char *xasprintf(const char *fmt, ...) format_printf(1, 2);
 /* A local `auto_(x_free) struct x *x = NULL;` is freed when it leaves its scope; DEFINE_CLEANUP beside
  * the destructor's declaration makes that possible. `take(p)` hands the object on and leaves NULL.
  */
-#define auto_(free_fn) __attribute__((cleanup(free_fn##_p)))
+#define auto_(free_fn) __attribute__((cleanup(free_fn##_p), unused))
 #define DEFINE_CLEANUP(type, free_fn)                                                                  \
 	static inline void free_fn##_p(type *p)                                                        \
 	{                                                                                              \

@@ -57,7 +57,8 @@ void kit_run(struct kit *kit, uint64_t ms)
 	wheel_advance_to(kit->wheel, wheel_now_ms(kit->wheel) + ms);
 }
 
-static void say(struct kit *kit, enum sip_transp transport, const char *from, const char *fmt, va_list ap)
+static format_printf(4, 0) void say(struct kit *kit, enum sip_transp transport, const char *from, const char *fmt,
+				     va_list ap)
 {
 	static char text[200000], wire_text[400000];
 	size_t out = 0;
