@@ -105,9 +105,9 @@ struct sender {
 	uint32_t in_ssrc, timestamp_delta;
 	uint16_t in_first, in_last, seq_delta;
 	/* a telephone-event being passed on by the mixing path */
-	bool event_on;
+	uint64_t event_until_us; /* no audio before */
 	uint32_t event_in, event_timestamp;
-	uint64_t event_us;
+	bool event_any;
 };
 
 struct latch {
@@ -292,7 +292,7 @@ void sender_relay(struct mstream *to, struct packet *packet, uint8_t pt);
 void sender_send(struct mstream *to, uint8_t *payload, size_t len, uint32_t frame);
 /* Passes on a telephone-event of a member that is mixed; rate is the event's clock. */
 void sender_event(struct mstream *to, const struct packet *packet, uint32_t rate);
-/* A frame that is not sent (nothing to say, or a telephone-event is being sent) still takes its time. */
+/* Where its timeline stands: what was not sent took its time all the same. */
 uint32_t sender_timestamp_now(const struct sender *sender, uint64_t now_us);
 
 /* plan.c */

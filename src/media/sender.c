@@ -2,7 +2,9 @@
 
 /* A source whose sequence jumps further than this has restarted; relaying begins anew with it. */
 #define RELAY_JUMP 3000
-#define EVENT_STALE_US 200000
+/* Audio is held back behind an event packet: for one that goes on, and for one that was the (repeated) last. */
+#define EVENT_HOLD_US 200000
+#define EVENT_END_HOLD_US 60000
 
 void sender_init(struct sender *sender)
 {
@@ -89,13 +91,6 @@ void sender_relay(struct mstream *to, struct packet *packet, uint8_t pt)
 	to->tx(to, packet->payload - PACKET_HEADER, packet->payload_len + PACKET_HEADER);
 }
 
-static bool event_is_running(struct sender *sender, uint64_t now_us)
-{
-	if (sender->event_on && now_us - sender->event_us > EVENT_STALE_US)
-		sender->event_on = false; /* its end was lost */
-	return sender->event_on;
-}
-
 void sender_send(struct mstream *to, uint8_t *payload, size_t len, uint32_t frame)
 {
 	struct sender *sender = &to->sender;
@@ -108,12 +103,8 @@ void sender_send(struct mstream *to, uint8_t *payload, size_t len, uint32_t fram
 		.timestamp = sender->mark ? sender_timestamp_now(sender, now_us) : sender->timestamp + sender->frame,
 	};
 
-	if (event_is_running(sender, now_us)) {
-		sender->mark = true; /* a telephone-event takes the place of audio, RFC 4733 2.5.1.4 */
-		return;
-	}
-	if (!to->remote_len) {
-		sender->mark = true;
+	if (!to->remote_len || now_us < sender->event_until_us) {
+		sender->mark = true; /* a telephone-event takes the place of audio */
 		return;
 	}
 	sender->seq++;
@@ -130,22 +121,24 @@ void sender_event(struct mstream *to, const struct packet *packet, uint32_t rate
 	uint64_t now_us = to->loop->now_us, units;
 	uint8_t data[PACKET_HEADER + 4 + PACKET_TRAILER];
 	unsigned to_rate = to->params.tx_event_rate ? to->params.tx_event_rate : sender->clock_rate;
-	bool first = !sender->event_on || sender->event_in != packet->timestamp;
+	bool first = !sender->event_any || sender->event_in != packet->timestamp;
+	bool end;
 	struct packet out = { .seq = sender->seq, .ssrc = sender->ssrc, .pt = to->params.tx_event_pt };
 
 	if (!to->remote_len || out.pt == MEDIA_PT_NONE || packet->payload_len < 4 || !rate)
 		return;
-	if (sender->event_in != packet->timestamp || !sender->event_timestamp) {
+	end = packet->payload[1] & 0x80;
+	if (first) {
+		sender->event_any = true;
 		sender->event_timestamp = sender_timestamp_now(sender, now_us);
 		sender->event_in = packet->timestamp;
 	}
 	out.timestamp = sender->event_timestamp;
-	out.marker = first && !(packet->payload[1] & 0x80);
+	out.marker = first;
 	memcpy(data + PACKET_HEADER, packet->payload, 4);
 	units = (uint64_t)read_u16(packet->payload + 2) * to_rate / rate;
 	write_u16(data + PACKET_HEADER + 2, (uint16_t)(units > 0xffff ? 0xffff : units));
-	sender->event_on = !(packet->payload[1] & 0x80);
-	sender->event_us = now_us;
+	sender->event_until_us = now_us + (end ? EVENT_END_HOLD_US : EVENT_HOLD_US);
 	sender->seq++;
 	sender->packets++;
 	sender->octets += 4;

@@ -1,0 +1,505 @@
+/* The pool with real loops and sockets on loopback. */
+#include "media/media.h"
+#include "media/packet.h"
+#include "media/port.h"
+#include "unit.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define OWN_IP "127.0.77.11"
+#define FAR_IP "127.0.77.12"
+#define EVENTS_MAX 4096
+
+struct scene {
+	struct media *media;
+	struct media_event log[EVENTS_MAX];
+	unsigned count;
+};
+
+struct far_end {
+	int fd, rtcp_fd;
+	union media_addr own, to;
+	struct media_id stream;
+	uint16_t seq;
+	uint32_t ssrc;
+};
+
+static void on_event(const struct media_event *event, void *arg)
+{
+	struct scene *scene = arg;
+
+	if (scene->count < EVENTS_MAX)
+		scene->log[scene->count++] = *event;
+}
+
+static union media_addr addr_of(const char *ip, uint16_t port)
+{
+	union media_addr addr = { 0 };
+
+	assert_true(media_addr_parse(ip, port, &addr));
+	return addr;
+}
+
+static void scene_init(struct scene *scene, unsigned threads, uint16_t min, uint16_t max)
+{
+	struct media_config config = {
+		.threads = threads, .address = addr_of(OWN_IP, 0), .port_min = min, .port_max = max,
+		.on_event = on_event, .arg = scene
+	};
+
+	*scene = (struct scene){ 0 };
+	scene->media = media_new(&config);
+	assert_non_null(scene->media);
+}
+
+static const struct media_event *find(const struct scene *scene, enum media_event_type type, struct media_id stream)
+{
+	for (unsigned i = 0; i < scene->count; i++)
+		if (scene->log[i].type == type && media_id_eq(scene->log[i].stream, stream))
+			return &scene->log[i];
+	return NULL;
+}
+
+static const struct media_event *await(struct scene *scene, enum media_event_type type, struct media_id stream)
+{
+	uint64_t until_ms = clock_mono_ms() + 5000;
+	struct pollfd pfd = { .fd = media_fd(scene->media), .events = POLLIN };
+	const struct media_event *event;
+
+	while (!(event = find(scene, type, stream)) && clock_mono_ms() < until_ms)
+		if (poll(&pfd, 1, 100) > 0)
+			media_poll(scene->media);
+	assert_non_null(event);
+	return event;
+}
+
+static struct media_id open_stream(struct scene *scene, uint64_t owner, struct media_id near)
+{
+	struct media_open open = { .owner = owner, .near = near };
+	struct media_id id;
+
+	assert_int_equal(media_stream_open(scene->media, &open, &id), 0);
+	return id;
+}
+
+static int bind_far(const char *ip, union media_addr *ret)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	socklen_t len = sizeof(*ret);
+
+	*ret = addr_of(ip, 0);
+	assert_int_equal(bind(fd, &ret->sa, sizeof(ret->in)), 0);
+	assert_int_equal(getsockname(fd, &ret->sa, &len), 0);
+	return fd;
+}
+
+static struct media_params params_of(const struct far_end *far, enum media_codec codec, uint8_t pt)
+{
+	struct media_params params = MEDIA_PARAMS_INIT;
+
+	params.remote = far->own;
+	params.tx = params.rx[0] = (struct media_format){ codec, pt, 0 };
+	return params;
+}
+
+static struct far_end far_new(struct scene *scene, struct media_id near)
+{
+	struct far_end far = { .seq = 65534 };
+	struct media_params params;
+
+	far.fd = bind_far(FAR_IP, &far.own);
+	far.stream = open_stream(scene, 4711, near);
+	far.ssrc = 0xabc00 + far.stream.index;
+	assert_true(media_stream_local(scene->media, far.stream, &far.to));
+	params = params_of(&far, MEDIA_CODEC_PCMU, 0);
+	media_stream_update(scene->media, far.stream, &params);
+	return far;
+}
+
+static void far_say(struct far_end *far, uint8_t value)
+{
+	uint8_t data[PACKET_HEADER + 160];
+	struct packet header = { .seq = far->seq, .timestamp = far->seq * 160u, .ssrc = far->ssrc };
+
+	far->seq++;
+	memset(data, value, sizeof(data));
+	packet_write_header(data, &header);
+	assert_int_equal(sendto(far->fd, data, sizeof(data), 0, &far->to.sa, sizeof(far->to.in)), sizeof(data));
+}
+
+static bool far_hear(struct far_end *far, int timeout_ms, struct packet *ret, uint8_t data[static 2048])
+{
+	struct pollfd pfd = { .fd = far->fd, .events = POLLIN };
+	ssize_t n;
+
+	if (poll(&pfd, 1, timeout_ms) <= 0)
+		return false;
+	n = recv(far->fd, data, 2048, 0);
+	return n > 0 && packet_parse(data, (size_t)n, ret);
+}
+
+static void relayed(struct far_end *from, struct far_end *to)
+{
+	uint8_t data[2048];
+	struct packet packet = { 0 };
+	uint16_t seq = 0;
+
+	for (uint8_t i = 0; i < 20; i++) {
+		far_say(from, i);
+		assert_true(far_hear(to, 2000, &packet, data));
+		assert_int_equal(packet.payload_len, 160);
+		assert_int_equal(packet.payload[5], i);
+		if (i)
+			assert_int_equal(packet.seq, (uint16_t)(seq + 1));
+		seq = packet.seq;
+	}
+}
+
+static void two_far_ends_hear_each_other_through_a_bridge(void **state)
+{
+	struct scene scene;
+	struct far_end a, b;
+	struct media_id bridge;
+
+	(void)state;
+	scene_init(&scene, 1, 21000, 21099);
+	a = far_new(&scene, MEDIA_NONE);
+	b = far_new(&scene, a.stream);
+	bridge = media_bridge_open(scene.media, a.stream);
+	media_bridge_add(scene.media, bridge, a.stream);
+	media_bridge_add(scene.media, bridge, b.stream);
+	relayed(&a, &b);
+	relayed(&b, &a);
+	assert_int_equal(await(&scene, MEDIA_EVENT_STARTED, a.stream)->owner, 4711);
+	media_bridge_close(scene.media, bridge);
+	media_stream_close(scene.media, a.stream);
+	media_stream_close(scene.media, b.stream);
+	assert_int_equal(await(&scene, MEDIA_EVENT_CLOSED, a.stream)->quality.rx_packets, 20);
+	assert_int_equal(await(&scene, MEDIA_EVENT_CLOSED, b.stream)->quality.tx_packets, 20);
+	assert_int_equal(media_stream_count(scene.media), 0);
+	assert_int_equal(media_ports_free(scene.media), 50);
+	media_free(scene.media);
+	close(a.fd);
+	close(b.fd);
+}
+
+static void a_stream_moves_to_the_bridge_s_loop_and_back(void **state)
+{
+	struct scene scene;
+	struct far_end a, b;
+	struct media_id here, there;
+
+	(void)state;
+	scene_init(&scene, 2, 21100, 21199);
+	a = far_new(&scene, MEDIA_NONE);
+	b = far_new(&scene, MEDIA_NONE); /* the other loop: it has fewer */
+	here = media_bridge_open(scene.media, a.stream);
+	there = media_bridge_open(scene.media, b.stream);
+	for (int i = 0; i < 20; i++) {
+		struct media_id bridge = i % 2 ? here : there;
+
+		media_bridge_add(scene.media, bridge, a.stream);
+		media_bridge_add(scene.media, bridge, b.stream);
+		/* commands given while it travels follow it */
+		media_bridge_hear(scene.media, bridge, a.stream, b.stream, false);
+		media_bridge_hear(scene.media, bridge, b.stream, a.stream, false);
+		media_bridge_hear(scene.media, bridge, a.stream, b.stream, true);
+		media_bridge_hear(scene.media, bridge, b.stream, a.stream, true);
+		if (i % 5)
+			continue; /* and on at once */
+		for (int j = 0; j < 20; j++) {
+			usleep(2000);
+			media_poll(scene.media);
+		}
+		relayed(&a, &b);
+		relayed(&b, &a);
+	}
+	media_stream_close(scene.media, a.stream);
+	media_stream_close(scene.media, b.stream);
+	await(&scene, MEDIA_EVENT_CLOSED, a.stream);
+	await(&scene, MEDIA_EVENT_CLOSED, b.stream);
+	media_free(scene.media);
+	close(a.fd);
+	close(b.fd);
+}
+
+static void a_player_plays_at_the_pace_of_time_and_reports_its_end(void **state)
+{
+	struct sound *sound = sound_new_tone(&(struct sound_tone){ { 425, 0 }, { 300 } });
+	struct scene scene;
+	struct far_end a;
+	struct media_id player;
+	uint8_t data[2048];
+	struct packet packet = { 0 };
+	uint64_t begun_ms;
+	unsigned n = 0;
+
+	(void)state;
+	scene_init(&scene, 1, 21200, 21299);
+	a = far_new(&scene, MEDIA_NONE);
+	begun_ms = clock_mono_ms();
+	player = media_play(scene.media, a.stream, &(struct media_play){ .sound = sound });
+	while (n < 15 && far_hear(&a, 2000, &packet, data)) {
+		assert_int_equal(packet.marker, n == 0);
+		n++;
+	}
+	assert_int_equal(n, 15);
+	assert_in_range(clock_mono_ms() - begun_ms, 240, 600);
+	assert_true(media_id_eq(await(&scene, MEDIA_EVENT_PLAYED, a.stream)->played.player, player));
+	assert_true(await(&scene, MEDIA_EVENT_PLAYED, a.stream)->played.complete);
+	assert_int_equal(await(&scene, MEDIA_EVENT_PLAYED, a.stream)->played.ms, 300);
+	sound_unref(sound);
+	media_free(scene.media); /* with the stream open */
+	close(a.fd);
+}
+
+static void closing_with_everything_running_leaves_nothing_behind(void **state)
+{
+	struct sound *sound = sound_new_ringback("gb");
+	struct scene scene;
+
+	(void)state;
+	for (int round = 0; round < 3; round++) {
+		struct media_id bridge, streams[6];
+
+		scene_init(&scene, 2, 21300, 21399);
+		for (unsigned i = 0; i < 6; i++)
+			streams[i] = open_stream(&scene, i, MEDIA_NONE);
+		bridge = media_bridge_open(scene.media, MEDIA_NONE);
+		for (unsigned i = 0; i < 6; i++) {
+			struct far_end far = { .own = addr_of(FAR_IP, (uint16_t)(9 + 2 * i)) };
+			struct media_params params = params_of(&far, i % 2 ? MEDIA_CODEC_OPUS : MEDIA_CODEC_G722,
+							       i % 2 ? 111 : 9);
+
+			media_stream_update(scene.media, streams[i], &params);
+			media_bridge_add(scene.media, bridge, streams[i]);
+			media_play(scene.media, streams[i], &(struct media_play){ .sound = sound, .loop = true });
+			media_play(scene.media, streams[i], &(struct media_play){ .sound = sound, .loop = true });
+		}
+		if (round) { /* round 0: all of it may still be under way */
+			usleep(100000);
+			media_poll(scene.media);
+		}
+		if (round == 2) {
+			media_bridge_close(scene.media, bridge);
+			for (unsigned i = 0; i < 6; i++)
+				media_stream_close(scene.media, streams[i]);
+		}
+		media_free(scene.media);
+	}
+	sound_unref(sound);
+}
+
+static void ids_of_what_is_gone_are_ignored(void **state)
+{
+	struct scene scene;
+	struct media_id old, new;
+	union media_addr addr;
+
+	(void)state;
+	scene_init(&scene, 1, 21400, 21499);
+	old = open_stream(&scene, 1, MEDIA_NONE);
+	media_stream_close(scene.media, old);
+	assert_false(media_stream_local(scene.media, old, &addr));
+	await(&scene, MEDIA_EVENT_CLOSED, old);
+	new = open_stream(&scene, 2, MEDIA_NONE);
+	assert_false(media_id_eq(old, new));
+	media_stream_close(scene.media, old);
+	media_stream_echo(scene.media, old, true);
+	media_bridge_add(scene.media, old, new);
+	assert_true(media_stream_local(scene.media, new, &addr));
+	media_free(scene.media);
+}
+
+static void every_port_of_the_range_is_used_and_then_refused(void **state)
+{
+	struct media_id ids[10], one_more;
+	bool seen[20] = { false };
+	struct scene scene;
+	union media_addr addr;
+
+	(void)state;
+	scene_init(&scene, 1, 21500, 21519);
+	for (unsigned i = 0; i < 10; i++) {
+		ids[i] = open_stream(&scene, i, MEDIA_NONE);
+		assert_true(media_stream_local(scene.media, ids[i], &addr));
+		assert_in_range(media_addr_port(&addr), 21500, 21518);
+		assert_int_equal(media_addr_port(&addr) % 2, 0);
+		assert_false(seen[media_addr_port(&addr) - 21500]);
+		seen[media_addr_port(&addr) - 21500] = true;
+	}
+	assert_int_equal(media_stream_open(scene.media, &(struct media_open){ 0 }, &one_more), MEDIA_E_NO_PORT);
+	media_stream_close(scene.media, ids[3]);
+	await(&scene, MEDIA_EVENT_CLOSED, ids[3]); /* free only now */
+	assert_int_equal(media_stream_open(scene.media, &(struct media_open){ 0 }, &one_more), 0);
+	media_free(scene.media);
+}
+
+static void ports_that_another_program_holds_are_passed_over(void **state)
+{
+	struct scene scene;
+	int fds[9];
+
+	(void)state;
+	for (unsigned i = 0; i < 9; i++) { /* the RTCP port of 9 pairs out of 10 */
+		union media_addr addr = addr_of(OWN_IP, (uint16_t)(21601 + 2 * i));
+
+		fds[i] = socket(AF_INET, SOCK_DGRAM, 0);
+		assert_int_equal(bind(fds[i], &addr.sa, sizeof(addr.in)), 0);
+	}
+	scene_init(&scene, 1, 21600, 21619);
+	for (unsigned round = 0; round < 5; round++) {
+		struct media_id id = open_stream(&scene, 0, MEDIA_NONE), none;
+		union media_addr addr;
+
+		assert_true(media_stream_local(scene.media, id, &addr));
+		assert_int_equal(media_addr_port(&addr), 21618);
+		assert_int_equal(media_stream_open(scene.media, &(struct media_open){ 0 }, &none),
+				 MEDIA_E_NO_PORT);
+		media_stream_close(scene.media, id);
+		await(&scene, MEDIA_EVENT_CLOSED, id);
+	}
+	media_free(scene.media);
+	for (unsigned i = 0; i < 9; i++)
+		close(fds[i]);
+}
+
+static void an_address_that_is_not_here_is_said_so(void **state)
+{
+	struct media_open open = { .bind = addr_of("192.0.2.1", 0) };
+	struct media_id id;
+	struct scene scene;
+
+	(void)state;
+	scene_init(&scene, 1, 21700, 21719);
+	assert_int_equal(media_stream_open(scene.media, &open, &id), MEDIA_E_ADDRESS);
+	assert_int_equal(media_ports_free(scene.media), 10);
+	media_free(scene.media);
+}
+
+static void without_loops_commands_are_taken_and_events_injected(void **state)
+{
+	struct sound *sound = sound_new_ringback(NULL);
+	struct media_event event = { .type = MEDIA_EVENT_STARTED };
+	struct media_params params = MEDIA_PARAMS_INIT;
+	struct media_id id, bridge, player;
+	struct scene scene;
+
+	(void)state;
+	scene_init(&scene, 0, 21800, 21899);
+	id = open_stream(&scene, 99, MEDIA_NONE);
+	bridge = media_bridge_open(scene.media, id);
+	media_bridge_add(scene.media, bridge, id);
+	media_stream_update(scene.media, id, &params);
+	event.stream = id;
+	media_inject(scene.media, &event);
+	player = media_play(scene.media, id, &(struct media_play){ .sound = sound });
+	media_stop(scene.media, id, player);
+	assert_int_equal(scene.count, 0); /* only from media_poll() */
+	media_poll(scene.media);
+	assert_int_equal(find(&scene, MEDIA_EVENT_STARTED, id)->owner, 99);
+	assert_true(media_id_eq(find(&scene, MEDIA_EVENT_PLAYED, id)->played.player, player));
+	media_stream_close(scene.media, id);
+	media_bridge_close(scene.media, bridge);
+	media_inject(scene.media, &event);
+	media_poll(scene.media);
+	assert_non_null(find(&scene, MEDIA_EVENT_CLOSED, id));
+	assert_int_equal(scene.count, 3); /* nothing of a closed stream but CLOSED */
+	assert_int_equal(media_ports_free(scene.media), 50);
+	sound_unref(sound);
+	media_free(scene.media);
+}
+
+static void srtp_is_relayed_to_plain_rtp_and_back(void **state)
+{
+	struct scene scene;
+	struct far_end a, b, secret;
+	struct media_params params;
+	struct media_id bridge;
+
+	(void)state;
+	/* Two streams of the pool speak SRTP with each other; behind each is a plain one. */
+	scene_init(&scene, 1, 21900, 21999);
+	a = far_new(&scene, MEDIA_NONE);
+	b = far_new(&scene, a.stream);
+	for (int suite = MEDIA_CRYPTO_AES_CM_128_SHA1_80; suite <= MEDIA_CRYPTO_AEAD_AES_256_GCM; suite++) {
+		struct media_id left = open_stream(&scene, 1, a.stream), right = open_stream(&scene, 2, a.stream);
+		union media_addr left_addr, right_addr;
+		struct media_crypto one = { .suite = (enum media_crypto_suite)suite }, two = one;
+
+		memset(one.key, 1, sizeof(one.key));
+		memset(two.key, 2, sizeof(two.key));
+		assert_true(media_stream_local(scene.media, left, &left_addr));
+		assert_true(media_stream_local(scene.media, right, &right_addr));
+		secret.own = right_addr;
+		params = params_of(&secret, MEDIA_CODEC_PCMU, 0);
+		params.tx_crypto = one;
+		params.rx_crypto = two;
+		media_stream_update(scene.media, left, &params);
+		secret.own = left_addr;
+		params = params_of(&secret, MEDIA_CODEC_PCMU, 0);
+		params.tx_crypto = two;
+		params.rx_crypto = one;
+		media_stream_update(scene.media, right, &params);
+		bridge = media_bridge_open(scene.media, a.stream);
+		media_bridge_add(scene.media, bridge, a.stream);
+		media_bridge_add(scene.media, bridge, left);
+		bridge = media_bridge_open(scene.media, a.stream);
+		media_bridge_add(scene.media, bridge, b.stream);
+		media_bridge_add(scene.media, bridge, right);
+		relayed(&a, &b);
+		relayed(&b, &a);
+		media_stream_close(scene.media, left);
+		media_stream_close(scene.media, right);
+		await(&scene, MEDIA_EVENT_CLOSED, left);
+		await(&scene, MEDIA_EVENT_CLOSED, right);
+	}
+	media_free(scene.media);
+	close(a.fd);
+	close(b.fd);
+}
+
+static void with_wrong_keys_nothing_is_believed(void **state)
+{
+	struct scene scene;
+	struct far_end a;
+	struct media_params params;
+
+	(void)state;
+	scene_init(&scene, 1, 22000, 22019);
+	a = far_new(&scene, MEDIA_NONE);
+	params = params_of(&a, MEDIA_CODEC_PCMU, 0);
+	params.tx_crypto.suite = params.rx_crypto.suite = MEDIA_CRYPTO_AES_CM_128_SHA1_80;
+	media_stream_update(scene.media, a.stream, &params);
+	media_stream_echo(scene.media, a.stream, true);
+	for (int i = 0; i < 20; i++)
+		far_say(&a, 1);
+	usleep(50000);
+	media_stream_close(scene.media, a.stream);
+	assert_int_equal(await(&scene, MEDIA_EVENT_CLOSED, a.stream)->quality.rx_packets, 0);
+	assert_int_equal(await(&scene, MEDIA_EVENT_CLOSED, a.stream)->quality.rx_dropped, 20);
+	assert_null(find(&scene, MEDIA_EVENT_STARTED, a.stream));
+	media_free(scene.media);
+	close(a.fd);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(two_far_ends_hear_each_other_through_a_bridge),
+		cmocka_unit_test(a_stream_moves_to_the_bridge_s_loop_and_back),
+		cmocka_unit_test(a_player_plays_at_the_pace_of_time_and_reports_its_end),
+		cmocka_unit_test(closing_with_everything_running_leaves_nothing_behind),
+		cmocka_unit_test(ids_of_what_is_gone_are_ignored),
+		cmocka_unit_test(every_port_of_the_range_is_used_and_then_refused),
+		cmocka_unit_test(ports_that_another_program_holds_are_passed_over),
+		cmocka_unit_test(an_address_that_is_not_here_is_said_so),
+		cmocka_unit_test(without_loops_commands_are_taken_and_events_injected),
+		cmocka_unit_test(srtp_is_relayed_to_plain_rtp_and_back),
+		cmocka_unit_test(with_wrong_keys_nothing_is_believed),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
