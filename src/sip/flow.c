@@ -50,6 +50,7 @@ struct flow *flow_unref(struct flow *flow)
 	mem_deref(flow->held);
 	free(flow->rx);
 	free(flow->host);
+	free(flow->why);
 	free(flow);
 	return NULL;
 }
@@ -97,6 +98,17 @@ const struct sa *flow_remote(const struct flow *flow)
 const char *flow_sent_by(const struct flow *flow)
 {
 	return flow->sent_by;
+}
+
+const char *flow_why(const struct flow *flow)
+{
+	return flow->why ? flow->why : "";
+}
+
+void flow_explain(struct flow *flow, const char *why)
+{
+	free(flow->why);
+	flow->why = xstrdup(why);
 }
 
 const char *flow_via_token(const struct flow *flow)

@@ -50,6 +50,8 @@ const struct sa *flow_remote(const struct flow *flow);
  * listener's port, the configured public address if there is one. For Via and Contact.
  */
 const char *flow_sent_by(const struct flow *flow);
+/* Why it closed, for people: "Connection refused", "certificate: hostname mismatch"; "" when nobody knows. */
+const char *flow_why(const struct flow *flow);
 const char *flow_via_token(const struct flow *flow); /* "UDP", "TCP", "TLS", "WS", "WSS" */
 const char *flow_uri_param(const struct flow *flow); /* ";transport=tcp", or "" for UDP */
 
@@ -103,6 +105,8 @@ struct wire *flow_wire(const struct flow *flow);
 const char *flow_host(const struct flow *flow); /* NULL or the name it was opened for */
 /* A connecting stream is up: sends what was held. `local` is now known. */
 void flow_opened(struct flow *flow, const struct sa *local);
+/* To be told by flow_why(); copied. Before flow_gone(). */
+void flow_explain(struct flow *flow, const char *why);
 /* The transport found it dead. */
 void flow_gone(struct flow *flow, int errnum);
 /* A whole message arrived (streams: framed). Takes over no reference. */

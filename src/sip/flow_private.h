@@ -18,7 +18,7 @@ struct flow {
 	unsigned keepalive_s;
 	struct sa local, remote;
 	char sent_by[64];
-	char *host;
+	char *host, *why;
 	struct hnode id_node, remote_node;
 	struct flow_watch *watches;
 	struct timer keepalive, pong, farewell;
