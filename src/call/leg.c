@@ -170,6 +170,7 @@ struct leg *leg_new(struct call *call, enum leg_role role, enum leg_kind kind)
 	leg->id = id_new();
 	leg->role = role;
 	leg->kind = kind;
+	leg->is_caller = role == LEG_AGENT && !call->first; /* rung first: it is for them that the call is made */
 	leg->created_at = wheel_wall_us(call->app->wheel);
 	chain_append(&call->legs, &leg->in_call);
 	call->app->legs++;

@@ -1,0 +1,63 @@
+/* An engine without signalling or sound: remembers what it was told, and says what the test wants it to say. */
+#pragma once
+
+#include "engine/engine.h"
+
+#define FAKE_MAX 256
+
+struct channel {
+	struct engine *engine;
+	void *user;
+	struct originate what; /* outgoing */
+	bool incoming, rung, progressed, answered, ended, hung_up, elsewhere;
+	enum end_reason reason; /* of our hangup */
+	struct bridge *bridge;
+	struct channel *like;
+	bool playing;
+	int sound_kind;
+	char said[256];
+	uint32_t sound_id;
+	int transfer_code;
+};
+
+struct bridge {
+	struct engine *engine;
+	unsigned members;
+	struct channel *deaf_source, *deaf_listener; /* the one cell that is off, if any */
+};
+
+struct fake_device {
+	struct id id;
+	bool online;
+};
+
+struct engine {
+	struct wheel *wheel;
+	engine_event_fn *fn;
+	void *arg;
+	struct channel *channels[FAKE_MAX];
+	unsigned channel_count, live, bridges;
+	struct fake_device devices[16];
+	unsigned device_count;
+	const char *unusable;		   /* what engine_line_unusable() says */
+	enum registration_state state;	   /* of every line */
+	int fail_originate;
+	bool mute_ends; /* hung-up channels never say ENDED */
+	uint32_t next_sound;
+	unsigned lines_put, lines_dropped;
+	bool drained;
+};
+
+struct engine *fake_engine_new(struct wheel *wheel);
+void fake_engine_free(struct engine *engine);
+void fake_online(struct engine *engine, struct id device, bool online);
+
+/* The last channel that was dialled, counted from the end: 0 the newest. */
+struct channel *fake_dialled(struct engine *engine, unsigned from_end);
+struct channel *fake_incoming(struct engine *engine, const struct channel_info *info);
+void fake_say(struct channel *channel, enum engine_event_type type);
+/* The far end ends it. */
+void fake_end(struct channel *channel, enum end_reason reason, int code);
+/* Every channel we hung up says that it has ended. */
+void fake_settle(struct engine *engine);
+void fake_sound_done(struct channel *channel, bool ok);
