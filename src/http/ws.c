@@ -143,7 +143,8 @@ static struct chunk *chunk_new(const void *data, size_t len)
 {
 	struct chunk *chunk = xzalloc(sizeof(*chunk) + len);
 
-	memcpy(chunk->own, data, len);
+	if (len)
+		memcpy(chunk->own, data, len);
 	chunk->data = chunk->own;
 	chunk->len = len;
 	return chunk;

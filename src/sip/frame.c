@@ -129,6 +129,8 @@ static void message_deliver(struct flow *flow, const uint8_t *start, size_t len)
 
 static void rx_append(struct flow *flow, const uint8_t *data, size_t len)
 {
+	if (!len)
+		return;
 	if (flow->rx_len + len > flow->rx_cap) {
 		flow->rx_cap = flow->rx_len + len + 2048;
 		flow->rx = xrealloc(flow->rx, flow->rx_cap);
