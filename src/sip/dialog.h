@@ -32,17 +32,24 @@ struct dialog *dialog_table_find(const struct dialog_table *table, const struct 
 				 const struct pl *local_tag, const struct pl *remote_tag);
 
 enum {
-	DIALOG_E_BAD = 1, /* no usable Contact, ids too long, too many routes, or no tag */
+	DIALOG_E_BAD = 1, /* ids too long, too many routes, no tag, or a Contact that is no URI */
 	DIALOG_E_EXISTS,
+};
+
+/* How requests of a dialog may travel. */
+struct dialog_policy {
+	bool pinned;	  /* over the dialog's flow while it is open: a device's, behind NAT */
+	bool any_address; /* private addresses are fine */
+	bool unverified;  /* TLS: any certificate */
 };
 
 /* Client side, from the request that was sent (values as sent) and a response with a tag. */
 struct dialog_local {
-	const char *from, *to; /* whole header values as sent; `from` with its tag */
+	const char *from;   /* whole header value as sent, with its tag */
+	const char *target; /* the Request-URI: stands in for a Contact that is missing */
 	const char *call_id, *from_tag;
 	uint32_t cseq;
-	struct flow *flow; /* the response came on */
-	bool pinned;	   /* requests go over this flow alone (a device's) */
+	struct dialog_policy policy;
 };
 
 must_check int dialog_new_client(struct dialog_table *table, const struct dialog_local *local,
@@ -50,7 +57,7 @@ must_check int dialog_new_client(struct dialog_table *table, const struct dialog
 				 struct dialog **ret_dialog);
 /* Server side, from a request without To tag and the tag we give. */
 must_check int dialog_new_server(struct dialog_table *table, const struct inmsg *request, const char *to_tag,
-				 bool pinned, dialog_request_fn *fn, void *arg, struct dialog **ret_dialog);
+				 struct dialog_policy policy, dialog_request_fn *fn, void *arg, struct dialog **ret_dialog);
 struct dialog *dialog_free(struct dialog *dialog);
 DEFINE_CLEANUP(struct dialog *, dialog_free)
 
@@ -62,9 +69,15 @@ void dialog_confirm(struct dialog *dialog, const struct inmsg *response);
 bool dialog_matches(const struct dialog *dialog, const struct sip_msg *response); /* by tags and Call-ID */
 
 /* A request with Request-URI, routes, From, To, Call-ID and the next CSeq (`cseq` > 0: that one, for ACK). */
-struct msg_out *dialog_request(struct dialog *dialog, const char *method, uint32_t cseq);
-/* How it travels: sets flow, or hop, of the request or exchange to come. *ret_flow has no reference of its own. */
-void dialog_path(struct dialog *dialog, struct flow **ret_flow, struct hop *ret_hop, bool *ret_has_hop);
+struct outmsg *dialog_request(struct dialog *dialog, const char *method, uint32_t cseq);
+/* How it travels: over `flow` (no reference of its own), or by `hop` with `flow` to fall back to. */
+struct dialog_way {
+	struct flow *flow;
+	bool has_hop;
+	struct hop hop;
+	bool any_address, unverified;
+};
+void dialog_path(const struct dialog *dialog, struct dialog_way *ret_way);
 /* The flow that last carried something; NULL: none. */
 struct flow *dialog_flow(const struct dialog *dialog);
 void dialog_set_flow(struct dialog *dialog, struct flow *flow);
@@ -76,3 +89,4 @@ const char *dialog_remote_tag(const struct dialog *dialog);
 const char *dialog_remote_target(const struct dialog *dialog); /* the URI */
 const char *dialog_remote_uri(const struct dialog *dialog);    /* of To/From at the far end */
 void *dialog_owner(const struct dialog *dialog);
+void dialog_set_owner(struct dialog *dialog, dialog_request_fn *fn, void *arg);

@@ -13,11 +13,13 @@ struct exchange;
 
 struct exchange_handlers {
 	/* The message up to, but without, credentials and body. NULL gives up: on_failed(REQUEST_BAD). */
-	struct msg_out *(*build)(struct exchange *ex, void *arg);
-	void (*on_flow)(struct exchange *ex, struct flow *flow, struct msg_out *lines, void *arg); /* or NULL */
+	struct outmsg *(*build)(struct exchange *ex, void *arg);
+	void (*on_flow)(struct exchange *ex, struct flow *flow, struct outmsg *lines, void *arg); /* or NULL */
 	/* As request_handlers; a 401 or 407 only when it is final: see exchange_auth(). */
 	void (*on_response)(struct exchange *ex, const struct inmsg *in, void *arg);
 	void (*on_failed)(struct exchange *ex, enum request_failure failure, void *arg);
+	/* A challenge that is about to be answered; or NULL. */
+	void (*on_challenge)(struct exchange *ex, const struct inmsg *in, void *arg);
 };
 
 struct exchange_args {
@@ -28,7 +30,7 @@ struct exchange_args {
 	const char *content_type;	/* NULL: no body */
 	const void *body;		/* copied */
 	size_t body_len;
-	struct flow *flow;
+	struct flow *flow; /* with `hop`: only when the hop cannot be resolved or reached */
 	const struct hop *hop;
 	const struct target *prefer;
 	bool any_address, unverified;

@@ -1,7 +1,8 @@
 /* sip/registrar.h - the registrar for the users' own devices (RFC 3261 section 10)
  *
  * Devices authenticate by digest (SHA-256, MD5) for every REGISTER, and for other requests unless they come on a
- * flow that is bound. A binding remembers the flow it was registered over and requests go back on it (NAT). Secrets
+ * connection that registered (a datagram's source can be forged, so it is always asked). A binding remembers the
+ * flow it was registered over and requests go back on it (NAT). Secrets
  * come from the call layer by value through a lookup, kept nowhere here. Wrong passwords slow their source and
  * their device name down, but never harm a binding that works.
  *
@@ -68,6 +69,9 @@ enum {
 must_check int registrar_authenticate(struct registrar *registrar, const struct inmsg *in, struct id *ret_device);
 /* Did this message come on a device's flow, or from its registered address? Cheap. */
 bool registrar_knows(const struct registrar *registrar, const struct inmsg *in);
+
+/* Worth a look though its source is unknown: a REGISTER or credentials that name a device of ours. */
+bool registrar_may_be_device(const struct registrar *registrar, const struct inmsg *in);
 
 /* A device's live bindings, newest first; they live until the loop goes on. Return: number written. */
 unsigned registrar_bindings(struct registrar *registrar, struct id device, struct registrar_binding *ret, unsigned max);

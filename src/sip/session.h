@@ -168,7 +168,7 @@ must_check int session_ring(struct session *session, uint16_t code, struct sessi
  * already). Kept until an outstanding PRACK comes. SESSION_E_STATE: cancelled or answered already.
  */
 must_check int session_accept(struct session *session, struct session_body body);
-/* 300..699; q850 0: none. `contact`: for 3xx, or NULL. `warning`: "304 jackfield \"...\"" or NULL. */
+/* 300..699; q850 0: none. `warning`: "304 jackfield \"...\"" or NULL. */
 void session_reject(struct session *session, uint16_t code, const char *reason, uint16_t q850, const char *warning);
 
 /* ---- any time ---- */

@@ -1,0 +1,125 @@
+/* sip/register_private.h - what the files of registration share
+ *
+ *   register.c   the machine of one profile and its REGISTERs
+ *   regs.c       the table of profiles, edits, reports, the API
+ *   provider.c   servers as addresses: whose source is this, and the pacer
+ *   probe.c      trying a profile
+ */
+#pragma once
+
+#include "base/fsm.h"
+#include "base/hmap.h"
+#include "sip/exchange.h"
+#include "sip/ua_private.h"
+
+#define PROVIDER_ADDRS 16
+#define PROVIDER_MATCHES 8 /* providers on one address that are looked through */
+#define REG_STOP_MS 4000
+
+struct reg;
+struct provider;
+
+struct provider_addr {
+	struct hnode node; /* regs->addrs */
+	struct provider *provider;
+	struct sa addr;
+};
+
+/* One server (host, port, transport) and the profiles that have it. */
+struct provider {
+	struct hnode node; /* regs->providers */
+	struct regs *regs;
+	struct hop hop;
+	unsigned reg_count;
+	struct reg *first; /* its profiles */
+	struct provider_addr addrs[PROVIDER_ADDRS];
+	unsigned addr_count;
+	bool resolved;
+	struct resolve_query *query;
+	struct timer again;
+	/* pacer */
+	struct provider *next_waiting, **pprev_waiting;
+	struct reg *queue, **queue_tail;
+	double tokens;
+	uint64_t tokens_at;
+};
+
+enum reg_signal {
+	REG_SIG_TIMEOUT,
+	REG_SIG_GO,	/* the pacer lets it register */
+	REG_SIG_OK,	/* struct inmsg: 2xx */
+	REG_SIG_REFUSED, /* struct inmsg: other final */
+	REG_SIG_UNSENT, /* enum request_failure */
+	REG_SIG_STOP,	/* unregister */
+	REG_SIG_FLOW,	/* the flow broke */
+};
+
+struct reg {
+	struct hnode by_id, by_line, by_user;
+	struct regs *regs;
+	struct fsm fsm;
+	struct account *account, *next_account; /* next: after the old one is unregistered */
+	struct provider *provider;
+	struct reg *next_at_provider, **pprev_at_provider;
+	struct reg *next_queued, **pprev_queued;
+	struct reg *next_dirty;
+	struct digest_jar *jar;
+	struct exchange *exchange;
+	struct flow_watch watch;
+	struct flow *flow;
+	char *contact_old; /* the address of a Contact that was replaced: taken off in the next REGISTER */
+	char *contact_now;
+	char call_id[TOKEN_SIZE], from_tag[TOKEN_SIZE];
+	uint32_t cseq;
+	bool queued, dirty, wanted, removing, removed, stopping, again, lingering, plain, redirected, bound;
+	struct hop redirect;
+	uint16_t code;
+	uint8_t failures, auth_failures, raises;
+	uint32_t min_expires;
+	char *reason;
+	struct sa registrar;
+	int64_t expires_us, next_us, changed_us;
+	unsigned other_bindings;
+	struct reg_change *history; /* a ring */
+	uint8_t history_cap, history_len, history_at;
+};
+
+struct regs {
+	struct ua *ua;
+	struct regs_setup setup;
+	struct hmap by_id, by_line, by_user, providers, addrs;
+	struct reg *dirty;
+	struct timer report_timer;
+	struct provider *waiting, **waiting_tail;
+	struct timer pace_timer;
+	double tokens;
+	uint64_t tokens_at;
+	uint64_t random;
+	struct timer stop_timer;
+	void (*stop_done)(void *arg);
+	void *stop_arg;
+	size_t stopping;
+};
+
+/* register.c */
+extern const struct fsm_table reg_table;
+void reg_start(struct reg *reg);	 /* the pacer's word */
+void reg_changed(struct reg *reg);	 /* to be reported */
+void reg_drop_flow(struct reg *reg);
+void reg_disable(struct reg *reg);
+uint32_t regs_random(struct regs *regs, uint32_t below);
+
+/* regs.c */
+void reg_stopped(struct reg *reg); /* unregistering is over */
+void reg_adopt(struct reg *reg, struct account *account); /* takes the reference */
+
+/* provider.c */
+struct provider *provider_take(struct regs *regs, const struct account *account);
+void provider_add(struct provider *provider, struct reg *reg);
+void provider_remove(struct reg *reg);
+bool provider_has_addr(const struct provider *provider, const struct sa *addr);
+unsigned providers_at(const struct regs *regs, const struct sa *addr, struct provider **ret, unsigned max);
+void pace(struct reg *reg);	    /* wants to register: now or in its turn */
+void pace_forget(struct reg *reg);
+void pace_init(struct regs *regs);
+void provider_free_all(struct regs *regs);

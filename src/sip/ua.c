@@ -1,0 +1,372 @@
+#include "sip/session_private.h"
+
+#include "base/metric.h"
+
+#include <openssl/rand.h>
+#include <stdio.h>
+
+METRIC_COUNTER(metric_strangers, "jackfield_sip_dropped_total", "Requests dropped without an answer",
+	       "reason=\"stranger\"");
+METRIC_COUNTER(metric_stray, "jackfield_sip_stray_answers_total", "2xx that belonged to no call any more", NULL);
+
+uint32_t ua_random(uint32_t below)
+{
+	uint32_t value;
+
+	bug_on(RAND_bytes((unsigned char *)&value, sizeof(value)) != 1);
+	return below ? (uint32_t)(((uint64_t)value * below) >> 32) : 0;
+}
+
+/* ---- Replaces ---- */
+
+static bool param_named(struct pl *rest, const char *name, struct pl *value)
+{
+	return !msg_param_decode(rest, name, value);
+}
+
+struct session *ua_replaced(struct ua *ua, const char *value, bool *ret_early_only)
+{
+	struct pl whole, call_id, params, to_tag, from_tag, end;
+	const char *semicolon = strchr(value, ';');
+	struct dialog *dialog;
+
+	if (!semicolon)
+		return NULL;
+	pl_set_str(&whole, value);
+	call_id = (struct pl){ .p = value, .l = (size_t)(semicolon - value) };
+	while (call_id.l && call_id.p[call_id.l - 1] == ' ')
+		call_id.l--;
+	params = (struct pl){ .p = semicolon, .l = whole.l - (size_t)(semicolon - value) };
+	if (!param_named(&params, "to-tag", &to_tag) || !param_named(&params, "from-tag", &from_tag))
+		return NULL;
+	if (ret_early_only)
+		*ret_early_only = !msg_param_exists(&params, "early-only", &end);
+	dialog = dialog_table_find(ua->dialogs, &call_id, &to_tag, &from_tag);
+	return dialog ? dialog_owner(dialog) : NULL;
+}
+
+/* Return: false when the INVITE was answered already. */
+static bool replaces_check(struct ua *ua, const struct inmsg *in, struct session **ret_replaced)
+{
+	const struct sip_hdr *hdr = inmsg_header(in->msg, SIP_HDR_REPLACES);
+	auto_(free) char *value = NULL;
+	struct session *replaced;
+	bool early_only = false;
+
+	if (!hdr)
+		return true;
+	value = xstrndup(hdr->val.p, hdr->val.l);
+	replaced = ua_replaced(ua, value, &early_only);
+	if (!replaced) {
+		stack_reply(in, 481, NULL);
+		return false;
+	}
+	if (!session_alive(replaced)) {
+		stack_reply(in, 603, NULL);
+		return false;
+	}
+	if (early_only && session_is_up(replaced)) {
+		stack_reply(in, 486, NULL);
+		return false;
+	}
+	if (!session_is_up(replaced) && !session_is_outgoing(replaced)) {
+		stack_reply(in, 481, NULL); /* an early dialog that we did not start (RFC 3891 3) */
+		return false;
+	}
+	*ret_replaced = replaced;
+	return true;
+}
+
+/* ---- INVITE ---- */
+
+static void user_copy(char *dst, size_t size, const struct pl *user)
+{
+	struct session_peer peer;
+	auto_(free) char *uri = xasprintf("<sip:%.*s@x>", (int)user->l, user->p);
+	struct sip_msg fake = { .req = true };
+
+	pl_set_str(&fake.from.val, uri);
+	identity_read(&fake, false, &peer);
+	str_copy(dst, size, peer.number);
+}
+
+/* The number that was called: what the provider says it was, not the token we gave it. */
+static void called_of(const struct account *account, const struct sip_msg *msg, char *dst, size_t size)
+{
+	const struct sip_hdr *hdr = inmsg_header(msg, SIP_HDR_P_CALLED_PARTY_ID);
+	struct sip_addr addr;
+
+	if (hdr && !sip_addr_decode(&addr, &hdr->val) && pl_isset(&addr.uri.user))
+		user_copy(dst, size, &addr.uri.user);
+	else if (account && !pl_strcmp(&msg->uri.user, account->line))
+		user_copy(dst, size, &msg->to.uri.user);
+	else
+		user_copy(dst, size, &msg->uri.user);
+}
+
+static void verstat_of(const struct sip_msg *msg, char *dst, size_t size)
+{
+	const struct sip_hdr *pai = inmsg_header(msg, SIP_HDR_P_ASSERTED_IDENTITY);
+	struct pl value;
+
+	dst[0] = 0;
+	if ((pai && !re_regex(pai->val.p, pai->val.l, "verstat=[A-Za-z0-9\\-]+", &value)) ||
+	    !re_regex(msg->from.val.p, msg->from.val.l, "verstat=[A-Za-z0-9\\-]+", &value))
+		text_clean(dst, size, value.p, value.l);
+}
+
+static bool refused_early(struct ua *ua, const struct inmsg *in)
+{
+	struct session_body body = message_body(in->msg);
+	struct outmsg *reply = NULL;
+
+	if (ua->draining || ua->session_count >= ua->setup.max_sessions) {
+		reply = outmsg_reply(in, 503, NULL, NULL, false);
+		outmsg_header(reply, "Retry-After", "%u", 30 + ua_random(30));
+	} else if (mbuf_get_left(in->msg->mb) > SESSION_BODY_MAX) {
+		reply = outmsg_reply(in, 413, NULL, NULL, false);
+	} else if (body.type && strncasecmp(body.type, "application/sdp", 15)) {
+		reply = outmsg_reply(in, 415, NULL, NULL, false);
+		outmsg_header(reply, "Accept", "application/sdp");
+	} else if (session_timer_message_too_small(ua, in->msg)) {
+		reply = outmsg_reply(in, 422, "Session Interval Too Small", NULL, false);
+		outmsg_header(reply, "Min-SE", "%u", ua->setup.min_se);
+	}
+	if (!reply)
+		return false;
+	stack_reply_msg(in, reply);
+	mem_deref(reply);
+	return true;
+}
+
+static void incoming(struct ua *ua, const struct inmsg *in, struct account *account, struct id device)
+{
+	struct dialog_policy policy = {
+		.pinned = !account, .any_address = !account, .unverified = account && account->unverified,
+	};
+	const struct sip_hdr *profile = inmsg_header_named(in->msg, "X-Profile-Id");
+	char called[128], verstat[48], profile_text[ID_STR_SIZE] = "";
+	auto_(free) char *uri = xstrndup(in->msg->ruri.p, in->msg->ruri.l);
+	struct ua_incoming info = { .account = account, .device = device, .called = called, .called_uri = uri,
+				    .verstat = verstat };
+	struct session *session;
+
+	if (refused_early(ua, in) || !replaces_check(ua, in, &info.replaces) ||
+	    session_in_new(ua, in, policy, &session))
+		return;
+	session->account = account_ref(account);
+	session->device = device;
+	identity_read(in->msg, account != NULL, &session->peer);
+	called_of(account, in->msg, called, sizeof(called));
+	verstat_of(in->msg, verstat, sizeof(verstat));
+	if (profile && !account) {
+		text_clean(profile_text, sizeof(profile_text), profile->val.p, profile->val.l);
+		if (!id_parse(profile_text, &info.profile))
+			info.profile = ID_NONE;
+	}
+	info.offer = message_body(in->msg);
+	session_offer_taken(session, info.offer);
+	if (ua->setup.handlers.on_incoming)
+		ua->setup.handlers.on_incoming(session, &info, ua->setup.arg);
+	if (!session->bound)
+		session_reject(session, 480, NULL, 0, NULL);
+}
+
+static void stranger(struct ua *ua, const struct inmsg *in)
+{
+	metric_add(&metric_strangers, 1);
+	wire_penalize(stack_wire(ua->stack), &in->msg->src, 5);
+	log_rated(LOG_INFO_, "stranger dropped", LOG_PII("source", flow_sent_by(in->flow)));
+}
+
+static void on_invite(const struct inmsg *in, void *arg)
+{
+	struct ua *ua = arg;
+	struct account *account = regs_identify(ua->regs, in);
+	struct id device = ID_NONE;
+	int r = REGISTRAR_E_STRANGER;
+
+	if (account) {
+		incoming(ua, in, account, ID_NONE);
+		return;
+	}
+	if (ua->registrar)
+		r = registrar_authenticate(ua->registrar, in, &device);
+	if (!r)
+		incoming(ua, in, NULL, device);
+	else if (r == REGISTRAR_E_STRANGER)
+		stranger(ua, in);
+}
+
+static void on_options(const struct inmsg *in, void *arg)
+{
+	struct ua *ua = arg;
+	struct outmsg *reply = outmsg_reply(in, ua->draining ? 503 : 200, NULL, NULL, false);
+
+	outmsg_header(reply, "Allow", "%s", stack_allowed(ua->stack));
+	outmsg_header(reply, "Supported", "%s", stack_supported(ua->stack));
+	outmsg_header(reply, "Accept", "application/sdp");
+	stack_reply_msg(in, reply);
+	mem_deref(reply);
+}
+
+static void on_register(const struct inmsg *in, void *arg)
+{
+	struct ua *ua = arg;
+
+	registrar_receive(ua->registrar, in);
+}
+
+/* ---- hooks ---- */
+
+static bool on_dialog(const struct inmsg *in, void *arg)
+{
+	struct ua *ua = arg;
+
+	return dialog_table_receive(ua->dialogs, in);
+}
+
+/* Providers, devices that registered, and who wants to register or shows credentials: nobody else is looked at. */
+static bool admit(const struct inmsg *in, void *arg)
+{
+	struct ua *ua = arg;
+
+	if (regs_knows_source(ua->regs, &in->msg->src))
+		return true;
+	if (ua->registrar && (registrar_knows(ua->registrar, in) || registrar_may_be_device(ua->registrar, in)))
+		return true;
+	stranger(ua, in);
+	return false;
+}
+
+static void stray_new(struct ua *ua, const struct inmsg *in)
+{
+	const struct sip_msg *msg = in->msg;
+	auto_(free) char *from = xstrndup(msg->from.val.p, msg->from.val.l);
+	auto_(free) char *call_id = xstrndup(msg->callid.p, msg->callid.l);
+	auto_(free) char *tag = xstrndup(msg->from.tag.p, msg->from.tag.l);
+	auto_(free) char *target = xstrndup(msg->to.auri.p, msg->to.auri.l);
+	/* Nothing is known of it any more: the answer goes back where the 2xx came from, and nowhere else. */
+	const struct dialog_local local = {
+		.from = from, .target = target, .call_id = call_id, .from_tag = tag, .cseq = msg->cseq.num,
+		.policy = { .pinned = true },
+	};
+	struct dialog *dialog;
+
+	if (dialog_new_client(ua->dialogs, &local, in, NULL, NULL, &dialog))
+		return;
+	farewell_ack(ua, dialog, msg->cseq.num);
+	farewell_start(ua, NULL, dialog, "Reason: Q.850;cause=31;text=\"Answered after the end\"\r\n");
+}
+
+static void on_stray(const struct inmsg *in, void *arg)
+{
+	struct ua *ua = arg;
+	const struct sip_msg *msg = in->msg;
+	struct dialog *dialog = dialog_table_find(ua->dialogs, &msg->callid, &msg->from.tag, &msg->to.tag);
+
+	metric_add(&metric_stray, 1);
+	if (!dialog)
+		stray_new(ua, in);
+	else if (dialog_owner(dialog))
+		session_on_accepted_again(dialog_owner(dialog), in);
+	else
+		farewell_ack(ua, dialog, msg->cseq.num);
+}
+
+/* ---- life ---- */
+
+static void stack_setup_hooks(struct ua *ua)
+{
+	static const char *const in_dialog[] = { "ACK", "CANCEL", "BYE", "PRACK", "UPDATE", "INFO", "REFER", "NOTIFY" };
+
+	stack_on_method(ua->stack, "INVITE", on_invite, ua);
+	for (size_t i = 0; i < ARRAY_LEN(in_dialog); i++)
+		stack_allow(ua->stack, in_dialog[i]);
+	stack_on_method(ua->stack, "OPTIONS", on_options, ua);
+	if (ua->registrar)
+		stack_on_method(ua->stack, "REGISTER", on_register, ua);
+	stack_support(ua->stack, "100rel");
+	if (!ua->setup.no_session_timers)
+		stack_support(ua->stack, "timer");
+	stack_support(ua->stack, "replaces");
+	stack_support(ua->stack, "norefersub");
+	stack_set_dialog_hook(ua->stack, on_dialog, ua);
+	stack_set_admit_hook(ua->stack, admit, ua);
+	stack_set_stray_2xx_hook(ua->stack, on_stray, ua);
+}
+
+struct ua *ua_new(const struct ua_setup *setup)
+{
+	struct ua *ua = xzalloc(sizeof(*ua));
+
+	ua->setup = *setup;
+	ua->stack = setup->stack;
+	ua->wheel = stack_wheel(setup->stack);
+	if (!ua->setup.max_sessions)
+		ua->setup.max_sessions = 20000;
+	if (!ua->setup.session_expires)
+		ua->setup.session_expires = 1800;
+	if (!ua->setup.min_se)
+		ua->setup.min_se = 90;
+	ua->dialogs = dialog_table_new(ua->stack);
+	ua->regs = regs_new(ua, &setup->regs);
+	if (setup->registrar.realm)
+		ua->registrar = registrar_new(ua->stack, &setup->registrar);
+	stack_setup_hooks(ua);
+	return ua;
+}
+
+struct ua *ua_free(struct ua *ua)
+{
+	if (!ua)
+		return NULL;
+	stack_on_method(ua->stack, "INVITE", NULL, NULL);
+	stack_on_method(ua->stack, "OPTIONS", NULL, NULL);
+	stack_on_method(ua->stack, "REGISTER", NULL, NULL);
+	stack_set_dialog_hook(ua->stack, NULL, NULL);
+	stack_set_admit_hook(ua->stack, NULL, NULL);
+	stack_set_stray_2xx_hook(ua->stack, NULL, NULL);
+	session_free_all(ua);
+	farewell_free_all(ua);
+	regs_free(ua->regs);
+	registrar_free(ua->registrar);
+	dialog_table_free(ua->dialogs);
+	free(ua);
+	return NULL;
+}
+
+struct stack *ua_stack(const struct ua *ua)
+{
+	return ua->stack;
+}
+
+struct wheel *ua_wheel(const struct ua *ua)
+{
+	return ua->wheel;
+}
+
+struct regs *ua_regs(const struct ua *ua)
+{
+	return ua->regs;
+}
+
+struct registrar *ua_registrar(const struct ua *ua)
+{
+	return ua->registrar;
+}
+
+struct dialog_table *ua_dialogs(const struct ua *ua)
+{
+	return ua->dialogs;
+}
+
+size_t ua_sessions(const struct ua *ua)
+{
+	return ua->session_count;
+}
+
+void ua_drain(struct ua *ua, bool draining)
+{
+	ua->draining = draining;
+}
