@@ -121,6 +121,7 @@ struct web_msg {
 	uint32_t turn;
 };
 void web_send(struct web *web, const struct web_msg *msg);
+struct web_bell *web_bell_ref(struct web *web);
 const char *web_cors_origin(const struct web *web, const char *origin); /* the origin itself if allowed, or NULL */
 struct ws *web_ws(const struct web *web);
 bool web_is_stopping(const struct web *web);

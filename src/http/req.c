@@ -364,7 +364,7 @@ void req_error(struct web_req *req, int status, const char *code, const char *de
 
 struct web_token web_park_token(const struct web_req *req)
 {
-	return (struct web_token){ .web = req->web, .request = req->id, .turn = req->turn };
+	return (struct web_token){ .bell = web_bell_ref(req->web), .request = req->id, .turn = req->turn };
 }
 
 void web_park(struct web_req *req, unsigned timeout_ms)

@@ -33,6 +33,12 @@ struct peer {
 	struct timer deadline;
 };
 
+/* The ring into the web thread, which outlives the server for those who still hold tokens. */
+struct web_bell {
+	atomic_int refs;
+	struct ring *ring;
+};
+
 struct web {
 	struct web_setup setup;
 	char *origins;
@@ -41,10 +47,11 @@ struct web {
 	struct MHD_Daemon *mhd;
 	int listen_fd, epoll_fd;
 	unsigned port;
-	struct ring *ring;
+	struct web_bell *bell;
+	struct ring *ring; /* the bell's */
 	struct wheel *wheel;
 	pthread_t thread;
-	bool thread_runs, ended;
+	bool thread_runs;
 	atomic_bool stopping;
 	uint64_t stop_at_ms;
 	struct hmap suspended; /* requests with a worker, in the queue or parked */
@@ -57,12 +64,32 @@ void web_send(struct web *web, const struct web_msg *msg)
 	bug_on(!ring_push(web->ring, msg));
 }
 
+struct web_bell *web_bell_ref(struct web *web)
+{
+	atomic_fetch_add_explicit(&web->bell->refs, 1, memory_order_relaxed);
+	return web->bell;
+}
+
+static void bell_unref(struct web_bell *bell)
+{
+	if (atomic_fetch_sub_explicit(&bell->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	ring_free(bell->ring);
+	free(bell);
+}
+
+void web_token_drop(struct web_token token)
+{
+	bell_unref(token.bell);
+}
+
 void web_wake(struct web_token token)
 {
 	struct web_msg msg = { .kind = WEB_MSG_WAKE, .request = token.request, .turn = token.turn };
 
-	if (!ring_push(token.web->ring, &msg))
+	if (!ring_push(token.bell->ring, &msg))
 		log_rated(LOG_ERROR_, "http: a wake-up was lost; the request goes on when its time is up");
+	bell_unref(token.bell);
 }
 
 struct ws *web_ws(const struct web *web)
@@ -561,7 +588,9 @@ int web_start(const struct web_setup *setup, const struct web_route *routes, str
 	web->origins = xstrdup(setup->origins);
 	web->listen_fd = web->epoll_fd = -1;
 	web->router = router_new(routes);
-	web->ring = ring_new(sizeof(struct web_msg), RING_CAPACITY);
+	web->bell = xzalloc(sizeof(*web->bell));
+	atomic_init(&web->bell->refs, 1);
+	web->ring = web->bell->ring = ring_new(sizeof(struct web_msg), RING_CAPACITY);
 	web->wheel = wheel_new();
 	web->crew = crew_new(web, &setup->crew);
 	r = web_begin(web);
@@ -592,7 +621,7 @@ struct web *web_stop(struct web *web)
 	if (web->epoll_fd >= 0)
 		close(web->epoll_fd);
 	hmap_fini(&web->suspended);
-	ring_free(web->ring);
+	bell_unref(web->bell);
 	wheel_free(web->wheel);
 	router_free(web->router);
 	free(web->origins);

@@ -105,19 +105,22 @@ void web_answer(struct web_req *req, int status, const char *type, char *body, s
 /* {"detail": ..., "code": ...}: for what goes wrong outside a resource's handler. */
 void web_answer_error(struct web_req *req, int status, const char *code, const char *detail);
 
-/* Parks until web_wake(), or until `timeout_ms` passes if it is not 0. Call it as the last thing: whoever wakes
- * may do so before it returns. Exactly one wake or timeout leads to exactly one further turn; others are ignored
- * if they carry the same `token`. Return: nothing; the token must have been taken first by web_park_token().
+/* Parks until web_wake(), or until `timeout_ms` passes if it is not 0. Call it as the last thing: whoever has the
+ * token may wake before it returns. One further turn follows, whatever comes first; what comes later is ignored.
  */
+struct web_bell;
 struct web_token {
-	struct web *web;
+	struct web_bell *bell;
 	struct id request;
 	uint32_t turn;
 };
+/* Each token is used up by one web_wake() or web_token_drop(), any thread, even after the server has gone: a
+ * request that went on or ended meanwhile is left alone.
+ */
 struct web_token web_park_token(const struct web_req *req);
-void web_park(struct web_req *req, unsigned timeout_ms);
-/* Any thread, at any time while the server lives: a request that has gone on or ended meanwhile is left alone. */
 void web_wake(struct web_token token);
+void web_token_drop(struct web_token token);
+void web_park(struct web_req *req, unsigned timeout_ms);
 
 /* For a request that web_upgradable() found good: answers 101 and hands the socket to the ws thread, whose endpoint's
  * `open` gets `arg`. `subprotocol` is one the client offered, or NULL. `arg_free` frees arg if the socket dies before.

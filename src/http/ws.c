@@ -203,8 +203,6 @@ static void conn_send(struct ws_conn *conn, uint8_t opcode, struct chunk *chunk)
 	}
 	if (conn->out_bytes + chunk->len > max) {
 		chunk_free(chunk);
-		metric_add(&slow_metric, 1);
-		conn_drop_out(conn);
 		ws_close(conn, WS_CLOSE_SLOW, "too slow");
 		return;
 	}
@@ -423,6 +421,10 @@ void ws_close(struct ws_conn *conn, int code, const char *reason)
 {
 	if (conn->closing || conn->dead)
 		return;
+	if (code == WS_CLOSE_SLOW) {
+		metric_add(&slow_metric, 1);
+		conn_drop_out(conn); /* so that at least the reason gets through */
+	}
 	wslay_event_queue_close(conn->wslay, (uint16_t)code, (const uint8_t *)reason, reason ? strlen(reason) : 0);
 	wslay_event_send(conn->wslay);
 	conn->closing = true;
