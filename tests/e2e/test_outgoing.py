@@ -1,4 +1,6 @@
 """Calls to the outside, heard by real ears."""
+import uuid
+
 import pytest
 
 from peers import ear, net
@@ -107,13 +109,13 @@ def test_echo_brings_the_own_tone_back(tenant, line, far_end):
     assert events.wait_ended(call["id"])["hangup_by"] == "callee"
 
 
-def test_play_is_heard(tenant, line, far_end, tmp_path):
-    ear.write_wav(tmp_path / "tone.wav", ear.tone(850, 2.0))
-    with open(tmp_path / "tone.wav", "rb") as file:
-        prompt = tenant.ok("POST", "/api/prompts/", status=201, data={"name": "tone"},
-                           files={"file": ("tone.wav", file, "audio/wav")})
+def test_play_is_heard(tenant, line, far_end):
+    prompt = str(uuid.uuid4())
+    path = tenant.daemon.directory / "data" / "prompts" / tenant.me()["tenant"]["id"]
+    path.mkdir(parents=True)
+    ear.write_wav(path / f"{prompt}.wav", ear.tone(850, 2.0))
     events = tenant.events()
-    call = tenant.make_call(line, far_end.number, {"play": prompt["id"]})
+    call = tenant.make_call(line, far_end.number, {"play": prompt})
     remote = far_end.expect_invite(ear=Ear(far_end.address, tone=None)).answer()
     remote.ear.wait_tone(850)
     events.wait_ended(call["id"])
