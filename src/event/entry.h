@@ -1,0 +1,27 @@
+/* event/entry.h - what the journal keeps of an event: rows, and their bytes in the spool
+ *
+ * The bytes name their members, so that a spool written by one version is read by the next.
+ */
+#pragma once
+
+#include "event/event.h"
+#include "store/call.h"
+
+#define ENTRY_MAX (1u << 20) /* bytes of one entry; a call with hundreds of legs stays far below */
+#define ENTRY_LEGS_MAX 1024
+
+struct entry {
+	struct id tenant;
+	int64_t seq;
+	bool has_call, has_event;
+	struct call_row call;
+	struct call_event_row event; /* the timeline's row */
+	struct call_leg_row *legs;
+	unsigned leg_count;
+};
+
+/* Texts and legs live in the arena; nothing points into the event. */
+void entry_of_event(const struct event *event, struct arena *arena, struct entry *ret);
+void entry_encode(const struct entry *entry, struct buf *out);
+/* Return: false for bytes that are no entry. */
+must_check bool entry_decode(const uint8_t *data, size_t len, struct arena *arena, struct entry *ret);
