@@ -31,7 +31,7 @@ static const char accounts_sql[] =
 	" token_hash TEXT NOT NULL UNIQUE, client_addr TEXT, user_agent TEXT, family_at BIGINT NOT NULL,"
 	" created_at BIGINT NOT NULL, expires_at BIGINT NOT NULL, used_at BIGINT, revoked_at BIGINT,"
 	" FOREIGN KEY (tenant_id, user_id) REFERENCES app_user (tenant_id, id) ON DELETE CASCADE);"
-	"CREATE INDEX session_user ON session (tenant_id, user_id);"
+	"CREATE INDEX session_of_user ON session (tenant_id, user_id);"
 	"CREATE INDEX session_family ON session (family_id);"
 	"CREATE INDEX session_expires ON session (expires_at);"
 

@@ -65,14 +65,10 @@ static int dir_sync(const char *dir)
 static int key_make(const char *dir, const char *path)
 {
 	uint8_t key[KEY_SIZE];
-	auto_(free) char *tmp = xasprintf("%s.%ld", path, (long)getpid());
+	auto_(free) char *tmp = xasprintf("%s.XXXXXX", path);
 	int fd, r;
 
-	fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (fd < 0 && errno == EEXIST) { /* left by a crash of an earlier process of this number */
-		unlink(tmp);
-		fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	}
+	fd = mkostemp(tmp, O_CLOEXEC); /* O_EXCL, 0600 */
 	if (fd < 0)
 		return err_newf(errno, "create %s", tmp);
 	randombytes_buf(key, sizeof(key));

@@ -108,6 +108,8 @@ int profile_get(struct db *db, struct arena *arena, struct id tenant, struct id 
 	int r = db_get(db, "SELECT " PROFILE_COLS " FROM sip_profile WHERE tenant_id = $1 AND id = $2",
 		       DB_ARGS(V(tenant), V(id)), profile_fields, arena, ret);
 
+	if (r == 0)
+		ret->password = NULL; /* not a column */
 	return r < 0 ? err_pass(r) : r;
 }
 
@@ -245,6 +247,8 @@ int profile_default(struct db *db, struct arena *arena, struct id tenant, struct
 			   "SELECT " PROFILE_COLS " FROM sip_profile WHERE tenant_id = $1 AND owner = $2"
 			   " ORDER BY created_at, id LIMIT 1",
 			   DB_ARGS(V(tenant), V(user)), profile_fields, arena, ret);
+	if (r == 0)
+		ret->password = NULL;
 	return r < 0 ? err_pass(r) : r;
 }
 

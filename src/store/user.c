@@ -219,36 +219,39 @@ int user_sign_up(struct db *db, struct tenant *tenant, struct user *user, struct
 	return r < 0 ? err_pass(r) : r;
 }
 
+static int user_found(int r, struct user *user)
+{
+	if (r == 0)
+		user->password = NULL; /* not a column */
+	return r < 0 ? err_pass(r) : r;
+}
+
 int user_get(struct db *db, struct arena *arena, struct id tenant, struct id id, struct user *ret)
 {
-	int r = db_get(db, "SELECT " USER_COLS " FROM app_user WHERE tenant_id = $1 AND id = $2",
-		       DB_ARGS(V(tenant), V(id)), user_fields, arena, ret);
-
-	return r < 0 ? err_pass(r) : r;
+	return user_found(db_get(db, "SELECT " USER_COLS " FROM app_user WHERE tenant_id = $1 AND id = $2",
+				 DB_ARGS(V(tenant), V(id)), user_fields, arena, ret),
+			  ret);
 }
 
 int user_by_email(struct db *db, struct arena *arena, const char *email, struct user *ret)
 {
-	int r = db_get(db, "SELECT " USER_COLS " FROM app_user WHERE email = $1", DB_ARGS(V(lower(arena, email))),
-		       user_fields, arena, ret);
-
-	return r < 0 ? err_pass(r) : r;
+	return user_found(db_get(db, "SELECT " USER_COLS " FROM app_user WHERE email = $1",
+				 DB_ARGS(V(lower(arena, email))), user_fields, arena, ret),
+			  ret);
 }
 
 int user_by_id(struct db *db, struct arena *arena, struct id id, struct user *ret)
 {
-	int r = db_get(db, "SELECT " USER_COLS " FROM app_user WHERE id = $1", DB_ARGS(V(id)), user_fields, arena,
-		       ret);
-
-	return r < 0 ? err_pass(r) : r;
+	return user_found(db_get(db, "SELECT " USER_COLS " FROM app_user WHERE id = $1", DB_ARGS(V(id)),
+				 user_fields, arena, ret),
+			  ret);
 }
 
 int user_by_extension(struct db *db, struct arena *arena, struct id tenant, const char *extension, struct user *ret)
 {
-	int r = db_get(db, "SELECT " USER_COLS " FROM app_user WHERE tenant_id = $1 AND extension = $2",
-		       DB_ARGS(V(tenant), V(extension)), user_fields, arena, ret);
-
-	return r < 0 ? err_pass(r) : r;
+	return user_found(db_get(db, "SELECT " USER_COLS " FROM app_user WHERE tenant_id = $1 AND extension = $2",
+				 DB_ARGS(V(tenant), V(extension)), user_fields, arena, ret),
+			  ret);
 }
 
 /* Return: 0 when an active admin besides this user is there, or this one is none. */
@@ -276,6 +279,9 @@ static int update_body(struct db *db, void *arg)
 	int64_t next;
 	int r = tenant_lock(db, user->tenant_id, &next);
 
+	if (r == 0)
+		r = db_num(db, "SELECT 1 FROM app_user WHERE tenant_id = $1 AND id = $2",
+			   DB_ARGS(V(user->tenant_id), V(user->id)), &next);
 	if (r == DB_E_REF)
 		return DB_E_NONE;
 	if (r == 0 && (user->role != USER_ADMIN || !user->active))
