@@ -234,16 +234,49 @@ static bool brackets_are_paired(const struct pl *val)
 	return !open && !(quotes & 1);
 }
 
+static bool has_space(const struct pl *text)
+{
+	for (size_t i = 0; i < text->l; i++)
+		if (strchr(" \t\r\n", text->p[i]))
+			return true;
+	return false;
+}
+
+static bool address_is_fine(const struct sip_taddr *addr)
+{
+	return brackets_are_paired(&addr->val) && pl_isset(&addr->uri.host) &&
+	       (!memchr(addr->val.p, '<', addr->val.l) || !has_space(&addr->auri));
+}
+
+static bool contact_is_bad(const struct sip_hdr *hdr, const struct sip_msg *msg, void *arg)
+{
+	const struct pl *val = &hdr->val;
+
+	(void)msg;
+	(void)arg;
+	/* 20.10: outside of brackets a URI's headers would be the Contact's parameters, or nobody's */
+	return header_is(hdr, "Contact") && val->l && !memchr(val->p, '<', val->l) && memchr(val->p, '?', val->l);
+}
+
 static const char *check_addresses(const struct sip_msg *msg)
 {
-	if (!brackets_are_paired(&msg->from.val) || !pl_isset(&msg->from.uri.host))
+	if (!address_is_fine(&msg->from))
 		return "Bad From";
-	if (!brackets_are_paired(&msg->to.val) || !pl_isset(&msg->to.uri.host))
+	if (!address_is_fine(&msg->to))
 		return "Bad To";
-	/* 20.10: a URI with these characters must be in brackets, and there must be one at all. */
 	if (!msg->from.tag.l)
 		return "Missing From Tag";
+	if (sip_msg_hdr_apply(msg, true, SIP_HDR_CONTACT, contact_is_bad, NULL))
+		return "Bad Contact";
 	return NULL;
+}
+
+/* "SIP/2.0 200 OK": libre's number has wrapped if there were more digits. */
+static bool status_is_fine(const struct sip_msg *msg)
+{
+	const char *text = msg->ver.p + msg->ver.l + 1;
+
+	return pl_is(&msg->ver, "SIP/2.0") && msg->reason.p - text == 4 && text[0] >= '1' && text[0] <= '6';
 }
 
 static const char *check_via(const struct sip_msg *msg)
@@ -320,8 +353,7 @@ enum check_verdict inmsg_check(const struct inmsg *in, uint16_t *ret_code, const
 
 	if (!msg->req) {
 		/* 8.1.3.3: a user agent's responses have one Via. */
-		bool fine = !bad && msg->scode >= 100 && msg->scode <= 699 && pl_is(&msg->ver, "SIP/2.0") &&
-			    sip_msg_hdr_count(msg, SIP_HDR_VIA) == 1;
+		bool fine = !bad && status_is_fine(msg) && msg->scode >= 100 && sip_msg_hdr_count(msg, SIP_HDR_VIA) == 1;
 
 		if (!fine)
 			metric_add(&malformed, 1);

@@ -79,15 +79,18 @@ static int value_print(struct re_printf *pf, const struct pl *value)
 }
 
 /* Is the first line a request's? *ret_code: what to answer. ACK is never answered (17.1.1.3). */
-static bool start_line(const struct pl *line, uint16_t *ret_code)
+static bool start_line(const struct pl *whole, uint16_t *ret_code)
 {
-	const char *last = pl_strrchr(line, ' ');
-	struct pl version;
+	struct pl line = *whole, version;
+	const char *last;
 
-	if (!last || line->l < 10 || strncmp(line->p, "SIP/", 4) == 0 || strncmp(line->p, "ACK ", 4) == 0)
+	while (line.l && line.p[line.l - 1] == ' ')
+		line.l--;
+	last = pl_strrchr(&line, ' ');
+	if (!last || line.l < 10 || strncmp(line.p, "SIP/", 4) == 0 || strncmp(line.p, "ACK ", 4) == 0)
 		return false;
 	version.p = last + 1;
-	version.l = (size_t)(line->p + line->l - version.p);
+	version.l = (size_t)(line.p + line.l - version.p);
 	if (version.l < 5 || strncasecmp(version.p, "SIP/", 4) != 0)
 		return false;
 	*ret_code = pl_is(&version, "SIP/2.0") ? 400 : 505;
