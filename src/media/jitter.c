@@ -32,7 +32,7 @@ static void clear(struct jitter *jitter)
 	for (unsigned i = 0; i < JITTER_SLOTS; i++)
 		jitter->slots[i].used = false;
 	jitter->count = 0;
-	jitter->begun = jitter->playing = false;
+	jitter->begun = jitter->playing = jitter->played = false;
 	jitter->starved = 0;
 }
 
@@ -89,9 +89,7 @@ static void begin(struct jitter *jitter, const struct packet *packet, uint64_t n
 	clear(jitter);
 	jitter->begun = true;
 	jitter->ssrc = packet->ssrc;
-	jitter->next = packet->seq;
-	jitter->next_timestamp = packet->timestamp;
-	jitter->filling_since_us = now_us;
+	jitter->next = jitter->newest = packet->seq;
 	estimate_begin(jitter, packet->timestamp, now_us);
 }
 
@@ -122,13 +120,15 @@ void jitter_put(struct jitter *jitter, const struct packet *packet, uint64_t now
 	}
 	estimate(jitter, packet->timestamp, now_us);
 	if (ahead < 0) {
-		if (jitter->playing || ahead < -JITTER_SLOTS / 2) {
+		if (jitter->played || jitter->playing || (int16_t)(jitter->newest - packet->seq) >= JITTER_SLOTS) {
 			jitter->late++;
 			return;
 		}
 		jitter->next = packet->seq; /* the first to arrive was not the first sent */
 	}
 	make_room(jitter, packet->seq);
+	if ((int16_t)(packet->seq - jitter->newest) > 0)
+		jitter->newest = packet->seq;
 	slot = slot_of(jitter, packet->seq);
 	if (slot->used)
 		return; /* a duplicate */
@@ -169,8 +169,8 @@ static struct jitter_slot *pass(struct jitter *jitter, struct jitter_slot *slot)
 	slot->used = false;
 	jitter->count--;
 	jitter->starved = 0;
+	jitter->played = true;
 	jitter->next = (uint16_t)(slot->seq + 1);
-	jitter->next_timestamp = slot->timestamp;
 	return slot;
 }
 

@@ -25,11 +25,11 @@ struct jitter_slot {
 struct jitter {
 	uint32_t clock_rate;
 	bool begun;	  /* `next` is valid */
+	bool played;	  /* something was: what is older comes too late for good */
 	bool playing;	  /* else filling */
 	uint32_t ssrc;
 	uint16_t next;	  /* to be played */
-	uint32_t next_timestamp;
-	uint64_t filling_since_us;
+	uint16_t newest;
 	unsigned count;
 	unsigned starved; /* empty takes in a row */
 	/* delay estimation: transit relative to the fastest packet of the last windows */

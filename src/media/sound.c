@@ -118,14 +118,15 @@ static bool format_is_known(const SF_INFO *info)
 	       info->samplerate <= RATE_LIMIT;
 }
 
-static void mix_down(const int16_t *frames, size_t count, int channels, int16_t *out)
+static void mix_down(const float *frames, size_t count, int channels, int16_t *out)
 {
 	for (size_t i = 0; i < count; i++) {
-		int sum = 0;
+		float sum = 0;
 
 		for (int c = 0; c < channels; c++)
 			sum += frames[i * (size_t)channels + (size_t)c];
-		out[i] = (int16_t)(sum / channels);
+		sum *= 32768.0f / (float)channels;
+		out[i] = (int16_t)lrintf(sum > 32767 ? 32767 : sum > -32768 ? sum : -32768); /* NaN: lowest */
 	}
 }
 
@@ -133,11 +134,11 @@ static void mix_down(const int16_t *frames, size_t count, int channels, int16_t 
 static int read_all(SNDFILE *file, const SF_INFO *info, uint32_t max_ms, struct sound **ret)
 {
 	size_t max = (size_t)((uint64_t)max_ms * (unsigned)info->samplerate / 1000), have = 0, cap = 0;
-	int16_t frames[CHUNK * 2];
+	float frames[CHUNK * 2];
 	sf_count_t at_once = (sf_count_t)(ARRAY_LEN(frames) / (size_t)info->channels), n;
 	auto_(free) int16_t *pcm = NULL;
 
-	while ((n = sf_readf_short(file, frames, at_once)) > 0) {
+	while ((n = sf_readf_float(file, frames, at_once)) > 0) {
 		if (have + (size_t)n > max)
 			return SOUND_E_TOO_LONG;
 		if (have + (size_t)n > cap) {
