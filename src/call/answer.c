@@ -49,12 +49,12 @@ static struct reply *find_party(struct call_app *app, const struct asker *asker,
 
 	switch (to->spec->kind) {
 	case CONNECT_ANY_DEVICE:
-		to->user = user_get(app, asker->user);
+		to->user = known_user(app, asker->user);
 		if (!to->user || !devices_online(app, to->user))
 			return reply_error(REPLY_NO_DEVICE, NULL, "None of your phones is registered.");
 		return NULL;
 	case CONNECT_DEVICE:
-		to->device = device_get(app, to->spec->id);
+		to->device = known_device(app, to->spec->id);
 		if (!to->device || !id_eq(to->device->user->tenant->id, asker->tenant) ||
 		    (asker->role == ASKER_AGENT && !id_eq(to->device->user->id, asker->user)))
 			return reply_error(REPLY_NOT_FOUND, "connect", "There is no such device.");
@@ -63,7 +63,7 @@ static struct reply *find_party(struct call_app *app, const struct asker *asker,
 		return NULL;
 	case CONNECT_NUMBER:
 		if (!id_is_none(to->spec->profile))
-			profile = profile_get(app, to->spec->profile);
+			profile = known_profile(app, to->spec->profile);
 		if (!profile || !profile_may_use(profile, asker))
 			return reply_error(REPLY_NOT_FOUND, "connect", "There is no such profile.");
 		r = outbound_admit(app, profile, to->spec->number, OUTBOUND_BY_USER, &to->outbound);

@@ -52,8 +52,8 @@ void call_app_run(struct call_app *app)
 
 static void came_in(struct call_app *app, const struct engine_event *event)
 {
-	struct profile *profile = profile_get(app, event->info->line_id);
-	struct device *device = device_get(app, event->info->device_id);
+	struct profile *profile = known_profile(app, event->info->line_id);
+	struct device *device = known_device(app, event->info->device_id);
 
 	if (profile)
 		incoming_begin(app, profile, event);
@@ -72,13 +72,13 @@ static void on_event(void *arg, const struct engine_event *event)
 	if (event->type == ENGINE_INCOMING || event->type == ENGINE_REPLACES) {
 		came_in(app, event);
 	} else if (event->type == ENGINE_LINE_STATE) {
-		profile = profile_get(app, event->id);
+		profile = known_profile(app, event->id);
 		if (!profile)
 			return;
 		registration_publish(app, profile, event->registration);
 		waiters_tell(app, profile, false);
 	} else if (event->type == ENGINE_DEVICE_STATE) {
-		device = device_get(app, event->id);
+		device = known_device(app, event->id);
 		if (device)
 			device_publish(app, device, event->text);
 	} else if (event->user) {

@@ -23,7 +23,7 @@ struct tenant *tenant_want(struct call_app *app, struct id id)
 	return tenant;
 }
 
-struct user *user_get(struct call_app *app, struct id id)
+struct user *known_user(struct call_app *app, struct id id)
 {
 	for (struct hnode *node = hmap_first(&app->users, id_hash(id)); node; node = hmap_same(node)) {
 		struct user *user = container_of_(node, struct user, node);
@@ -36,7 +36,7 @@ struct user *user_get(struct call_app *app, struct id id)
 
 struct user *user_want(struct call_app *app, struct id id, struct tenant *tenant)
 {
-	struct user *user = user_get(app, id);
+	struct user *user = known_user(app, id);
 
 	if (user)
 		return user;
@@ -61,7 +61,7 @@ void user_unref(struct call_app *app, struct user *user)
 		free(user);
 }
 
-struct user *user_by_extension(struct call_app *app, struct tenant *tenant, const char *extension)
+struct user *known_user_by_extension(struct call_app *app, struct tenant *tenant, const char *extension)
 {
 	struct hnode *node = hmap_first(&app->extensions, extension_key(tenant, extension));
 
@@ -96,7 +96,7 @@ void directory_put_user(struct call_app *app, struct user_spec *spec)
 
 void directory_drop_user(struct call_app *app, struct id id)
 {
-	struct user *user = user_get(app, id);
+	struct user *user = known_user(app, id);
 
 	if (!user)
 		return;
@@ -117,7 +117,7 @@ void directory_put_tenant(struct call_app *app, struct tenant_spec *spec)
 
 /* ---- profiles ---- */
 
-struct profile *profile_get(struct call_app *app, struct id id)
+struct profile *known_profile(struct call_app *app, struct id id)
 {
 	for (struct hnode *node = hmap_first(&app->profiles, id_hash(id)); node; node = hmap_same(node)) {
 		struct profile *profile = container_of_(node, struct profile, node);
@@ -163,7 +163,7 @@ static void owner_set(struct profile *profile, struct user *owner)
 
 void directory_put_profile(struct call_app *app, struct line_spec *spec)
 {
-	struct profile *profile = profile_get(app, spec->id);
+	struct profile *profile = known_profile(app, spec->id);
 	struct tenant *tenant = tenant_want(app, spec->tenant);
 
 	engine_line_put(app->engine, spec);
@@ -193,9 +193,9 @@ void directory_drop_profile(struct call_app *app, struct profile *profile)
 	profile_unref(profile);
 }
 
-struct profile *profile_default(struct call_app *app, struct user *user)
+struct profile *known_profile_default(struct call_app *app, struct user *user)
 {
-	struct profile *chosen = profile_get(app, user->spec.default_profile);
+	struct profile *chosen = known_profile(app, user->spec.default_profile);
 
 	if (chosen && chosen->owner == user)
 		return chosen;
@@ -204,7 +204,7 @@ struct profile *profile_default(struct call_app *app, struct user *user)
 
 /* ---- devices ---- */
 
-struct device *device_get(struct call_app *app, struct id id)
+struct device *known_device(struct call_app *app, struct id id)
 {
 	for (struct hnode *node = hmap_first(&app->devices, id_hash(id)); node; node = hmap_same(node)) {
 		struct device *device = container_of_(node, struct device, node);
@@ -217,7 +217,7 @@ struct device *device_get(struct call_app *app, struct id id)
 
 void directory_put_device(struct call_app *app, struct device_spec *spec)
 {
-	struct device *device = device_get(app, spec->id);
+	struct device *device = known_device(app, spec->id);
 
 	engine_device_put(app->engine, spec);
 	if (!device) {

@@ -19,7 +19,7 @@ static void forward(struct call *call)
 	int r;
 
 	if (!id_is_none(spec->incoming_id))
-		through = profile_get(call->app, spec->incoming_id);
+		through = known_profile(call->app, spec->incoming_id);
 	if (!through || through->tenant != call->tenant) {
 		call_finish(call, ENDING_LINE, NULL);
 		return;
@@ -54,7 +54,7 @@ static void route(struct call *call)
 		(void)ring_user(call, call->profile->owner);
 		break;
 	case INCOMING_USER:
-		user = user_get(call->app, spec->incoming_id);
+		user = known_user(call->app, spec->incoming_id);
 		if (user && user->tenant == call->tenant)
 			call_add_user(call, user);
 		else

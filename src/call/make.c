@@ -50,7 +50,7 @@ static struct reply *find_first(struct call_app *app, const struct asker *asker,
 			return reply_error(REPLY_NO_DEVICE, NULL, "None of your phones is registered.");
 		return NULL;
 	case CONNECT_DEVICE:
-		making->device = device_get(app, connect->id);
+		making->device = known_device(app, connect->id);
 		if (!making->device || !id_eq(making->device->user->tenant->id, asker->tenant) ||
 		    (asker->role != ASKER_ADMIN && making->device->user != making->user))
 			return reply_error(REPLY_INVALID, "connect", "There is no such device.");
@@ -59,7 +59,7 @@ static struct reply *find_first(struct call_app *app, const struct asker *asker,
 		return NULL;
 	case CONNECT_NUMBER:
 		if (!id_is_none(connect->profile))
-			profile = profile_get(app, connect->profile);
+			profile = known_profile(app, connect->profile);
 		if (!profile || !profile_may_use(profile, asker))
 			return reply_error(REPLY_INVALID, "connect", "There is no such profile.");
 		r = outbound_admit(app, profile, connect->number, OUTBOUND_BY_USER, &making->number);
@@ -174,7 +174,7 @@ struct reply *do_make_call(struct call_app *app, struct command *command)
 
 	if (app->draining)
 		return reply_new(REPLY_DRAINING);
-	making.profile = profile_get(app, making.wish->profile);
+	making.profile = known_profile(app, making.wish->profile);
 	if (!making.profile || !id_eq(making.profile->tenant->id, asker->tenant))
 		return reply_error(REPLY_INVALID, "profile_id", "There is no such profile.");
 	if (!profile_may_use(making.profile, asker))

@@ -49,8 +49,8 @@ static struct profile *profile_for(struct call_app *app, struct user *user, stru
 	struct profile *profile;
 
 	if (id_is_none(wanted))
-		return profile_default(app, user);
-	profile = profile_get(app, wanted);
+		return known_profile_default(app, user);
+	profile = known_profile(app, wanted);
 	return profile && profile->owner == user ? profile : NULL;
 }
 
@@ -119,7 +119,7 @@ static struct call *phone_call(struct call_app *app, struct device *device, cons
 void phone_begin(struct call_app *app, struct device *device, const struct engine_event *event)
 {
 	const char *to = event->info->to;
-	struct user *user = device->user, *callee = user_by_extension(app, user->tenant, to);
+	struct user *user = device->user, *callee = known_user_by_extension(app, user->tenant, to);
 	const struct service *service = service_find(to);
 	struct profile *profile = NULL;
 	struct call *call;

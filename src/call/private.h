@@ -206,16 +206,16 @@ struct call_app {
 /* directory.c; found or made on demand: PUT commands come in any order */
 struct tenant *tenant_want(struct call_app *app, struct id id);
 struct user *user_want(struct call_app *app, struct id id, struct tenant *tenant);
-struct user *user_get(struct call_app *app, struct id id);
+struct user *known_user(struct call_app *app, struct id id);
 struct user *user_ref(struct user *user);
 void user_unref(struct call_app *app, struct user *user);
-struct user *user_by_extension(struct call_app *app, struct tenant *tenant, const char *extension);
-struct profile *profile_get(struct call_app *app, struct id id);
+struct user *known_user_by_extension(struct call_app *app, struct tenant *tenant, const char *extension);
+struct profile *known_profile(struct call_app *app, struct id id);
 struct profile *profile_ref(struct profile *profile);
 void profile_unref(struct profile *profile);
 /* The user's chosen profile, else its oldest. NULL: none. */
-struct profile *profile_default(struct call_app *app, struct user *user);
-struct device *device_get(struct call_app *app, struct id id);
+struct profile *known_profile_default(struct call_app *app, struct user *user);
+struct device *known_device(struct call_app *app, struct id id);
 unsigned devices_online(struct call_app *app, struct user *user);
 void directory_put_tenant(struct call_app *app, struct tenant_spec *spec); /* these take the spec */
 void directory_put_user(struct call_app *app, struct user_spec *spec);

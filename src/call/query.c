@@ -9,7 +9,7 @@ static struct chain *chain_of(struct call_app *app, const struct asker *asker)
 
 	if (asker->role != ASKER_AGENT)
 		return &tenant_want(app, asker->tenant)->calls;
-	user = user_get(app, asker->user);
+	user = known_user(app, asker->user);
 	return user ? &user->seats : NULL;
 }
 
@@ -73,7 +73,7 @@ static struct registration_view *state_of(struct call_app *app, struct profile *
 static void add_registrations(struct call_app *app, const struct asker *asker, struct event_snapshot *snapshot)
 {
 	struct tenant *tenant = tenant_want(app, asker->tenant);
-	struct user *user = asker->role == ASKER_AGENT ? user_get(app, asker->user) : NULL;
+	struct user *user = asker->role == ASKER_AGENT ? known_user(app, asker->user) : NULL;
 	unsigned max = asker->role == ASKER_AGENT ? (user ? user->profiles.count : 0) : tenant->profiles.count;
 	struct profile *profile;
 

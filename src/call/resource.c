@@ -65,7 +65,7 @@ void waiters_tell(struct call_app *app, struct profile *profile, bool over)
 /* Whoever asks over HTTP has read the row of the asker's tenant first; an asker without tenant is the daemon. */
 static struct profile *profile_of(struct call_app *app, const struct command *command)
 {
-	struct profile *profile = profile_get(app, command->profile_id);
+	struct profile *profile = known_profile(app, command->profile_id);
 
 	if (!profile ||
 	    (!id_is_none(command->asker.tenant) && !id_eq(command->asker.tenant, profile->tenant->id)))
@@ -79,7 +79,7 @@ struct reply *do_profile_put(struct call_app *app, struct command *command)
 	struct id id = spec->id;
 
 	directory_put_profile(app, spec);
-	return registration_reply(app, profile_get(app, id));
+	return registration_reply(app, known_profile(app, id));
 }
 
 struct reply *do_profile_drop(struct call_app *app, struct command *command)
@@ -138,7 +138,7 @@ struct reply *do_registrations(struct call_app *app, struct command *command)
 	reply->count = command->id_count;
 	reply->registrations = xzalloc_array(command->id_count + 1, sizeof(*reply->registrations));
 	for (unsigned i = 0; i < command->id_count; i++) {
-		struct profile *profile = profile_get(app, command->ids[i]);
+		struct profile *profile = known_profile(app, command->ids[i]);
 		struct registration_view *view;
 
 		if (!profile || !id_eq(profile->tenant->id, command->asker.tenant))
@@ -174,7 +174,7 @@ struct reply *do_profile_test(struct call_app *app, struct command *command)
 
 static struct device *device_of(struct call_app *app, struct id id, struct id tenant)
 {
-	struct device *device = device_get(app, id);
+	struct device *device = known_device(app, id);
 
 	return device && (id_is_none(tenant) || id_eq(device->user->tenant->id, tenant)) ? device : NULL;
 }

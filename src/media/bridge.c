@@ -1,10 +1,10 @@
 #include "media/private.h"
 
-void bridge_add(struct mbridge *bridge, struct mstream *stream)
+void mbridge_add(struct mbridge *bridge, struct mstream *stream)
 {
 	if (stream->bridge == bridge || bridge->count == MEDIA_BRIDGE_MAX)
 		return;
-	bridge_remove(stream);
+	mbridge_remove(stream);
 	if (bridge->count == bridge->cap) {
 		bridge->cap = bridge->cap ? bridge->cap * 2 : 4;
 		bridge->members = xrealloc(bridge->members, bridge->cap * sizeof(*bridge->members));
@@ -23,7 +23,7 @@ static int deny_find(const struct mstream *listener, const struct mstream *talke
 	return -1;
 }
 
-bool bridge_hears(const struct mstream *listener, const struct mstream *talker)
+bool mbridge_hears(const struct mstream *listener, const struct mstream *talker)
 {
 	return deny_find(listener, talker) < 0;
 }
@@ -47,7 +47,7 @@ static void deny_add(struct mstream *listener, struct mstream *talker)
 	listener->deny[listener->deny_count++] = talker;
 }
 
-void bridge_hear(struct mstream *listener, struct mstream *talker, bool hears)
+void mbridge_hear(struct mstream *listener, struct mstream *talker, bool hears)
 {
 	if (hears)
 		deny_remove(listener, talker);
@@ -66,7 +66,7 @@ static void member_forget(struct mstream *stream)
 	stream->gain = 0;
 }
 
-void bridge_remove(struct mstream *stream)
+void mbridge_remove(struct mstream *stream)
 {
 	struct mbridge *bridge = stream->bridge;
 	struct mstream *last;
@@ -84,9 +84,9 @@ void bridge_remove(struct mstream *stream)
 	plan_stream(stream);
 }
 
-void bridge_close(struct mbridge *bridge)
+void mbridge_close(struct mbridge *bridge)
 {
 	while (bridge->count)
-		bridge_remove(bridge->members[bridge->count - 1]);
+		mbridge_remove(bridge->members[bridge->count - 1]);
 	plan_bridge(bridge);
 }

@@ -121,7 +121,7 @@ static void stream_close(struct mloop *loop, struct mstream *stream)
 
 static void bridge_leave(struct mloop *loop, struct mbridge *bridge)
 {
-	bridge_close(bridge);
+	mbridge_close(bridge);
 	loop->objects[bridge->object.id.index] = NULL;
 	bridge->note.kind = NOTE_BRIDGE;
 	bridge->note.object = bridge;
@@ -134,7 +134,7 @@ static void command_hear(struct mloop *loop, struct mstream *listener, const str
 	struct mstream *talker = stream_get(loop, command->other);
 
 	if (bridge && talker && talker != listener && listener->bridge == bridge && talker->bridge == bridge)
-		bridge_hear(listener, talker, command->on);
+		mbridge_hear(listener, talker, command->on);
 }
 
 static void command_stream(struct mloop *loop, struct mstream *stream, const struct command *command)
@@ -174,10 +174,10 @@ static void command_stream(struct mloop *loop, struct mstream *stream, const str
 	case CMD_BRIDGE_ADD:
 		bridge = bridge_get(loop, command->bridge);
 		if (bridge)
-			bridge_add(bridge, stream);
+			mbridge_add(bridge, stream);
 		break;
 	case CMD_BRIDGE_REMOVE:
-		bridge_remove(stream);
+		mbridge_remove(stream);
 		break;
 	case CMD_BRIDGE_HEAR:
 		command_hear(loop, stream, command);

@@ -185,7 +185,7 @@ static struct mstream *find_only(const struct mbridge *bridge, const struct talk
 	for (unsigned i = 0; i < bridge->count; i++) {
 		struct mstream *talker = bridge->members[i];
 
-		if (talker != listener && talks(talker) && bridge_hears(listener, talker))
+		if (talker != listener && talks(talker) && mbridge_hears(listener, talker))
 			return talker;
 	}
 	return NULL;
@@ -246,7 +246,7 @@ static bool is_decoded(const struct mstream *talker, unsigned mixed)
 	for (unsigned i = 0; mixed && i < talker->bridge->count; i++) {
 		const struct mstream *listener = talker->bridge->members[i];
 
-		if (listener != talker && listener->source == SOURCE_MIX && bridge_hears(listener, talker))
+		if (listener != talker && listener->source == SOURCE_MIX && mbridge_hears(listener, talker))
 			return true;
 	}
 	return false;

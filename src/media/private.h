@@ -302,11 +302,11 @@ void plan_bridge(struct mbridge *bridge);
 void plan_clear(struct mstream *stream); /* before it goes */
 
 /* bridge.c */
-void bridge_add(struct mbridge *bridge, struct mstream *stream);
-void bridge_remove(struct mstream *stream);
-void bridge_hear(struct mstream *listener, struct mstream *talker, bool hears);
-bool bridge_hears(const struct mstream *listener, const struct mstream *talker);
-void bridge_close(struct mbridge *bridge);
+void mbridge_add(struct mbridge *bridge, struct mstream *stream);
+void mbridge_remove(struct mstream *stream);
+void mbridge_hear(struct mstream *listener, struct mstream *talker, bool hears);
+bool mbridge_hears(const struct mstream *listener, const struct mstream *talker);
+void mbridge_close(struct mbridge *bridge);
 
 /* mix.c */
 void mix_tick(struct mbridge *bridge);

@@ -365,7 +365,7 @@ void stream_attach(struct mstream *stream, struct mloop *loop)
 
 void stream_detach(struct mstream *stream)
 {
-	bridge_remove(stream);
+	mbridge_remove(stream);
 	plan_clear(stream);
 	timer_stop(&stream->timer);
 	if (stream->fd >= 0) {
