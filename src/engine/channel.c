@@ -98,7 +98,9 @@ void channel_free(struct channel *channel)
 
 static enum end_reason rejected(const struct session_end *end)
 {
-	enum end_reason said = end->q850 ? reason_from_q850(end->q850) : END_NONE;
+	/* A cause of their own, not the one that the code stands for. */
+	bool own = end->q850 && end->q850 != session_q850_of(end->code);
+	enum end_reason said = own ? reason_from_q850(end->q850) : END_NONE;
 
 	/* A gateway's 480, 500 or 503 often carries the true cause of the telephone network (RFC 3326). */
 	if ((end->code == 480 || end->code >= 500) && end->code < 600 && said && said != END_COMPLETED)

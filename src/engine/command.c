@@ -197,6 +197,8 @@ static void fail_answer(struct channel *channel)
 {
 	struct channel_end end = { .reason = END_MEDIA_FAILED, .code = 500, .q850 = 47 };
 
+	channel->state = CHANNEL_LEAVING;
+	channel->leaving = END_MEDIA_FAILED;
 	session_reject(channel->main->session, 500, NULL, 47, NULL);
 	channel_gone(channel, &end);
 }
