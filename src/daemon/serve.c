@@ -33,7 +33,7 @@ struct daemon {
 	struct journal *journal;
 	struct core *core;
 	struct api *api;
-	atomic_bool draining;
+	atomic_bool loaded, draining;
 };
 
 /* ---- readiness ---- */
@@ -45,7 +45,9 @@ static bool is_ready(void *arg, struct buf *why)
 	struct journal_status status;
 
 	journal_status(daemon->journal, &status);
-	if (atomic_load(&daemon->draining))
+	if (!atomic_load(&daemon->loaded))
+		buf_adds(why, "starting");
+	else if (atomic_load(&daemon->draining))
 		buf_adds(why, "draining");
 	else if (core_lag_ms(daemon->core) > LOOP_LATE_MS)
 		buf_adds(why, "the call loop does not answer");
@@ -151,10 +153,15 @@ static int start_all(struct daemon *daemon)
 	r = core_start(daemon->config, daemon->bus, &daemon->core);
 	if (r)
 		return r;
+	/* The hub begins where the bus is now, so it must be there before the first event: the API before the load. */
+	r = start_api(daemon);
+	if (r)
+		return r;
 	r = load_all(daemon->db, daemon->seal, core_gate(daemon->core));
 	if (r)
 		return r;
-	return start_api(daemon);
+	atomic_store(&daemon->loaded, true);
+	return 0;
 }
 
 /* ---- signals ---- */
