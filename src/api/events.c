@@ -106,7 +106,7 @@ struct events {
 	struct api *api;
 	struct hub *hub; /* the ws thread's */
 	struct timer tick;
-	atomic_bool ended;
+	atomic_bool begun, ended;
 };
 
 static bool ask_snapshot(void *arg, uint64_t client, struct id tenant, struct id user)
@@ -147,6 +147,7 @@ static void events_begin(void *arg)
 	bug_on(r); /* it is the first */
 	timer_init(&events->tick, ws_wheel(events->api->ws), on_tick, events);
 	timer_start(&events->tick, 1000);
+	atomic_store(&events->begun, true);
 }
 
 static void events_end(void *arg)
@@ -165,6 +166,9 @@ struct events *events_new(struct api *api)
 
 	events->api = api;
 	bug_on(!ws_post(api->ws, events_begin, events)); /* its ring is empty */
+	/* The hub begins at the numbers that the bus has now: nothing may be published before. */
+	while (!atomic_load(&events->begun))
+		usleep(200);
 	return events;
 }
 
