@@ -381,8 +381,8 @@ static void a_parked_request_holds_no_worker(void **state)
 	for (unsigned i = 0; i < 6; i++) {
 		fd[i] = peer_connect(fix->port);
 		peer_text(fd[i], "GET /api/park HTTP/1.1\r\nHost: x\r\n\r\n");
+		usleep(20000); /* the queue is short: one at a time */
 	}
-	usleep(100000);
 	assert_true(atomic_load(&parked));
 	expect(fix->port, "GET /api/things HTTP/1.1\r\nHost: x\r\n\r\n", 200);
 	web_wake(parked_token[0]);
