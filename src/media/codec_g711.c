@@ -1,7 +1,6 @@
 /* G.711 by tables that are filled once before main(). */
 #include "media/codec.h"
-
-#include <spandsp.h>
+#include "media/conceal.h"
 
 #define ULAW_BIAS 0x84
 #define ULAW_CLIP 32635
@@ -129,20 +128,19 @@ static size_t alaw_encode(void *coder, const int16_t *pcm, unsigned samples, uin
 
 static void *decoder_new(unsigned rate)
 {
-	plc_state_t *plc = xzalloc(sizeof(*plc));
+	struct conceal *gaps = xzalloc(sizeof(*gaps));
 
-	(void)rate;
-	plc_init(plc);
-	return plc;
+	conceal_init(gaps, rate);
+	return gaps;
 }
 
-static unsigned decode(plc_state_t *plc, const int16_t *table, const uint8_t *payload, size_t len, int16_t *out)
+static unsigned decode(struct conceal *gaps, const int16_t *table, const uint8_t *payload, size_t len, int16_t *out)
 {
 	if (!len || len > PACKET_SAMPLES_MAX)
 		return 0;
 	for (size_t i = 0; i < len; i++)
 		out[i] = table[payload[i]];
-	plc_rx(plc, out, (int)len); /* blends over the end of a concealed gap */
+	conceal_good(gaps, out, (unsigned)len);
 	return (unsigned)len;
 }
 
@@ -156,11 +154,11 @@ static unsigned alaw_decode(void *decoder, const uint8_t *payload, size_t len, i
 	return decode(decoder, alaw_linear, payload, len, out);
 }
 
-static void conceal(void *decoder, const uint8_t *next, size_t next_len, int16_t *out, unsigned samples)
+static void fill_gap(void *decoder, const uint8_t *next, size_t next_len, int16_t *out, unsigned samples)
 {
 	(void)next;
 	(void)next_len;
-	plc_fillin(decoder, out, (int)samples);
+	conceal_fill(decoder, out, samples);
 }
 
 static uint32_t units(const uint8_t *payload, size_t len)
@@ -180,7 +178,7 @@ const struct codec codec_pcmu = {
 	.decoder_new = decoder_new,
 	.decoder_free = free,
 	.decode = ulaw_decode,
-	.conceal = conceal,
+	.conceal = fill_gap,
 	.units = units,
 };
 
@@ -195,6 +193,6 @@ const struct codec codec_pcma = {
 	.decoder_new = decoder_new,
 	.decoder_free = free,
 	.decode = alaw_decode,
-	.conceal = conceal,
+	.conceal = fill_gap,
 	.units = units,
 };

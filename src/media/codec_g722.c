@@ -2,6 +2,7 @@
  * bridge the codec works on 8 kHz PCM directly, its upper band empty.
  */
 #include "media/codec.h"
+#include "media/conceal.h"
 
 #include <spandsp.h>
 
@@ -9,7 +10,7 @@
 
 struct g722_decoder {
 	g722_decode_state_t *state;
-	plc_state_t plc;
+	struct conceal gaps;
 };
 
 static unsigned native_rate(unsigned wanted)
@@ -44,7 +45,7 @@ static void *decoder_new(unsigned rate)
 	struct g722_decoder *decoder = xzalloc(sizeof(*decoder));
 
 	decoder->state = g722_decode_init(NULL, 64000, rate_option(rate));
-	plc_init(&decoder->plc);
+	conceal_init(&decoder->gaps, rate);
 	return decoder;
 }
 
@@ -64,17 +65,17 @@ static unsigned decode(void *arg, const uint8_t *payload, size_t len, int16_t *o
 	if (!len || len > PACKET_BYTES_MAX)
 		return 0;
 	samples = g722_decode(decoder->state, out, payload, (int)len);
-	plc_rx(&decoder->plc, out, samples);
+	conceal_good(&decoder->gaps, out, (unsigned)samples);
 	return (unsigned)samples;
 }
 
-static void conceal(void *arg, const uint8_t *next, size_t next_len, int16_t *out, unsigned samples)
+static void fill_gap(void *arg, const uint8_t *next, size_t next_len, int16_t *out, unsigned samples)
 {
 	struct g722_decoder *decoder = arg;
 
 	(void)next;
 	(void)next_len;
-	plc_fillin(&decoder->plc, out, (int)samples);
+	conceal_fill(&decoder->gaps, out, samples);
 }
 
 static uint32_t units(const uint8_t *payload, size_t len)
@@ -94,6 +95,6 @@ const struct codec codec_g722 = {
 	.decoder_new = decoder_new,
 	.decoder_free = decoder_free,
 	.decode = decode,
-	.conceal = conceal,
+	.conceal = fill_gap,
 	.units = units,
 };

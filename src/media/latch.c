@@ -8,6 +8,9 @@
  *   - later, from the same IP on another port (a NAT that forgot its binding), when it goes on with the SSRC
  *     and the sequence of the source we had and that one has fallen silent.
  *
+ * An offer/answer that leaves the signalled address as it was opens the window again, but the source that was
+ * latched stays where we send and is believed at once: a session refresh must not cost a NATed phone its audio.
+ *
  * Authenticity (SRTP) is checked before any of this.
  */
 #include "media/private.h"
@@ -77,8 +80,8 @@ bool latch_try(struct mstream *stream, const struct packet *packet, const union 
 		return latch->locked;
 	}
 	if (!latch->locked) {
-		if (signalled_ip)
-			return take_source(stream, from, true);
+		if (signalled_ip || media_addr_eq(&stream->remote, from))
+			return take_source(stream, from, signalled_ip);
 		return window_is_open(stream) && candidate_proves(latch, packet, from) &&
 		       take_source(stream, from, false);
 	}

@@ -16,8 +16,10 @@
 
 #define BATCH 128
 #define EDGE_US 5000
-/* Packets in one wake-up's time from which gathering pays. */
-#define BUSY_PACKETS 4
+/* Packets in a tenth of a second from which gathering pays (ten two-way calls), and below which it ends. */
+#define LOAD_WINDOW_US 100000
+#define BUSY_FROM 100
+#define BUSY_UNTIL 50
 #define COMMANDS 8192
 /* Ticks that are made up for after a stall; older ones are lost, as their packets would be useless. */
 #define TICKS_LATE_MAX 5
@@ -343,7 +345,6 @@ static void wake_up(struct mloop *loop, int timeout_ms)
 
 	n = epoll_wait(loop->epoll_fd, events, BATCH, timeout_ms);
 	loop->now_us = clock_mono_us();
-	loop->handled = 0;
 	if (n > 0)
 		commands = take_events(events, n);
 	while (n == BATCH) {
@@ -357,20 +358,25 @@ static void wake_up(struct mloop *loop, int timeout_ms)
 	run_ticks(loop);
 }
 
+static void measure_load(struct mloop *loop)
+{
+	if (loop->now_us - loop->window_us < LOAD_WINDOW_US)
+		return;
+	loop->busy = loop->handled >= (loop->busy ? BUSY_UNTIL : BUSY_FROM);
+	loop->handled = 0;
+	loop->window_us = loop->now_us;
+}
+
 static void *loop_thread(void *arg)
 {
 	struct mloop *loop = arg;
-	unsigned load = 0; /* packets a wake-up, smoothed, times 8 */
 
 	prctl(PR_SET_NAME, "media");
-	prctl(PR_SET_TIMERSLACK, 50000, 0, 0, 0);
 	while (!loop->quit) {
-		bool busy = load > BUSY_PACKETS * 8;
-
-		if (busy)
+		if (loop->busy)
 			sleep_to_edge(clock_mono_us());
-		wake_up(loop, busy ? 0 : wait_ms(loop));
-		load = load - load / 8 + loop->handled;
+		wake_up(loop, loop->busy ? 0 : wait_ms(loop));
+		measure_load(loop);
 	}
 	return NULL;
 }

@@ -268,7 +268,9 @@ void media_stop(struct media *media, struct media_id stream, struct media_id pla
 struct media_id media_bridge_open(struct media *media, struct media_id near);
 /* Members are left without a bridge. */
 void media_bridge_close(struct media *media, struct media_id bridge);
-/* A stream has one bridge at most: adding it to another moves it, wherever that one lives. */
+/* A stream has one bridge at most: adding it to another moves it, wherever that one lives. Leaving a bridge
+ * forgets its cells, mute, deaf and gain.
+ */
 void media_bridge_add(struct media *media, struct media_id bridge, struct media_id stream);
 void media_bridge_remove(struct media *media, struct media_id stream);
 /* Who hears whom: one cell of the matrix, listener's row. Cells last as long as both are members. */

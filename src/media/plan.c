@@ -85,9 +85,11 @@ static enum source source_alone(const struct mstream *stream)
 	return stream->idle == MEDIA_IDLE_SILENCE ? SOURCE_SILENCE : SOURCE_NONE;
 }
 
-static unsigned rate_alone(const struct mstream *stream)
+unsigned plan_feed_rate(const struct mstream *stream)
 {
-	return codec_get(stream->params.tx.codec)->best_rate == 8000 ? 8000 : 16000;
+	const struct codec *codec = codec_get(stream->params.tx.codec);
+
+	return codec && codec->best_rate > 8000 ? 16000 : 8000; /* the rates that sounds are kept in */
 }
 
 /* Return: whether it was turned to another source. */
@@ -116,7 +118,7 @@ static void plan_alone(struct mstream *stream)
 {
 	enum source source = source_alone(stream);
 
-	set_source(stream, source, NULL, source == SOURCE_NONE ? 0 : rate_alone(stream));
+	set_source(stream, source, NULL, plan_feed_rate(stream));
 	if (source == SOURCE_NONE && stream->player)
 		tick_set(stream, true);
 	stream->intake = intake_free(stream->intake);
@@ -220,7 +222,7 @@ static void plan_listener(struct mbridge *bridge, const struct talkers *talkers,
 	enum source source = source_alone(listener);
 	unsigned heard = listener->deaf ? 0 : count_heard(talkers, listener);
 	struct mstream *only = heard == 1 ? find_only(bridge, talkers, listener) : NULL;
-	unsigned rate = source == SOURCE_NONE ? 0 : rate_alone(listener);
+	unsigned rate = plan_feed_rate(listener);
 
 	if ((source == SOURCE_NONE || source == SOURCE_SILENCE) && heard && listener->params.send &&
 	    codec_get(listener->params.tx.codec)) {

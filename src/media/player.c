@@ -1,7 +1,5 @@
 #include "media/private.h"
 
-#include <math.h>
-
 /* Players and silence: streams that are fed alone. */
 
 void player_start(struct mstream *stream, struct mplayer *player)
@@ -34,18 +32,14 @@ void player_end(struct mstream *stream, bool complete)
 }
 
 /* The sound in the rate that the outlet takes now; a place in one rate becomes the same place in another. */
-static const int16_t *sound_at(struct mplayer *player, unsigned *rate, size_t *ret_samples)
+static const int16_t *sound_at(struct mplayer *player, unsigned rate, size_t *ret_samples)
 {
-	const int16_t *pcm = sound_pcm(player->sound, *rate, ret_samples);
+	const int16_t *pcm = sound_pcm(player->sound, rate, ret_samples);
 
-	if (!pcm) {
-		*rate = 16000;
-		pcm = sound_pcm(player->sound, *rate, ret_samples);
-	}
-	if (player->rate != *rate) {
-		player->at = player->rate ? (size_t)((uint64_t)player->at * *rate / player->rate) :
-					    (size_t)((uint64_t)player->offset_ms * *rate / 1000);
-		player->rate = *rate;
+	if (player->rate != rate) {
+		player->at = player->rate ? (size_t)((uint64_t)player->at * rate / player->rate) :
+					    (size_t)((uint64_t)player->offset_ms * rate / 1000);
+		player->rate = rate;
 	}
 	return pcm;
 }
@@ -54,9 +48,8 @@ static const int16_t *sound_at(struct mplayer *player, unsigned *rate, size_t *r
 static bool player_read(struct mplayer *player, unsigned rate, int16_t *out)
 {
 	size_t total, want = rate / 1000 * TICK_MS, got = 0;
-	const int16_t *pcm = sound_at(player, &rate, &total);
+	const int16_t *pcm = sound_at(player, rate, &total);
 
-	want = rate / 1000 * TICK_MS;
 	while (got < want) {
 		size_t n = want - got;
 
@@ -85,15 +78,9 @@ static void apply_gain(int16_t *pcm, unsigned samples, int gain)
 	}
 }
 
-static unsigned feed_rate(const struct mstream *stream)
-{
-	return stream->params.tx.codec == MEDIA_CODEC_PCMU || stream->params.tx.codec == MEDIA_CODEC_PCMA ? 8000 :
-													    16000;
-}
-
 void player_tick(struct mstream *stream)
 {
-	unsigned rate = feed_rate(stream), samples = rate / 1000 * TICK_MS;
+	unsigned rate = plan_feed_rate(stream), samples = rate / 1000 * TICK_MS;
 	int16_t pcm[TICK_SAMPLES_MAX];
 
 	if (!stream->player) {

@@ -233,8 +233,10 @@ struct mloop {
 	struct mstream *ticked;
 	struct mbridge *mixing;
 	struct note *unsent, **unsent_tail;
-	unsigned handled; /* packets since the last wake-up */
-	bool quit;
+	/* load: packets of the last tenth of a second decide whether to gather */
+	unsigned handled;
+	uint64_t window_us;
+	bool busy, quit;
 	atomic_bool hungry; /* the call loop has commands that did not fit */
 	int32_t total[TICK_SAMPLES_MAX];
 	uint8_t buffer[PACKET_MAX + PACKET_TRAILER];
@@ -300,6 +302,8 @@ uint32_t sender_timestamp_now(const struct sender *sender, uint64_t now_us);
 void plan_stream(struct mstream *stream);
 void plan_bridge(struct mbridge *bridge);
 void plan_clear(struct mstream *stream); /* before it goes */
+/* Of the PCM that players and silence feed to it. */
+unsigned plan_feed_rate(const struct mstream *stream);
 
 /* bridge.c */
 void mbridge_add(struct mbridge *bridge, struct mstream *stream);

@@ -324,6 +324,11 @@ void stream_update(struct mstream *stream, struct media_params *params)
 {
 	const struct codec *codec = codec_get(params->tx.codec);
 	enum media_codec was = stream->params.tx.codec;
+	/* The signalled address is as it was, and somebody was latched: see latch.c. */
+	bool stays = stream->latch.locked && params->latch == stream->params.latch &&
+		     params->latch != MEDIA_LATCH_STRICT &&
+		     media_addr_eq(&params->remote, &stream->params.remote);
+	union media_addr remote = stays ? stream->remote : params->remote;
 
 	set_crypto(&stream->crypt_tx, &stream->params.tx_crypto, &params->tx_crypto);
 	set_crypto(&stream->crypt_rx, &stream->params.rx_crypto, &params->rx_crypto);
@@ -339,7 +344,7 @@ void stream_update(struct mstream *stream, struct media_params *params)
 	stream->heard_us = stream->loop->now_us; /* the watchdog starts anew */
 	map_formats(stream);
 	latch_reset(stream);
-	stream_set_remote(stream, &params->remote);
+	stream_set_remote(stream, &remote);
 	plan_stream(stream);
 }
 

@@ -200,6 +200,27 @@ static void a_new_offer_answer_opens_the_window_again(void **state)
 	world_free(scene.world);
 }
 
+static void a_refresh_with_the_same_address_costs_no_audio(void **state)
+{
+	struct scene scene = scene_new(MEDIA_LATCH_WINDOW);
+
+	(void)state;
+	say(&scene, &scene.nat, 1, 7);
+	say(&scene, &scene.nat, 2, 7);
+	world_run(scene.world, 10000);
+	stream_update(scene.leg->stream, &scene.leg->params);
+	expect_remote(&scene, &scene.nat, 1);
+	say(&scene, &scene.nat, 3, 7);
+	assert_int_equal(taken(&scene), 2);
+	world_run(scene.world, 10000);
+	stream_update(scene.leg->stream, &scene.leg->params);
+	say(&scene, &scene.attacker, 30, 9); /* the window is open for others as well, if they prove themselves */
+	say(&scene, &scene.nat, 4, 7);
+	say(&scene, &scene.attacker, 31, 9);
+	expect_remote(&scene, &scene.nat, 1);
+	world_free(scene.world);
+}
+
 static void strict_takes_the_signalled_address_and_port_only(void **state)
 {
 	struct scene scene = scene_new(MEDIA_LATCH_STRICT);
@@ -315,6 +336,7 @@ int main(void)
 		cmocka_unit_test(a_nat_that_binds_anew_is_followed),
 		cmocka_unit_test(a_rebinding_is_not_believed_while_the_source_still_sends),
 		cmocka_unit_test(a_new_offer_answer_opens_the_window_again),
+		cmocka_unit_test(a_refresh_with_the_same_address_costs_no_audio),
 		cmocka_unit_test(strict_takes_the_signalled_address_and_port_only),
 		cmocka_unit_test(open_waits_for_the_first_source_however_long),
 		cmocka_unit_test(nothing_is_sent_to_an_address_not_known),
