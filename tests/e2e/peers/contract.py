@@ -8,10 +8,22 @@ import yaml
 PATH = pathlib.Path(__file__).resolve().parents[3] / "api" / "openapi.yaml"
 
 
+def _with_nulls(node):
+    """OpenAPI 3.0's `nullable` in JSON Schema's own words."""
+    if isinstance(node, list):
+        return [_with_nulls(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    node = {key: _with_nulls(value) for key, value in node.items()}
+    if node.pop("nullable", None) is True:
+        return {"anyOf": [node, {"type": "null"}]}
+    return node
+
+
 class Contract:
     def __init__(self, path=PATH):
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        self.document = yaml.load(path.read_text(), loader)
+        self.document = _with_nulls(yaml.load(path.read_text(), loader))
         self._resolver = jsonschema.RefResolver("", self.document)
         self._paths = []
         for template, item in self.document["paths"].items():
