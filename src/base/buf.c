@@ -96,7 +96,7 @@ bool str_copy(char *dst, size_t size, const char *src)
 
 	if (!size)
 		return false;
-	len = src ? strnlen(src, size) : 0;
+	len = src ? strlen(src) : 0;
 	if (len < size) {
 		memcpy(dst, src ? src : "", len);
 		dst[len] = '\0';

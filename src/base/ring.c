@@ -19,6 +19,9 @@
 
 #define CACHE_LINE 64
 
+/* `turn` counts the rounds of the cell times the ring's size, less the cell's own number: a fresh ring is all zeros
+ * and its pages are not touched before they are used.
+ */
 struct cell {
 	atomic_size_t turn;
 	_Alignas(8) char msg[];
@@ -51,8 +54,6 @@ struct ring *ring_new(size_t msg_size, size_t capacity)
 	ring->cell_size = (sizeof(struct cell) + msg_size + 7) & ~(size_t)7;
 	ring->mask = slots - 1;
 	ring->cells = xzalloc_array(slots, ring->cell_size);
-	for (size_t i = 0; i < slots; i++)
-		atomic_init(&ring_cell(ring, i)->turn, i);
 	ring->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	bug_on(ring->fd < 0); /* out of descriptors while starting: nothing can be done without */
 	return ring;
@@ -66,6 +67,16 @@ struct ring *ring_free(struct ring *ring)
 	free(ring->cells);
 	free(ring);
 	return NULL;
+}
+
+static size_t cell_turn(const struct ring *ring, const struct cell *cell, size_t position)
+{
+	return atomic_load_explicit(&cell->turn, memory_order_acquire) + (position & ring->mask);
+}
+
+static void cell_set_turn(const struct ring *ring, struct cell *cell, size_t position, size_t turn)
+{
+	atomic_store_explicit(&cell->turn, turn - (position & ring->mask), memory_order_release);
 }
 
 static void ring_signal(struct ring *ring)
@@ -87,7 +98,7 @@ bool ring_push(struct ring *ring, const void *msg)
 		size_t turn;
 
 		cell = ring_cell(ring, position);
-		turn = atomic_load_explicit(&cell->turn, memory_order_acquire);
+		turn = cell_turn(ring, cell, position);
 		if (turn == position) {
 			if (atomic_compare_exchange_weak_explicit(&ring->tail, &position, position + 1,
 								  memory_order_relaxed, memory_order_relaxed))
@@ -99,7 +110,7 @@ bool ring_push(struct ring *ring, const void *msg)
 		}
 	}
 	memcpy(cell->msg, msg, ring->msg_size);
-	atomic_store_explicit(&cell->turn, position + 1, memory_order_release);
+	cell_set_turn(ring, cell, position, position + 1);
 	ring_signal(ring);
 	return true;
 }
@@ -109,10 +120,10 @@ bool ring_pop(struct ring *ring, void *ret_msg)
 	size_t position = atomic_load_explicit(&ring->head, memory_order_relaxed);
 	struct cell *cell = ring_cell(ring, position);
 
-	if (atomic_load_explicit(&cell->turn, memory_order_acquire) != position + 1)
+	if (cell_turn(ring, cell, position) != position + 1)
 		return false;
 	memcpy(ret_msg, cell->msg, ring->msg_size);
-	atomic_store_explicit(&cell->turn, position + ring->mask + 1, memory_order_release);
+	cell_set_turn(ring, cell, position, position + ring->mask + 1);
 	atomic_store_explicit(&ring->head, position + 1, memory_order_relaxed);
 	return true;
 }

@@ -13,6 +13,7 @@
 
 #define WORKERS 2
 #define WORK_QUEUE 1024
+#define GATE_CAPACITY 8192 /* commands: seconds of the busiest API */
 #define FLUSH_MS 250
 #define LINGER_STEP_MS 20
 #define FDS_MIN 1024
@@ -154,6 +155,7 @@ static void app_make(struct core *core)
 	const struct call_app_setup setup = {
 		.engine = core->engine,
 		.bus = core->bus,
+		.gate_capacity = GATE_CAPACITY,
 		.limits = {
 			.tenant_max_calls = (int)config_int(config, "limits", "calls_per_tenant"),
 			.tenant_calls_per_minute = (int)config_int(config, "limits", "calls_per_minute"),
