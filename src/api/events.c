@@ -344,6 +344,7 @@ static struct api_done *ws_events(struct api_req *req)
 	listener = xzalloc(sizeof(*listener));
 	listener->events = req->api->events;
 	listener->who.tenant = user.tenant;
+	listener->who.account = user.id;
 	listener->who.user = user.role == USER_AGENT ? user.id : ID_NONE;
 	listener->who.expires_at = user.expires_at;
 	web_upgrade(req->web, &events_endpoint, web_offers_subprotocol(req->web, "jackfield.v1") ? "jackfield.v1" : NULL,

@@ -174,6 +174,7 @@ static void snapshot(struct fake_loop *loop, const struct command *command)
 
 	snap->client = command->client;
 	snap->tenant = command->asker.tenant;
+	snap->user_id = command->asker.role == ASKER_AGENT ? command->asker.user : ID_NONE;
 	event_snapshot_send(loop->bus, snap);
 }
 
