@@ -75,8 +75,8 @@ void channel_gone(struct channel *channel, const struct channel_end *end)
 
 	if (channel->state == CHANNEL_GONE)
 		return;
-	let_go(channel);
 	channel->state = CHANNEL_GONE;
+	let_go(channel);
 	queued = event_for(channel, ENGINE_ENDED);
 	queued->end = *end;
 	event_emit(channel->engine, queued);
@@ -139,7 +139,7 @@ static void end_of(const struct channel *channel, const struct session_end *end,
 		.reason = reason_of(channel, end),
 		.code = end->code,
 		.q850 = end->q850,
-		.by_far = end->by != SESSION_BY_US,
+		.by_far = end->by == SESSION_BY_THEM,
 		.completed_elsewhere = end->outcome == SESSION_ELSEWHERE,
 		.answered_late = end->outcome == SESSION_LATE,
 	};
@@ -277,13 +277,11 @@ static void refer(struct channel *channel, const struct session_event *event)
 	event_emit(channel->engine, queued);
 }
 
-void branch_on_event(struct session *session, const struct session_event *event, void *arg)
+static void branch_event(struct branch *branch, const struct session_event *event)
 {
-	struct branch *branch = arg;
 	struct channel *channel = branch->channel;
 	bool ours = channel->state == CHANNEL_UP && channel->main == branch;
 
-	(void)session;
 	switch (event->type) {
 	case SESSION_EV_PROGRESS:
 		progress(branch, event);
@@ -320,6 +318,17 @@ void branch_on_event(struct session *session, const struct session_event *event,
 		branch_ended(branch, event->end);
 		break;
 	}
+}
+
+void branch_on_event(struct session *session, const struct session_event *event, void *arg)
+{
+	struct branch *branch = arg;
+	struct engine *engine = branch->channel->engine;
+
+	(void)session;
+	engine_enter(engine);
+	branch_event(branch, event);
+	engine_settle(engine);
 }
 
 /* ---- coming in ---- */
@@ -402,7 +411,9 @@ void incoming_session(struct session *session, const struct ua_incoming *incomin
 	channel->main = branch_new(channel);
 	channel->main->session = session;
 	session_bind(session, branch_on_event, channel->main);
+	engine_enter(engine);
 	queued = event_for(channel, ENGINE_INCOMING);
 	queued->info = info_of(session, incoming);
 	event_emit(engine, queued);
+	engine_settle(engine);
 }

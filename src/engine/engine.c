@@ -49,6 +49,12 @@ void engine_enter(struct engine *engine)
 	engine->inside++;
 }
 
+void engine_settle(struct engine *engine)
+{
+	engine->inside--;
+	flush(engine);
+}
+
 void engine_leave(struct engine *engine)
 {
 	if (!--engine->inside && engine->events.count)
@@ -81,8 +87,8 @@ void event_emit(struct engine *engine, struct queued *queued)
 	event->info = queued->info;
 	event->registration = queued->registration;
 	event->text = event->target = queued->text;
+	bug_on(!engine->inside);
 	chain_append(&engine->events, &queued->in_engine);
-	flush(engine);
 }
 
 /* ---- the whole ---- */

@@ -34,7 +34,7 @@ enum engine_event_type {
 	ENGINE_DTMF,	    /* .digit, .duration_ms */
 	ENGINE_TRANSFER,    /* the far end asks to be transferred (REFER): .target; channel_transfer_reply() */
 	ENGINE_REPLACES,    /* an incoming channel wants to take over .other */
-	ENGINE_SOUND_DONE,  /* channel_play's sound ended or was stopped: .sound_id */
+	ENGINE_SOUND_DONE,  /* channel_play's sound ended or was stopped, the channel lives on: .sound_id */
 	ENGINE_MEDIA_LOST,  /* no sound for the watchdog's time although we expect some */
 	ENGINE_QUALITY,	    /* .quality, every few seconds and at the end */
 	ENGINE_MODIFIED,    /* outcome of channel_hold/unhold: .ok */
@@ -46,7 +46,7 @@ struct channel_end {
 	enum end_reason reason;
 	int code, q850;		      /* 0: none */
 	char text[VIEW_REASON_SIZE];  /* the far side's words */
-	bool by_far;		      /* the far end or its network ended it; else we did */
+	bool by_far;		      /* the far end ended it; else we did, or a timeout */
 	bool completed_elsewhere;     /* another device took it */
 	bool answered_late;	      /* it answered while we cancelled */
 };

@@ -212,11 +212,13 @@ void line_on_report(const struct reg_report *report, void *arg)
 	count_registered(engine, report->id, report->state == REG_REGISTERED && !report->gone);
 	if (report->gone || !line_get(engine, report->id))
 		return;
+	engine_enter(engine);
 	queued = event_of(engine, ENGINE_LINE_STATE);
 	queued->event.id = report->id;
 	queued->registration = registration_view_new(0);
 	view_fill(queued->registration, report);
 	event_emit(engine, queued);
+	engine_settle(engine);
 }
 
 void lines_fini(struct engine *engine)

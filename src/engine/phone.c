@@ -145,10 +145,12 @@ void phone_on_bindings(struct id device, unsigned count, const struct registrar_
 	if (!count != !phone->bindings)
 		engine->devices_online += count ? 1 : -1u;
 	phone->bindings = count;
+	engine_enter(engine);
 	queued = event_of(engine, ENGINE_DEVICE_STATE);
 	queued->event.id = device;
 	queued->text = engine_device_state(engine, device);
 	event_emit(engine, queued);
+	engine_settle(engine);
 }
 
 void phones_fini(struct engine *engine)

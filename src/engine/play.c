@@ -16,7 +16,8 @@ static void done_event(struct channel *channel, uint32_t id, bool ok)
 {
 	struct queued *queued;
 
-	if (channel->state == CHANNEL_GONE)
+	/* A channel that leaves has another, last thing to say. */
+	if (channel->state == CHANNEL_GONE || channel->state == CHANNEL_LEAVING)
 		return;
 	queued = event_for(channel, ENGINE_SOUND_DONE);
 	queued->event.sound_id = id;
@@ -91,15 +92,18 @@ static void start(struct channel *channel, struct sound *sound)
 /* The sound is there, or it never will be. Takes the load. */
 static void ready(struct load *load, struct sound *sound)
 {
-	struct channel *channel = load->engine ? channel_get(load->engine, load->channel) : NULL;
+	struct engine *engine = load->engine;
+	struct channel *channel = engine ? channel_get(engine, load->channel) : NULL;
 
 	if (channel && channel->playing.id == load->id) {
+		engine_enter(engine);
 		channel->playing.speech = 0;
 		channel->playing.load = NULL;
 		if (sound)
 			start(channel, sound);
 		else
 			playing_end(channel, false);
+		engine_settle(engine);
 	}
 	load_free(load);
 }

@@ -115,9 +115,13 @@ struct engine {
 	bool draining;
 };
 
-/* engine.c: events. Never delivered while `inside`; every entry point from call/ is between enter and leave. */
+/* engine.c: events. They wait while anything of the engine is at work. Every entry from above (call/) is between enter
+ * and leave: what happened is told from the loop, later; every entry from below (sip/, media/, workers) between
+ * enter and settle: what happened is told as the last thing.
+ */
 void engine_enter(struct engine *engine);
 void engine_leave(struct engine *engine);
+void engine_settle(struct engine *engine);
 struct queued *event_for(struct channel *channel, enum engine_event_type type);
 struct queued *event_of(struct engine *engine, enum engine_event_type type);
 void event_emit(struct engine *engine, struct queued *queued);

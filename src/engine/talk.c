@@ -323,12 +323,8 @@ static void digit(struct channel *channel, const struct media_event *event)
 	event_emit(channel->engine, queued);
 }
 
-void talk_on_media(const struct media_event *event, void *arg)
+static void media_event(struct channel *channel, const struct media_event *event)
 {
-	struct channel *channel = channel_get(arg, event->owner);
-
-	if (!channel || !media_id_eq(channel->stream, event->stream))
-		return; /* it has left already */
 	switch (event->type) {
 	case MEDIA_EVENT_STARTED:
 		event_emit(channel->engine, event_for(channel, ENGINE_AUDIO));
@@ -357,4 +353,16 @@ void talk_on_media(const struct media_event *event, void *arg)
 	case MEDIA_EVENT_CLOSED:
 		break;
 	}
+}
+
+void talk_on_media(const struct media_event *event, void *arg)
+{
+	struct engine *engine = arg;
+	struct channel *channel = channel_get(engine, event->owner);
+
+	if (!channel || !media_id_eq(channel->stream, event->stream))
+		return; /* it has left already */
+	engine_enter(engine);
+	media_event(channel, event);
+	engine_settle(engine);
 }

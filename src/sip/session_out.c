@@ -288,6 +288,7 @@ void session_out_accepted(struct session *session, const struct inmsg *in)
 		}
 		session_offer_given(session, saved_body_get(&session->offer));
 		session_offer_taken(session, saved_body_get(&kept));
+		session->offer_state = OFFER_IDLE;
 	}
 	answered_emit(session, in, index, saved_body_get(&kept));
 	saved_body_fini(&kept);
