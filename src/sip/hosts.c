@@ -116,6 +116,12 @@ unsigned hosts_get(struct hosts *hosts, const char *name, struct sa *addrs, unsi
 		if (strcasecmp(entry->name, name) == 0)
 			addrs[count++] = entry->addr;
 	}
+	for (unsigned i = 0; i < count / 2; i++) { /* the map has the latest first, the file's order counts */
+		struct sa swap = addrs[i];
+
+		addrs[i] = addrs[count - 1 - i];
+		addrs[count - 1 - i] = swap;
+	}
 	/* RFC 6761 6.3: localhost is loopback, whoever says what */
 	if (!count && strcasecmp(name, "localhost") == 0 && max)
 		count += sa_set_str(&addrs[0], "127.0.0.1", 0) == 0;

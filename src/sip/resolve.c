@@ -17,7 +17,7 @@ struct cached {
 	struct cached *older, *newer;
 	char name[256];
 	uint16_t type;
-	uint64_t until_ms;
+	uint64_t got_ms, until_ms;
 	struct dns_records *records; /* NULL: being asked */
 	struct dns_lookup *lookup;
 	struct resolver *resolver;
@@ -55,6 +55,7 @@ struct resolve_query {
 	struct resolver *resolver;
 	struct hop hop;
 	bool any_address, answered;
+	uint64_t start_ms;
 	unsigned rounds;
 	struct timer timer;
 	enum resolve_outcome outcome;
@@ -69,6 +70,7 @@ struct plan {
 	struct resolver *resolver;
 	const struct hop *hop;
 	bool any_address;
+	uint64_t start_ms; /* what was learnt since then serves to the end, whatever its TTL */
 	struct target *targets; /* of RESOLVE_MAX_TARGETS */
 	unsigned count, forbidden;
 	enum resolve_outcome outcome; /* should there be no target */
@@ -220,7 +222,8 @@ static const struct dns_records *plan_records(struct plan *plan, const char *nam
 {
 	struct cached *cached = cache_find(plan->resolver, name, type);
 
-	if (cached && cached->records && wheel_now_ms(plan->resolver->wheel) < cached->until_ms) {
+	if (cached && cached->records &&
+	    (wheel_now_ms(plan->resolver->wheel) < cached->until_ms || cached->got_ms > plan->start_ms)) {
 		if (cached->records->outcome == RESOLVE_E_TIMEOUT)
 			plan->outcome = RESOLVE_E_TIMEOUT;
 		return cached->records;
@@ -578,7 +581,8 @@ static void on_records(struct dns_records *records, void *arg)
 	cached->lookup = NULL;
 	records_free(cached->records);
 	cached->records = records;
-	cached->until_ms = wheel_now_ms(resolver->wheel) + (uint64_t)records->ttl_s * 1000;
+	cached->got_ms = wheel_now_ms(resolver->wheel);
+	cached->until_ms = cached->got_ms + (uint64_t)records->ttl_s * 1000;
 	/* Each goes on by a timer of its own: what one does must not touch the list under us. */
 	while ((query = cached->waiting)) {
 		query_unwait(query);
@@ -615,7 +619,7 @@ static void query_run(struct resolve_query *query)
 {
 	struct target targets[RESOLVE_MAX_TARGETS];
 	struct plan plan = { .resolver = query->resolver, .hop = &query->hop, .any_address = query->any_address,
-			     .targets = targets };
+			     .start_ms = query->start_ms, .targets = targets };
 
 	if (!plan_run(&plan)) {
 		if (++query->rounds <= ROUNDS_MAX) {
@@ -650,6 +654,7 @@ struct resolve_query *resolver_start(struct resolver *resolver, const struct hop
 	query->resolver = resolver;
 	query->hop = *hop;
 	query->any_address = any_address;
+	query->start_ms = wheel_now_ms(resolver->wheel);
 	query->fn = fn;
 	query->arg = arg;
 	query->next = resolver->queries;
@@ -677,7 +682,8 @@ void resolver_answer(struct resolve_query *query, enum resolve_outcome outcome, 
 bool resolver_now(struct resolver *resolver, const struct hop *hop, bool any_address,
 		  struct target targets[static RESOLVE_MAX_TARGETS], unsigned *ret_count)
 {
-	struct plan plan = { .resolver = resolver, .hop = hop, .any_address = any_address, .targets = targets };
+	struct plan plan = { .resolver = resolver, .hop = hop, .any_address = any_address, .start_ms = UINT64_MAX,
+			     .targets = targets };
 	struct sa addr;
 
 	if (resolver->fake && sa_set_str(&addr, hop->host, 0) != 0)
