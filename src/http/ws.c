@@ -379,7 +379,8 @@ static void on_message(wslay_event_context_ptr ctx, const struct wslay_event_on_
 			conn->code = msg->status_code ? msg->status_code : WSLAY_CODE_NO_STATUS_RCVD;
 		conn->closing = true;
 	} else if (!wslay_is_ctrl_frame(msg->opcode) && !conn->closing && !conn->dead) {
-		conn->endpoint->message(conn, conn->state, msg->opcode == WSLAY_TEXT_FRAME, msg->msg, msg->msg_length);
+		conn->endpoint->message(conn, conn->state, msg->opcode == WSLAY_TEXT_FRAME,
+					msg->msg ? msg->msg : (const uint8_t *)"", msg->msg_length);
 	}
 }
 
@@ -576,7 +577,9 @@ static void conn_free(struct ws_conn *conn)
 		chunk_free(conn->out);
 	address_put(ws, conn->address);
 	wslay_event_context_free(conn->wslay);
-	close(conn->fd); /* epoll forgets it */
+	/* The web thread may not have closed its end of the dup() yet, and epoll watches what both stand for. */
+	epoll_ctl(ws->epoll_fd, EPOLL_CTL_DEL, conn->fd, NULL);
+	close(conn->fd);
 	free(conn->early);
 	free(conn);
 }
