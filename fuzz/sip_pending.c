@@ -1,8 +1,8 @@
 /* fuzz/sip_pending.c - bytes from the network while transactions are under way
  *
- * The first byte says how they come: bit 0 on a stream, bit 1 while a request of ours is pending (every
- * "z9hG4bK!" becomes its branch), bit 2 while a request of the peer's is, bit 3 in pieces. Afterwards
- * time runs on until every transaction must have ended.
+ * The first byte says how they come: bit 0 on a stream, bit 1 while a request of ours is pending
+ * (every "z9hG4bK!" becomes its branch), bit 2 while a request of the peer's is, bit 3 in pieces.
+ * Afterwards time runs on until every transaction must have ended.
  */
 #include "fuzz/target.h"
 #include "sip/stack.h"
@@ -13,7 +13,8 @@
 
 static char branch[64];
 
-static void on_raw(enum sip_transp transport, const struct sa *from, const char *text, size_t len, void *arg)
+static void on_raw(enum sip_transp transport, const struct sa *from, const char *text, size_t len,
+		   void *arg)
 {
 	const char *at = memmem(text, len, "z9hG4bK", 7);
 
@@ -85,12 +86,14 @@ static struct request *ask(struct stack *stack)
 	return req;
 }
 
-static void feed(struct sim_net *net, enum sip_transp transport, bool pieces, const uint8_t *data, size_t size)
+static void feed(struct sim_net *net, enum sip_transp transport, bool pieces, const uint8_t *data,
+		 size_t size)
 {
 	size_t step = pieces ? size / 7 + 1 : size;
 
 	for (size_t at = 0; at < size; at += step)
-		sim_raw_send(net, transport, PEER, OURS, data + at, size - at < step ? size - at : step);
+		sim_raw_send(net, transport, PEER, OURS, data + at,
+			     size - at < step ? size - at : step);
 }
 
 /* The branch's stand-in becomes the branch. */
@@ -114,8 +117,9 @@ static uint8_t *filled(const uint8_t *data, size_t size, size_t *ret_size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const char pending[] = "INVITE sip:us@10.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.2;branch=z9hG4bKp\r\n"
-				      "From: <sip:t@t>;tag=1\r\nTo: <sip:u@u>\r\nCall-ID: p\r\nCSeq: 1 INVITE\r\n\r\n";
+	static const char pending[] =
+		"INVITE sip:us@10.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.2;branch=z9hG4bKp\r\n"
+		"From: <sip:t@t>;tag=1\r\nTo: <sip:u@u>\r\nCall-ID: p\r\nCSeq: 1 INVITE\r\n\r\n";
 	struct request *req = NULL;
 	struct resolver *resolver;
 	struct sim_net *net;
@@ -134,7 +138,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	net = sim_net_new(wheel, 1);
 	wire = wire_sim_new(net, OURS, NULL);
 	resolver = resolver_new(&(struct resolver_setup){ .wheel = wheel, .wire = wire });
-	stack = stack_new(&(struct stack_setup){ .wheel = wheel, .wire = wire, .resolver = resolver, .software = "F" });
+	stack = stack_new(&(struct stack_setup){
+		.wheel = wheel, .wire = wire, .resolver = resolver, .software = "F" });
 	stack_on_method(stack, "INVITE", on_request, NULL);
 	stack_on_method(stack, "OPTIONS", on_request, NULL);
 	stack_on_method(stack, "REGISTER", on_request, NULL);
@@ -152,7 +157,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (how & 16)
 		request_cancel(req ? req : (req = ask(stack)), "SIP;cause=200");
 	wheel_advance_to(wheel, 1200000);
-	/* A provisional may keep an INVITE of ours for as long as the caller likes; nothing else stays. */
+	/* A provisional may keep an INVITE of ours for as long as the caller likes; nothing else
+	 * stays.
+	 */
 	if (req)
 		request_cancel(req, NULL);
 	wheel_advance_to(wheel, 1400000);

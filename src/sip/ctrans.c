@@ -1,7 +1,7 @@
 /* sip/ctrans.c - client transactions: RFC 3261 17.1, RFC 6026
  *
- * ACK to a failure and CANCEL repeat lines of the request (17.1.1.3, 9.1); since we wrote it ourselves, they are
- * picked from its bytes by their names.
+ * ACK to a failure and CANCEL repeat lines of the request (17.1.1.3, 9.1); since we wrote it
+ * ourselves, they are picked from its bytes by their names.
  */
 #include "sip/private.h"
 
@@ -35,7 +35,8 @@ struct ctrans {
 };
 
 METRIC_GAUGE(transactions, "jackfield_sip_transactions", "Transactions alive", "side=\"client\"");
-METRIC_COUNTER(timeouts, "jackfield_sip_unanswered_total", "Requests that got no final response", NULL);
+METRIC_COUNTER(timeouts, "jackfield_sip_unanswered_total", "Requests that got no final response",
+	       NULL);
 
 static uint64_t ctrans_hash(const char *branch, size_t len)
 {
@@ -95,7 +96,8 @@ static bool line_begins(const char *line, size_t len, const char *name)
 }
 
 /* `to`: the response's To for ACK, NULL for CANCEL. */
-static struct mbuf *derive(const struct ctrans *ct, const char *method, const struct pl *to, const char *extra)
+static struct mbuf *derive(const struct ctrans *ct, const char *method, const struct pl *to,
+			   const char *extra)
 {
 	const char *p = (const char *)ct->request->buf, *end = p + ct->request->end;
 	struct mbuf *mb = mbuf_alloc(512);
@@ -111,7 +113,8 @@ static struct mbuf *derive(const struct ctrans *ct, const char *method, const st
 		if (line == p) {
 			const char *rest = memchr(line, ' ', len);
 
-			err |= mbuf_write_mem(mb, (const uint8_t *)rest, (size_t)(line + len - rest));
+			err |= mbuf_write_mem(mb, (const uint8_t *)rest,
+					      (size_t)(line + len - rest));
 		} else if (line_begins(line, len, "Via")) {
 			if (!via_done)
 				err |= mbuf_write_mem(mb, (const uint8_t *)line, len);
@@ -119,10 +122,12 @@ static struct mbuf *derive(const struct ctrans *ct, const char *method, const st
 		} else if (line_begins(line, len, "To") && to) {
 			err |= mbuf_printf(mb, "To: %r\r\n", to);
 		} else if (line_begins(line, len, "CSeq")) {
-			err |= mbuf_printf(mb, "CSeq: %u %s\r\n", (unsigned)strtoul(line + 5, NULL, 10), method);
+			err |= mbuf_printf(mb, "CSeq: %u %s\r\n",
+					   (unsigned)strtoul(line + 5, NULL, 10), method);
 		} else if (line_begins(line, len, "From") || line_begins(line, len, "To") ||
 			   line_begins(line, len, "Call-ID") || line_begins(line, len, "Route") ||
-			   line_begins(line, len, "Max-Forwards") || line_begins(line, len, "User-Agent")) {
+			   line_begins(line, len, "Max-Forwards") ||
+			   line_begins(line, len, "User-Agent")) {
 			err |= mbuf_write_mem(mb, (const uint8_t *)line, len);
 		}
 		line += len;
@@ -152,7 +157,9 @@ static bool ctrans_send(struct ctrans *ct)
 
 	if (r == 0)
 		return true;
-	/* A datagram that the system refused may pass the next time, but a first one tells of no route. */
+	/* A datagram that the system refused may pass the next time, but a first one tells of no
+	 * route.
+	 */
 	if (!flow_is_stream(ct->flow) && r > 0 && r != FLOW_E_TOO_LARGE)
 		return true;
 	ct->broken = true;
@@ -184,7 +191,8 @@ static void flow_closed(struct flow_watch *watch, int errnum, void *arg)
 
 	(void)watch;
 	(void)errnum;
-	/* Once the peer has answered, its final response may come over another connection (18.2.2). */
+	/* Once the peer has answered, its final response may come over another connection (18.2.2).
+	 */
 	if (ct->fsm.state == ST_CALLING)
 		fsm_send(&ct->fsm, EV_ERROR, NULL);
 }
@@ -282,7 +290,8 @@ static void invite_accepted(struct fsm *fsm, void *owner, int event, void *data)
 
 #define BIT FSM_BIT
 
-static const char *const event_names[] = { "TIMEOUT", "PROVISIONAL", "SUCCESS", "FAILURE", "ERROR", NULL };
+static const char *const event_names[] = { "TIMEOUT", "PROVISIONAL", "SUCCESS",
+					   "FAILURE", "ERROR",	     NULL };
 
 static const struct fsm_state invite_states[] = {
 	[ST_CALLING] = {
@@ -413,8 +422,9 @@ FSM_REGISTER(other_client);
 
 /* ---- what the user calls, what comes in ---- */
 
-struct ctrans *ctrans_new(struct stack *stack, struct flow *flow, struct mbuf *mb, const char *method,
-			  const char *branch, const struct ctrans_handlers *handlers, void *arg)
+struct ctrans *ctrans_new(struct stack *stack, struct flow *flow, struct mbuf *mb,
+			  const char *method, const char *branch,
+			  const struct ctrans_handlers *handlers, void *arg)
 {
 	struct ctrans *ct = xzalloc(sizeof(*ct));
 
@@ -428,7 +438,8 @@ struct ctrans *ctrans_new(struct stack *stack, struct flow *flow, struct mbuf *m
 	ct->handlers = handlers;
 	ct->arg = arg;
 	ct->timeout_at_ms = wheel_now_ms(stack->wheel) + 64 * TRANS_T1;
-	fsm_init(&ct->fsm, ct->invite ? &invite_client : &other_client, ct, stack->wheel, ST_CALLING);
+	fsm_init(&ct->fsm, ct->invite ? &invite_client : &other_client, ct, stack->wheel,
+		 ST_CALLING);
 	timer_init(&ct->resend, stack->wheel, resend_fire, ct);
 	hmap_add(&stack->clients, &ct->node, ctrans_hash(ct->branch, strlen(ct->branch)));
 	metric_add(&transactions, 1);
@@ -483,6 +494,10 @@ bool ctrans_receive(struct stack *stack, const struct inmsg *in)
 		return false;
 	/* A 2xx to an INVITE that nobody holds any more wants ACK and BYE from somebody. */
 	stray = ct->invite && code / 100 == 2 && !ct->handlers;
-	fsm_send(&ct->fsm, code < 200 ? EV_PROVISIONAL : code < 300 ? EV_SUCCESS : EV_FAILURE, (void *)(uintptr_t)in);
+	fsm_send(&ct->fsm,
+		 code < 200   ? EV_PROVISIONAL
+		 : code < 300 ? EV_SUCCESS
+			      : EV_FAILURE,
+		 (void *)(uintptr_t)in);
 	return !stray;
 }

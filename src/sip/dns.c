@@ -1,8 +1,9 @@
 /* sip/dns.c - asking name servers
  *
- * libre's encoders, but not its client: that one refuses to start without IPv6, takes an answer from any source
- * address, and retries for over a minute. Here each lookup has its own connected socket, so that the kernel
- * checks the source and every query leaves from another port (RFC 5452), and five seconds in all.
+ * libre's encoders, but not its client: that one refuses to start without IPv6, takes an answer
+ * from any source address, and retries for over a minute. Here each lookup has its own connected
+ * socket, so that the kernel checks the source and every query leaves from another port (RFC 5452),
+ * and five seconds in all.
  */
 #include "base/metric.h"
 #include "sip/resolve_private.h"
@@ -21,7 +22,8 @@
 #define TTL_FAILED_S 5u
 
 METRIC_COUNTER(lookups_total, "jackfield_dns_lookups_total", "Questions put to name servers", NULL);
-METRIC_COUNTER(lookups_failed, "jackfield_dns_timeouts_total", "Questions that no name server answered", NULL);
+METRIC_COUNTER(lookups_failed, "jackfield_dns_timeouts_total",
+	       "Questions that no name server answered", NULL);
 
 struct dns_client {
 	struct wheel *wheel;
@@ -87,7 +89,8 @@ static void lookup_empty(struct dns_lookup *lookup, enum resolve_outcome outcome
 
 static struct mbuf *question(const struct dns_lookup *lookup)
 {
-	/* EDNS0 (RFC 6891): answers up to 1232 bytes; SRV and NAPTR sets are often larger than 512 */
+	/* EDNS0 (RFC 6891): answers up to 1232 bytes; SRV and NAPTR sets are often larger than 512
+	 */
 	static const uint8_t opt[] = { 0, 0, 41, 0x04, 0xd0, 0, 0, 0, 0, 0, 0 };
 	struct dnshdr hdr = { .id = lookup->id, .rd = true, .nq = 1, .nadd = 1 };
 	struct mbuf *mb = mbuf_alloc(512);
@@ -128,7 +131,8 @@ static void lookup_next(struct dns_lookup *lookup)
 	uint64_t now = wheel_now_ms(client->wheel);
 	unsigned round, wait;
 
-	for (unsigned tries = 0; tries < client->server_count && now < lookup->deadline_ms; tries++) {
+	for (unsigned tries = 0; tries < client->server_count && now < lookup->deadline_ms;
+	     tries++) {
 		const struct sa *server = &client->servers[lookup->sent++ % client->server_count];
 
 		if (!lookup_ask(lookup, server))
@@ -178,7 +182,8 @@ static void record_fill(struct dns_record *record, const struct dnsrr *rr)
 	default:
 		record->naptr.order = rr->rdata.naptr.order;
 		record->naptr.preference = rr->rdata.naptr.pref;
-		str_copy(record->naptr.service, sizeof(record->naptr.service), rr->rdata.naptr.services);
+		str_copy(record->naptr.service, sizeof(record->naptr.service),
+			 rr->rdata.naptr.services);
 		record->naptr.flag = (char)(rr->rdata.naptr.flags[0] | 0x20);
 		name = rr->rdata.naptr.replace;
 	}
@@ -201,19 +206,23 @@ static bool gather_each(struct dnsrr *rr, void *arg)
 
 static struct dns_records *records_from(struct list *answers, const char *name, uint16_t type)
 {
-	struct gather gather = { .type = type, .records = xzalloc(sizeof(struct dns_records)),
+	struct gather gather = { .type = type,
+				 .records = xzalloc(sizeof(struct dns_records)),
 				 .ttl_s = TTL_MAX_S };
 	struct dns_records *records = gather.records;
 
 	records->record = xzalloc_array(DNS_MAX_RECORDS, sizeof(*records->record));
 	dns_rrlist_apply(answers, name, type, DNS_CLASS_IN, true, gather_each, &gather);
 	records->outcome = records->count ? RESOLVE_OK : RESOLVE_E_NOT_FOUND;
-	records->ttl_s = !records->count ? TTL_NEGATIVE_S : gather.ttl_s < TTL_MIN_S ? TTL_MIN_S : gather.ttl_s;
+	records->ttl_s = !records->count	    ? TTL_NEGATIVE_S
+			 : gather.ttl_s < TTL_MIN_S ? TTL_MIN_S
+						    : gather.ttl_s;
 	return records;
 }
 
 /* Return: NULL when it is not an answer to our question. *ret_bad: the server cannot answer it. */
-static struct dns_records *answer_parse(const struct dns_lookup *lookup, struct mbuf *mb, bool *ret_bad)
+static struct dns_records *answer_parse(const struct dns_lookup *lookup, struct mbuf *mb,
+					bool *ret_bad)
 {
 	struct dns_records *records = NULL;
 	struct list answers = LIST_INIT;
@@ -221,7 +230,8 @@ static struct dns_records *answer_parse(const struct dns_lookup *lookup, struct 
 	char *name = NULL;
 
 	if (dns_hdr_decode(mb, &hdr) || !hdr.qr || hdr.id != lookup->id || hdr.nq != 1 ||
-	    dns_dname_decode(mb, &name, 0) || strcasecmp(name, lookup->name) != 0 || mbuf_get_left(mb) < 4)
+	    dns_dname_decode(mb, &name, 0) || strcasecmp(name, lookup->name) != 0 ||
+	    mbuf_get_left(mb) < 4)
 		goto out;
 	if (ntohs(mbuf_read_u16(mb)) != lookup->type || ntohs(mbuf_read_u16(mb)) != DNS_CLASS_IN)
 		goto out;
@@ -263,13 +273,14 @@ static void lookup_readable(int flags, void *arg)
 	if (records)
 		lookup_done(lookup, records);
 	else if (n < 0 || bad)
-		timer_start(&lookup->timer, lookup->sent < lookup->client->server_count ? 0 : FIRST_WAIT_MS);
+		timer_start(&lookup->timer,
+			    lookup->sent < lookup->client->server_count ? 0 : FIRST_WAIT_MS);
 }
 
 /* ---- the client ---- */
 
-struct dns_lookup *dns_lookup_start(struct dns_client *client, const char *name, uint16_t type, dns_done_fn *fn,
-				    void *arg)
+struct dns_lookup *dns_lookup_start(struct dns_client *client, const char *name, uint16_t type,
+				    dns_done_fn *fn, void *arg)
 {
 	struct dns_lookup *lookup = xzalloc(sizeof(*lookup));
 
@@ -317,7 +328,8 @@ struct dns_client *dns_client_new(struct wheel *wheel, const struct sa *servers,
 		client->server_count = servers_of_system(client->servers, MAX_SERVERS);
 		return client;
 	}
-	for (; client->server_count < count && client->server_count < MAX_SERVERS; client->server_count++)
+	for (; client->server_count < count && client->server_count < MAX_SERVERS;
+	     client->server_count++)
 		client->servers[client->server_count] = servers[client->server_count];
 	return client;
 }

@@ -4,8 +4,8 @@
 #define PONG_MS 10000u
 
 METRIC_GAUGE(flows_open, "jackfield_sip_flows", "Paths to peers that are alive", NULL);
-METRIC_COUNTER(flows_unanswered, "jackfield_sip_flow_failures_total", "Flows that closed by themselves",
-	       "reason=\"no_pong\"");
+METRIC_COUNTER(flows_unanswered, "jackfield_sip_flow_failures_total",
+	       "Flows that closed by themselves", "reason=\"no_pong\"");
 METRIC_COUNTER(flows_failed, "jackfield_sip_flow_failures_total", "Flows that closed by themselves",
 	       "reason=\"transport\"");
 
@@ -120,8 +120,8 @@ const char *flow_via_token(const struct flow *flow)
 
 const char *flow_uri_param(const struct flow *flow)
 {
-	static const char *const params[] = { "", ";transport=tcp", ";transport=tls", ";transport=ws",
-					      ";transport=ws" };
+	static const char *const params[] = { "", ";transport=tcp", ";transport=tls",
+					      ";transport=ws", ";transport=ws" };
 
 	return params[flow->transport];
 }
@@ -164,7 +164,8 @@ int flow_send(struct flow *flow, const struct mbuf *mb)
 		return FLOW_E_TOO_LARGE;
 	r = flow->state == FLOW_OPENING ? flow_hold(flow, mb) : flow->ops->send(flow, mb);
 	if (r == 0 && flow->wire->trace)
-		flow->wire->trace(flow, true, mbuf_buf(mb), mbuf_get_left(mb), flow->wire->trace_arg);
+		flow->wire->trace(flow, true, mbuf_buf(mb), mbuf_get_left(mb),
+				  flow->wire->trace_arg);
 	return r;
 }
 
@@ -191,7 +192,8 @@ static void keepalive_fire(struct timer *timer, void *arg)
 	struct flow *flow = arg;
 
 	(void)timer;
-	if (flow->state == FLOW_OPEN && flow_send_text(flow, "\r\n\r\n", 4) == 0 && flow_is_stream(flow)) {
+	if (flow->state == FLOW_OPEN && flow_send_text(flow, "\r\n\r\n", 4) == 0 &&
+	    flow_is_stream(flow)) {
 		flow->ping_out = true;
 		if (flow->ponged && !timer_running(&flow->pong))
 			timer_start(&flow->pong, PONG_MS);
@@ -376,7 +378,9 @@ struct flow *wire_udp_flow(const struct wire *wire, const struct sa *local, cons
 	return NULL;
 }
 
-/* A stream may serve another request to the same place; over TLS only when the same name was verified. */
+/* A stream may serve another request to the same place; over TLS only when the same name was
+ * verified.
+ */
 static bool flow_serves(const struct flow *flow, const struct target *target)
 {
 	if (flow->transport != target->transport || !sa_cmp(&flow->remote, &target->addr, SA_ALL))
@@ -388,7 +392,8 @@ static bool flow_serves(const struct flow *flow, const struct target *target)
 
 struct flow *wire_stream_to(const struct wire *wire, const struct target *target)
 {
-	struct hnode *node = hmap_first(&wire->by_remote, remote_key(target->transport, &target->addr));
+	struct hnode *node =
+		hmap_first(&wire->by_remote, remote_key(target->transport, &target->addr));
 
 	for (; node; node = hmap_same(node)) {
 		struct flow *flow = container_of_(node, struct flow, remote_node);

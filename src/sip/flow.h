@@ -1,12 +1,12 @@
 /* sip/flow.h - one path to a peer, as an object
  *
- * UDP: a local socket and a remote address. TCP, TLS: a connection. WebSocket: a connection that somebody
- * else frames. Requests that must reach a peer behind NAT are sent on the flow that the peer opened
- * (RFC 5626), so registrations and dialogs hold a reference to their flow and watch it.
+ * UDP: a local socket and a remote address. TCP, TLS: a connection. WebSocket: a connection that
+ * somebody else frames. Requests that must reach a peer behind NAT are sent on the flow that the
+ * peer opened (RFC 5626), so registrations and dialogs hold a reference to their flow and watch it.
  *
- * Belongs to the call loop, with everything else in sip/. A flow is reference counted; a flow that has
- * closed stays a valid object that refuses to send until its last reference goes. Streams live as long as
- * they are connected; a UDP flow that nobody refers to is forgotten.
+ * Belongs to the call loop, with everything else in sip/. A flow is reference counted; a flow that
+ * has closed stays a valid object that refuses to send until its last reference goes. Streams live
+ * as long as they are connected; a UDP flow that nobody refers to is forgotten.
  */
 #pragma once
 
@@ -14,7 +14,9 @@
 
 #include <re/re.h>
 
-/* Largest message that is sent or taken, and largest header block. A peer's larger one closes its stream. */
+/* Largest message that is sent or taken, and largest header block. A peer's larger one closes its
+ * stream.
+ */
 #define FLOW_MAX_MESSAGE 65536
 #define FLOW_MAX_HEADERS 32768
 
@@ -32,34 +34,40 @@ struct flow *flow_ref(struct flow *flow);
 struct flow *flow_unref(struct flow *flow); /* Return: NULL; NULL in is fine */
 DEFINE_CLEANUP(struct flow *, flow_unref)
 
-/* Sends pos..end of mb, which is left as it was; the bytes are copied if they have to wait. On a stream that
- * is still connecting they wait. Return: 0 (which promises nothing), FLOW_E_*, or negative: the network
- * refused at once (ECONNREFUSED, ENETUNREACH, ...).
+/* Sends pos..end of mb, which is left as it was; the bytes are copied if they have to wait. On a
+ * stream that is still connecting they wait. Return: 0 (which promises nothing), FLOW_E_*, or
+ * negative: the network refused at once (ECONNREFUSED, ENETUNREACH, ...).
  */
 must_check int flow_send(struct flow *flow, const struct mbuf *mb);
 
 uint64_t flow_id(const struct flow *flow); /* never used twice in a process; 0 is no flow */
 enum sip_transp flow_transport(const struct flow *flow);
-bool flow_is_stream(const struct flow *flow); /* reliable: no retransmission (RFC 3261 17) */
-bool flow_is_secure(const struct flow *flow); /* TLS, WSS */
-bool flow_is_open(const struct flow *flow);   /* neither closed nor still connecting */
+bool flow_is_stream(const struct flow *flow);  /* reliable: no retransmission (RFC 3261 17) */
+bool flow_is_secure(const struct flow *flow);  /* TLS, WSS */
+bool flow_is_open(const struct flow *flow);    /* neither closed nor still connecting */
 bool flow_is_inbound(const struct flow *flow); /* the peer connected to us (streams) */
-const struct sa *flow_local(const struct flow *flow); /* as the peer would see it without NAT; port: the socket's */
+const struct sa *flow_local(
+	const struct flow *flow); /* as the peer would see it without NAT; port: the socket's */
 const struct sa *flow_remote(const struct flow *flow);
-/* "192.0.2.1:5060", "[2001:db8::1]:5061": where new requests for us may be sent on this transport: the
- * listener's port, the configured public address if there is one. For Via and Contact.
+/* "192.0.2.1:5060", "[2001:db8::1]:5061": where new requests for us may be sent on this transport:
+ * the listener's port, the configured public address if there is one. For Via and Contact.
  */
 const char *flow_sent_by(const struct flow *flow);
-/* Why it closed, for people: "Connection refused", "certificate: hostname mismatch"; "" when nobody knows. */
+/* Why it closed, for people: "Connection refused", "certificate: hostname mismatch"; "" when nobody
+ * knows.
+ */
 const char *flow_why(const struct flow *flow);
 const char *flow_via_token(const struct flow *flow); /* "UDP", "TCP", "TLS", "WS", "WSS" */
 const char *flow_uri_param(const struct flow *flow); /* ";transport=tcp", or "" for UDP */
 
-/* Closes a stream for all its users (their watches fire from the loop, not from in here). UDP: forgets it. */
+/* Closes a stream for all its users (their watches fire from the loop, not from in here). UDP:
+ * forgets it.
+ */
 void flow_close(struct flow *flow);
 
-/* A user that wants to know when the flow dies, embedded in the user. Fires once, after which it is off.
- * `errnum` is a positive errno or 0 (closed in order). Whoever watches holds a reference of its own.
+/* A user that wants to know when the flow dies, embedded in the user. Fires once, after which it is
+ * off. `errnum` is a positive errno or 0 (closed in order). Whoever watches holds a reference of
+ * its own.
  */
 struct flow_watch {
 	struct flow_watch *next, **pprev;
@@ -69,12 +77,14 @@ struct flow_watch {
 	unsigned keepalive_s;
 };
 
-/* `keepalive_s` > 0 keeps the path alive at least so often: CRLF CRLF on UDP, the ping of RFC 5626 4.4.1 on
- * streams. A stream whose peer has answered a ping once must answer each within 10 s or is closed with
- * ETIMEDOUT; one that never answers is left to TCP's own timeouts (the peer does not know RFC 5626).
+/* `keepalive_s` > 0 keeps the path alive at least so often: CRLF CRLF on UDP, the ping of RFC 5626
+ * 4.4.1 on streams. A stream whose peer has answered a ping once must answer each within 10 s or is
+ * closed with ETIMEDOUT; one that never answers is left to TCP's own timeouts (the peer does not
+ * know RFC 5626).
  */
 void flow_watch_start(struct flow_watch *watch, struct flow *flow, unsigned keepalive_s,
-		      void (*on_closed)(struct flow_watch *watch, int errnum, void *arg), void *arg);
+		      void (*on_closed)(struct flow_watch *watch, int errnum, void *arg),
+		      void *arg);
 void flow_watch_stop(struct flow_watch *watch); /* a stopped or zeroed one is fine */
 
 /* ---- for who implements a transport (wire_net.c, wire_sim.c, later WebSocket) ---- */
@@ -111,7 +121,8 @@ void flow_explain(struct flow *flow, const char *why);
 void flow_gone(struct flow *flow, int errnum);
 /* A whole message arrived (streams: framed). Takes over no reference. */
 void flow_receive(struct flow *flow, struct mbuf *mb);
-/* Bytes of a stream: frames them by Content-Length (RFC 3261 18.3), answers pings, calls flow_receive() for
- * each message. Return: false when the stream is beyond repair (bounds, no Content-Length): it is closing.
+/* Bytes of a stream: frames them by Content-Length (RFC 3261 18.3), answers pings, calls
+ * flow_receive() for each message. Return: false when the stream is beyond repair (bounds, no
+ * Content-Length): it is closing.
  */
 bool flow_feed(struct flow *flow, const uint8_t *data, size_t len);

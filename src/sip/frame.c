@@ -1,14 +1,15 @@
 /* sip/frame.c - messages out of a stream's bytes (RFC 3261 18.3, 7.5; RFC 5626 4.4.1)
  *
- * A message ends where Content-Length says. A stream where that cannot be told (no Content-Length, two that
- * differ, nonsense, beyond the bounds) has no next message: the one at hand goes up without a body, so
- * that it can be answered 400, and the stream is closed.
+ * A message ends where Content-Length says. A stream where that cannot be told (no Content-Length,
+ * two that differ, nonsense, beyond the bounds) has no next message: the one at hand goes up
+ * without a body, so that it can be answered 400, and the stream is closed.
  */
 #include "sip/flow_private.h"
 
 #include <strings.h>
 
-METRIC_COUNTER(stream_broken, "jackfield_sip_dropped_total", "Messages dropped", "reason=\"framing\"");
+METRIC_COUNTER(stream_broken, "jackfield_sip_dropped_total", "Messages dropped",
+	       "reason=\"framing\"");
 
 static const uint8_t *header_value(const uint8_t *line, const uint8_t *end, const char *name)
 {
@@ -71,7 +72,9 @@ static bool content_length(const uint8_t *headers, size_t len, size_t *ret)
 	return found;
 }
 
-/* Keeps what is between two messages out of the next one. Return: false when more bytes must come first. */
+/* Keeps what is between two messages out of the next one. Return: false when more bytes must come
+ * first.
+ */
 static bool skip_crlf(struct flow *flow, size_t *pos)
 {
 	while (flow->rx_len - *pos >= 2 && flow->rx[*pos] == '\r' && flow->rx[*pos + 1] == '\n') {

@@ -1,14 +1,15 @@
 /* sip/guard.c - the flood guard: who may be listened to, before anything is parsed
  *
- * A table of token buckets of fixed size, four to a set, keyed by a secret hash of the source. A source that is
- * not in its set takes the place of the one longest unheard. A flood from more sources than the table holds
- * thus gets no memory from us, and meets the bucket that all strangers share.
+ * A table of token buckets of fixed size, four to a set, keyed by a secret hash of the source. A
+ * source that is not in its set takes the place of the one longest unheard. A flood from more
+ * sources than the table holds thus gets no memory from us, and meets the bucket that all strangers
+ * share.
  */
 #include "sip/private.h"
 
 #define SETS 4096u /* power of two */
 #define WAYS 4u
-#define UNIT 1000u /* tokens are kept in thousandths */
+#define UNIT 1000u	   /* tokens are kept in thousandths */
 #define ALL_STRANGERS 200u /* the shared bucket, as a multiple of one source's */
 
 struct bucket {
@@ -91,7 +92,8 @@ static struct trusted *trusted_find(const struct guard *guard, const struct sa *
 
 static void bucket_refill(struct bucket *bucket, uint32_t now_ms, uint64_t rate, uint64_t burst)
 {
-	uint64_t tokens = bucket->tokens + (uint64_t)(uint32_t)(now_ms - bucket->at_ms) * rate * UNIT / 1000;
+	uint64_t tokens =
+		bucket->tokens + (uint64_t)(uint32_t)(now_ms - bucket->at_ms) * rate * UNIT / 1000;
 
 	bucket->tokens = (uint32_t)(tokens < burst * UNIT ? tokens : burst * UNIT);
 	bucket->at_ms = now_ms;
@@ -129,7 +131,8 @@ bool guard_pass(struct guard *guard, const struct sa *from)
 	bucket->tokens -= UNIT;
 
 	bucket_refill(&guard->shared, (uint32_t)wheel_now_ms(guard->wheel),
-		      (uint64_t)guard->rate * ALL_STRANGERS, (uint64_t)guard->burst * ALL_STRANGERS);
+		      (uint64_t)guard->rate * ALL_STRANGERS,
+		      (uint64_t)guard->burst * ALL_STRANGERS);
 	if (guard->shared.tokens < UNIT)
 		return false;
 	guard->shared.tokens -= UNIT;

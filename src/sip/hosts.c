@@ -116,7 +116,8 @@ unsigned hosts_get(struct hosts *hosts, const char *name, struct sa *addrs, unsi
 		if (strcasecmp(entry->name, name) == 0)
 			addrs[count++] = entry->addr;
 	}
-	for (unsigned i = 0; i < count / 2; i++) { /* the map has the latest first, the file's order counts */
+	for (unsigned i = 0; i < count / 2;
+	     i++) { /* the map has the latest first, the file's order counts */
 		struct sa swap = addrs[i];
 
 		addrs[i] = addrs[count - 1 - i];

@@ -3,7 +3,8 @@
 
 #include <strings.h>
 
-METRIC_COUNTER(malformed, "jackfield_sip_dropped_total", "Messages dropped", "reason=\"malformed\"");
+METRIC_COUNTER(malformed, "jackfield_sip_dropped_total", "Messages dropped",
+	       "reason=\"malformed\"");
 
 /* libre knows a header by twelve bits of a hash: any name may be made to look like another. */
 static const struct header_name {
@@ -163,7 +164,9 @@ static const char *check_counts(const struct sip_msg *msg)
 	return NULL;
 }
 
-/* The number that libre parsed has wrapped when it was too large: look at the text (RFC 3261 8.1.1.5). */
+/* The number that libre parsed has wrapped when it was too large: look at the text (RFC 3261
+ * 8.1.1.5).
+ */
 static const char *check_cseq(const struct sip_msg *msg)
 {
 	const struct sip_hdr *hdr = sip_msg_hdr(msg, SIP_HDR_CSEQ);
@@ -175,7 +178,8 @@ static const char *check_cseq(const struct sip_msg *msg)
 		num.l++;
 	if (!inmsg_u32(&num, INT32_MAX, &n))
 		return "Bad CSeq";
-	if (msg->cseq.met.p + msg->cseq.met.l != hdr->val.p + hdr->val.l || !is_token(&msg->cseq.met))
+	if (msg->cseq.met.p + msg->cseq.met.l != hdr->val.p + hdr->val.l ||
+	    !is_token(&msg->cseq.met))
 		return "Bad CSeq";
 	if (msg->req && pl_cmp(&msg->cseq.met, &msg->met) != 0)
 		return "CSeq Method Mismatch";
@@ -204,8 +208,9 @@ static const char *check_length(const struct inmsg *in)
 	uint32_t n;
 
 	if (!msg->clen.p)
-		return flow_is_stream(in->flow) && flow_transport(in->flow) <= SIP_TRANSP_TLS ?
-			       "Missing Content-Length" : NULL;
+		return flow_is_stream(in->flow) && flow_transport(in->flow) <= SIP_TRANSP_TLS
+			       ? "Missing Content-Length"
+			       : NULL;
 	if (!inmsg_u32(&msg->clen, FLOW_MAX_MESSAGE, &n) || n > left)
 		return "Bad Content-Length";
 	msg->mb->end = msg->mb->pos + n; /* 18.3: what follows on a datagram is discarded */
@@ -254,8 +259,10 @@ static bool contact_is_bad(const struct sip_hdr *hdr, const struct sip_msg *msg,
 
 	(void)msg;
 	(void)arg;
-	/* 20.10: outside of brackets a URI's headers would be the Contact's parameters, or nobody's */
-	return header_is(hdr, "Contact") && val->l && !memchr(val->p, '<', val->l) && memchr(val->p, '?', val->l);
+	/* 20.10: outside of brackets a URI's headers would be the Contact's parameters, or nobody's
+	 */
+	return header_is(hdr, "Contact") && val->l && !memchr(val->p, '<', val->l) &&
+	       memchr(val->p, '?', val->l);
 }
 
 static const char *check_addresses(const struct sip_msg *msg)
@@ -276,7 +283,8 @@ static bool status_is_fine(const struct sip_msg *msg)
 {
 	const char *text = msg->ver.p + msg->ver.l + 1;
 
-	return pl_is(&msg->ver, "SIP/2.0") && msg->reason.p - text == 4 && text[0] >= '1' && text[0] <= '6';
+	return pl_is(&msg->ver, "SIP/2.0") && msg->reason.p - text == 4 && text[0] >= '1' &&
+	       text[0] <= '6';
 }
 
 static const char *check_via(const struct sip_msg *msg)
@@ -316,12 +324,14 @@ static const char *check_common(const struct inmsg *in)
 static bool uri_text_is_fine(const struct pl *uri)
 {
 	for (size_t i = 0; i < uri->l; i++)
-		if ((unsigned char)uri->p[i] <= 0x20 || uri->p[i] == 0x7f || strchr("<>\"", uri->p[i]))
+		if ((unsigned char)uri->p[i] <= 0x20 || uri->p[i] == 0x7f ||
+		    strchr("<>\"", uri->p[i]))
 			return false;
 	return true;
 }
 
-static enum check_verdict check_request(const struct sip_msg *msg, uint16_t *ret_code, const char **ret_reason)
+static enum check_verdict check_request(const struct sip_msg *msg, uint16_t *ret_code,
+					const char **ret_reason)
 {
 	*ret_code = 400;
 	*ret_reason = NULL;
@@ -353,7 +363,8 @@ enum check_verdict inmsg_check(const struct inmsg *in, uint16_t *ret_code, const
 
 	if (!msg->req) {
 		/* 8.1.3.3: a user agent's responses have one Via. */
-		bool fine = !bad && status_is_fine(msg) && msg->scode >= 100 && sip_msg_hdr_count(msg, SIP_HDR_VIA) == 1;
+		bool fine = !bad && status_is_fine(msg) && msg->scode >= 100 &&
+			    sip_msg_hdr_count(msg, SIP_HDR_VIA) == 1;
 
 		if (!fine)
 			metric_add(&malformed, 1);

@@ -1,8 +1,8 @@
 /* sip/msg_out.c - building requests and responses
  *
- * A response is built whole. A request is built without its first line and its Via, which differ from attempt to
- * attempt; outmsg_request_bytes() puts one together. Every value is looked through for the three
- * characters that would let it become something else than a value.
+ * A response is built whole. A request is built without its first line and its Via, which differ
+ * from attempt to attempt; outmsg_request_bytes() puts one together. Every value is looked through
+ * for the three characters that would let it become something else than a value.
  */
 #include "sip/private.h"
 
@@ -178,7 +178,8 @@ void outmsg_header_pl(struct outmsg *msg, const char *name, const struct pl *val
 	out_str(msg, "\r\n");
 }
 
-void outmsg_ids(struct outmsg *msg, const char *from, const char *to, const char *call_id, uint32_t cseq)
+void outmsg_ids(struct outmsg *msg, const char *from, const char *to, const char *call_id,
+		uint32_t cseq)
 {
 	outmsg_header(msg, "From", "%s", from);
 	outmsg_header(msg, "To", "%s", to);
@@ -202,7 +203,9 @@ static void route_line(struct outmsg *msg, const struct pl *route, bool bare)
 	if (!folds_are_clean(route))
 		msg->bad = true;
 	out_str(msg, "Route: ");
-	/* A bare URI needs its brackets, or its parameters would become the header's (RFC 3261 20.34). */
+	/* A bare URI needs its brackets, or its parameters would become the header's (RFC 3261
+	 * 20.34).
+	 */
 	bare = bare || (sip_addr_decode(&addr, route) == 0 && !memchr(route->p, '<', route->l));
 	out_str(msg, bare ? "<" : "");
 	if (!msg->route_len) {
@@ -227,7 +230,9 @@ void outmsg_routes(struct outmsg *msg, const struct pl *routes, size_t count)
 		return;
 	}
 
-	/* A strict router (RFC 3261 12.2.1.1): it becomes the Request-URI, the target the last Route. */
+	/* A strict router (RFC 3261 12.2.1.1): it becomes the Request-URI, the target the last
+	 * Route.
+	 */
 	for (size_t i = 1; i < count; i++)
 		route_line(msg, &routes[i], false);
 	route_line(msg, &target, true);
@@ -280,7 +285,8 @@ struct pl outmsg_next_route(const struct outmsg *msg)
 
 struct pl outmsg_to_tag(const struct outmsg *msg)
 {
-	return (struct pl){ .p = (const char *)msg->mb->buf + msg->to_tag_at, .l = msg->to_tag_len };
+	return (struct pl){ .p = (const char *)msg->mb->buf + msg->to_tag_at,
+			    .l = msg->to_tag_len };
 }
 
 size_t outmsg_size(const struct outmsg *msg)
@@ -315,9 +321,10 @@ struct mbuf *outmsg_request_bytes(struct outmsg *msg, const struct flow *flow, c
 	mb = mbuf_alloc(msg->mb->end + msg->uri_len + (lines ? lines->mb->end : 0) + 320);
 	bug_on(!mb);
 	/* rport also on streams: what comes back in it tells a peer behind NAT its address. */
-	err = mbuf_printf(mb, "%s %b SIP/2.0\r\nVia: SIP/2.0/%s %s;branch=%s;rport\r\nMax-Forwards: %u\r\n",
-			  msg->method, msg->uri, msg->uri_len, flow_via_token(flow), flow_sent_by(flow),
-			  branch, msg->max_forwards);
+	err = mbuf_printf(
+		mb, "%s %b SIP/2.0\r\nVia: SIP/2.0/%s %s;branch=%s;rport\r\nMax-Forwards: %u\r\n",
+		msg->method, msg->uri, msg->uri_len, flow_via_token(flow), flow_sent_by(flow),
+		branch, msg->max_forwards);
 	if (lines)
 		err |= mbuf_write_mem(mb, lines->mb->buf, lines->mb->end);
 	if (software)
@@ -336,7 +343,8 @@ static bool param_is(const struct pl *param, const char *name)
 	struct pl text = *param;
 	size_t len = strlen(name);
 
-	while (text.l && (*text.p == ';' || *text.p == ' ' || *text.p == '\t' || *text.p == '\r' || *text.p == '\n'))
+	while (text.l && (*text.p == ';' || *text.p == ' ' || *text.p == '\t' || *text.p == '\r' ||
+			  *text.p == '\n'))
 		pl_advance(&text, 1);
 	if (text.l < len || strncasecmp(text.p, name, len) != 0)
 		return false;
@@ -344,12 +352,13 @@ static bool param_is(const struct pl *param, const char *name)
 	       text.p[len] == '\r' || text.p[len] == '\n';
 }
 
-/* The topmost Via as it came, with where it really came from (RFC 3261 18.2.1, RFC 3581 4). What a peer says of
- * itself in received and rport is not for it to say.
+/* The topmost Via as it came, with where it really came from (RFC 3261 18.2.1, RFC 3581 4). What a
+ * peer says of itself in received and rport is not for it to say.
  */
 static void out_top_via(struct outmsg *msg, const struct sip_msg *req, const struct pl *via)
 {
-	bool differs = !sa_isset(&req->via.addr, SA_ADDR) || !sa_cmp(&req->via.addr, &req->src, SA_ADDR);
+	bool differs =
+		!sa_isset(&req->via.addr, SA_ADDR) || !sa_cmp(&req->via.addr, &req->src, SA_ADDR);
 	struct pl rest = req->via.params;
 	struct pl head = { .p = via->p, .l = (rest.l ? (size_t)(rest.p - via->p) : via->l) };
 	bool has_rport = false;
@@ -433,8 +442,8 @@ static void out_record_routes(struct outmsg *msg, const struct sip_msg *req)
 	}
 }
 
-struct outmsg *outmsg_reply(const struct inmsg *in, uint16_t code, const char *reason, const char *to_tag,
-			    bool record_route)
+struct outmsg *outmsg_reply(const struct inmsg *in, uint16_t code, const char *reason,
+			    const char *to_tag, bool record_route)
 {
 	struct outmsg *msg = outmsg_new();
 	const struct sip_msg *req = in->msg;
@@ -571,30 +580,69 @@ static const struct {
 	uint16_t code;
 	const char *reason;
 } reasons[] = {
-	{ 100, "Trying" }, { 180, "Ringing" }, { 181, "Call Is Being Forwarded" }, { 182, "Queued" },
-	{ 183, "Session Progress" }, { 199, "Early Dialog Terminated" }, { 200, "OK" },
-	{ 202, "Accepted" }, { 204, "No Notification" }, { 300, "Multiple Choices" },
-	{ 301, "Moved Permanently" }, { 302, "Moved Temporarily" }, { 305, "Use Proxy" },
-	{ 380, "Alternative Service" }, { 400, "Bad Request" }, { 401, "Unauthorized" },
-	{ 402, "Payment Required" }, { 403, "Forbidden" }, { 404, "Not Found" },
-	{ 405, "Method Not Allowed" }, { 406, "Not Acceptable" },
-	{ 407, "Proxy Authentication Required" }, { 408, "Request Timeout" }, { 410, "Gone" },
-	{ 412, "Conditional Request Failed" }, { 413, "Request Entity Too Large" },
-	{ 414, "Request-URI Too Long" }, { 415, "Unsupported Media Type" },
-	{ 416, "Unsupported URI Scheme" }, { 420, "Bad Extension" }, { 421, "Extension Required" },
-	{ 422, "Session Interval Too Small" }, { 423, "Interval Too Brief" },
-	{ 429, "Provide Referrer Identity" }, { 430, "Flow Failed" },
-	{ 433, "Anonymity Disallowed" }, { 439, "First Hop Lacks Outbound Support" },
-	{ 469, "Bad Info Package" }, { 480, "Temporarily Unavailable" },
-	{ 481, "Call/Transaction Does Not Exist" }, { 482, "Loop Detected" },
-	{ 483, "Too Many Hops" }, { 484, "Address Incomplete" }, { 485, "Ambiguous" },
-	{ 486, "Busy Here" }, { 487, "Request Terminated" }, { 488, "Not Acceptable Here" },
-	{ 489, "Bad Event" }, { 491, "Request Pending" }, { 493, "Undecipherable" },
-	{ 494, "Security Agreement Required" }, { 500, "Server Internal Error" },
-	{ 501, "Not Implemented" }, { 502, "Bad Gateway" }, { 503, "Service Unavailable" },
-	{ 504, "Server Time-out" }, { 505, "Version Not Supported" }, { 513, "Message Too Large" },
-	{ 580, "Precondition Failure" }, { 600, "Busy Everywhere" }, { 603, "Decline" },
-	{ 604, "Does Not Exist Anywhere" }, { 606, "Not Acceptable" },
+	{ 100, "Trying" },
+	{ 180, "Ringing" },
+	{ 181, "Call Is Being Forwarded" },
+	{ 182, "Queued" },
+	{ 183, "Session Progress" },
+	{ 199, "Early Dialog Terminated" },
+	{ 200, "OK" },
+	{ 202, "Accepted" },
+	{ 204, "No Notification" },
+	{ 300, "Multiple Choices" },
+	{ 301, "Moved Permanently" },
+	{ 302, "Moved Temporarily" },
+	{ 305, "Use Proxy" },
+	{ 380, "Alternative Service" },
+	{ 400, "Bad Request" },
+	{ 401, "Unauthorized" },
+	{ 402, "Payment Required" },
+	{ 403, "Forbidden" },
+	{ 404, "Not Found" },
+	{ 405, "Method Not Allowed" },
+	{ 406, "Not Acceptable" },
+	{ 407, "Proxy Authentication Required" },
+	{ 408, "Request Timeout" },
+	{ 410, "Gone" },
+	{ 412, "Conditional Request Failed" },
+	{ 413, "Request Entity Too Large" },
+	{ 414, "Request-URI Too Long" },
+	{ 415, "Unsupported Media Type" },
+	{ 416, "Unsupported URI Scheme" },
+	{ 420, "Bad Extension" },
+	{ 421, "Extension Required" },
+	{ 422, "Session Interval Too Small" },
+	{ 423, "Interval Too Brief" },
+	{ 429, "Provide Referrer Identity" },
+	{ 430, "Flow Failed" },
+	{ 433, "Anonymity Disallowed" },
+	{ 439, "First Hop Lacks Outbound Support" },
+	{ 469, "Bad Info Package" },
+	{ 480, "Temporarily Unavailable" },
+	{ 481, "Call/Transaction Does Not Exist" },
+	{ 482, "Loop Detected" },
+	{ 483, "Too Many Hops" },
+	{ 484, "Address Incomplete" },
+	{ 485, "Ambiguous" },
+	{ 486, "Busy Here" },
+	{ 487, "Request Terminated" },
+	{ 488, "Not Acceptable Here" },
+	{ 489, "Bad Event" },
+	{ 491, "Request Pending" },
+	{ 493, "Undecipherable" },
+	{ 494, "Security Agreement Required" },
+	{ 500, "Server Internal Error" },
+	{ 501, "Not Implemented" },
+	{ 502, "Bad Gateway" },
+	{ 503, "Service Unavailable" },
+	{ 504, "Server Time-out" },
+	{ 505, "Version Not Supported" },
+	{ 513, "Message Too Large" },
+	{ 580, "Precondition Failure" },
+	{ 600, "Busy Everywhere" },
+	{ 603, "Decline" },
+	{ 604, "Does Not Exist Anywhere" },
+	{ 606, "Not Acceptable" },
 };
 
 const char *outmsg_reason(uint16_t code)

@@ -35,11 +35,11 @@ struct net {
 };
 
 /* The listener whose socket or address is right for talking to `remote`, or NULL. */
-struct listener *net_listener_for(struct net *net, enum sip_transp transport, const struct sa *remote,
-				  const struct sa *local);
+struct listener *net_listener_for(struct net *net, enum sip_transp transport,
+				  const struct sa *remote, const struct sa *local);
 /* What new requests for us are sent to, seen from `remote`. */
-void net_sent_by(const struct net *net, enum sip_transp transport, const struct sa *local, const struct sa *remote,
-		 char *buf, size_t size);
+void net_sent_by(const struct net *net, enum sip_transp transport, const struct sa *local,
+		 const struct sa *remote, char *buf, size_t size);
 
 /* ---- stream.c ---- */
 

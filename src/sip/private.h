@@ -35,8 +35,11 @@ struct wire {
 
 struct wire *wire_new(const struct wire_ops *ops, void *impl, struct wheel *wheel,
 		      const struct wire_limits *limits);
-/* A datagram's flow: the one alive for this pair of addresses. Return: without a new reference, or NULL. */
-struct flow *wire_udp_flow(const struct wire *wire, const struct sa *local, const struct sa *remote);
+/* A datagram's flow: the one alive for this pair of addresses. Return: without a new reference, or
+ * NULL.
+ */
+struct flow *wire_udp_flow(const struct wire *wire, const struct sa *local,
+			   const struct sa *remote);
 /* May a message from there be looked at? Counts the drop when not. */
 bool wire_admit(struct wire *wire, const struct sa *from);
 /* "192.0.2.1:5060", "[::1]:5060" */
@@ -55,7 +58,9 @@ void guard_penalize(struct guard *guard, const struct sa *addr, unsigned cost);
 
 /* The finished bytes of a response, made once. NULL when the message is bad. A new reference. */
 struct mbuf *outmsg_response_bytes(struct outmsg *msg);
-/* The bytes of a request for one attempt: request line, a Via for this flow and branch, `lines`, the rest. */
+/* The bytes of a request for one attempt: request line, a Via for this flow and branch, `lines`,
+ * the rest.
+ */
 struct mbuf *outmsg_request_bytes(struct outmsg *msg, const struct flow *flow, const char *branch,
 				  const struct outmsg *lines, const char *software);
 /* Only header lines, for request_handlers.on_flow. */
@@ -75,8 +80,8 @@ enum check_verdict {
 	CHECK_REPLY, /* with *ret_code, *ret_reason */
 };
 enum check_verdict inmsg_check(const struct inmsg *in, uint16_t *ret_code, const char **ret_reason);
-/* What libre could not decode: an answer made from the text alone. Return: bytes to send back, or NULL when it is
- * no request or cannot be answered.
+/* What libre could not decode: an answer made from the text alone. Return: bytes to send back, or
+ * NULL when it is no request or cannot be answered.
  */
 struct mbuf *salvage_reply(const struct flow *flow, const uint8_t *data, size_t len);
 /* Where the response to a request goes (18.2.2, RFC 3581). A new reference, or NULL. */
@@ -92,7 +97,7 @@ struct stack {
 	char *software;
 	unsigned max_transactions, udp_max;
 	struct hmap clients, servers, merges;
-	struct timer reaper;	   /* frees what ended, outside of all handlers */
+	struct timer reaper; /* frees what ended, outside of all handlers */
 	struct trans_grave *graves;
 	struct hmap methods;
 	char allow[256], support[256];

@@ -22,7 +22,8 @@ struct request {
 	struct target present;
 	struct flow *flow;
 	struct ctrans *ct;
-	struct timer later; /* what must not happen inside request_send(); or the limit of a connect */
+	struct timer
+		later; /* what must not happen inside request_send(); or the limit of a connect */
 	enum { LATER_NOTHING, LATER_FAIL, LATER_ATTEMPT, LATER_TCP_LIMIT } what;
 	enum request_failure failure;
 	const struct request_handlers *handlers;
@@ -33,7 +34,8 @@ static void attempt_next(struct request *req);
 
 const char *request_failure_name(enum request_failure failure)
 {
-	static const char *const names[] = { "timeout", "transport", "unresolved", "cancelled", "bad" };
+	static const char *const names[] = { "timeout", "transport", "unresolved", "cancelled",
+					     "bad" };
 
 	return names[failure];
 }
@@ -183,7 +185,8 @@ static void on_end(struct ctrans *ct, enum trans_end end, void *arg)
 	request_fail(req, end == TRANS_TIMEOUT ? REQUEST_TIMEOUT : REQUEST_TRANSPORT);
 }
 
-static const struct ctrans_handlers attempt_handlers = { .on_response = on_response, .on_end = on_end };
+static const struct ctrans_handlers attempt_handlers = { .on_response = on_response,
+							 .on_end = on_end };
 
 /* ---- an attempt ---- */
 
@@ -192,7 +195,8 @@ static bool goes_by_tcp(const struct request *req, const struct target *target)
 {
 	struct target tcp = *target;
 
-	if (target->transport != SIP_TRANSP_UDP || outmsg_size(req->msg) + 200 <= req->stack->udp_max)
+	if (target->transport != SIP_TRANSP_UDP ||
+	    outmsg_size(req->msg) + 200 <= req->stack->udp_max)
 		return false;
 	tcp.transport = SIP_TRANSP_TCP;
 	return wire_has(req->stack->wire, SIP_TRANSP_TCP, sa_af(&target->addr)) &&
@@ -325,7 +329,8 @@ static void targets_take(struct request *req, const struct target *targets, unsi
 	targets_prefer(req);
 }
 
-static void on_resolved(enum resolve_outcome outcome, const struct target *targets, unsigned count, void *arg)
+static void on_resolved(enum resolve_outcome outcome, const struct target *targets, unsigned count,
+			void *arg)
 {
 	struct request *req = arg;
 
@@ -367,7 +372,8 @@ static void request_resolve(struct request *req)
 		attempt_next(req);
 		return;
 	}
-	req->query = resolver_start(req->stack->resolver, &req->hop, req->any_address, on_resolved, req);
+	req->query =
+		resolver_start(req->stack->resolver, &req->hop, req->any_address, on_resolved, req);
 }
 
 static struct request *request_new(struct stack *stack, const struct request_args *args)

@@ -1,8 +1,9 @@
 /* sip/resolve.c - RFC 3263
  *
- * An answer is computed from what the cache holds, from the start, each time: the computation either ends or names
- * the one record set that it lacks. That is then asked for and the computation run again. So there is no state to
- * carry between the steps of a resolution, and what is cached needs no waiting at all.
+ * An answer is computed from what the cache holds, from the start, each time: the computation
+ * either ends or names the one record set that it lacks. That is then asked for and the computation
+ * run again. So there is no state to carry between the steps of a resolution, and what is cached
+ * needs no waiting at all.
  */
 #include "sip/resolve_private.h"
 
@@ -70,7 +71,7 @@ struct plan {
 	struct resolver *resolver;
 	const struct hop *hop;
 	bool any_address;
-	uint64_t start_ms; /* what was learnt since then serves to the end, whatever its TTL */
+	uint64_t start_ms;	/* what was learnt since then serves to the end, whatever its TTL */
 	struct target *targets; /* of RESOLVE_MAX_TARGETS */
 	unsigned count, forbidden;
 	enum resolve_outcome outcome; /* should there be no target */
@@ -135,7 +136,8 @@ bool hop_from_uri(const struct uri *uri, struct hop *ret_hop)
 	if (uri_param_get(&uri->params, &transport_name, &value) == 0 &&
 	    !transport_parse(&value, &hop.transport))
 		return false;
-	if (!host_take(&hop, uri_param_get(&uri->params, &maddr_name, &value) == 0 ? &value : &uri->host))
+	if (!host_take(&hop,
+		       uri_param_get(&uri->params, &maddr_name, &value) == 0 ? &value : &uri->host))
 		return false;
 	*ret_hop = hop;
 	return true;
@@ -154,8 +156,9 @@ static bool is_host_name(const char *name)
 			label = 0;
 			continue;
 		}
-		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-		      c == '_') || ++label > 63)
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+		      c == '-' || c == '_') ||
+		    ++label > 63)
 			return false;
 	}
 	return len > 0 && len < 254 && label > 0;
@@ -223,7 +226,8 @@ static const struct dns_records *plan_records(struct plan *plan, const char *nam
 	struct cached *cached = cache_find(plan->resolver, name, type);
 
 	if (cached && cached->records &&
-	    (wheel_now_ms(plan->resolver->wheel) < cached->until_ms || cached->got_ms > plan->start_ms)) {
+	    (wheel_now_ms(plan->resolver->wheel) < cached->until_ms ||
+	     cached->got_ms > plan->start_ms)) {
 		if (cached->records->outcome == RESOLVE_E_TIMEOUT)
 			plan->outcome = RESOLVE_E_TIMEOUT;
 		return cached->records;
@@ -242,28 +246,36 @@ static bool plan_has(const struct plan *plan, enum sip_transp transport, int af)
 	return !plan->resolver->wire || wire_has(plan->resolver->wire, transport, af);
 }
 
-static void plan_add(struct plan *plan, enum sip_transp transport, const struct sa *addr, uint16_t port)
+static void plan_add(struct plan *plan, enum sip_transp transport, const struct sa *addr,
+		     uint16_t port)
 {
 	struct resolver *resolver = plan->resolver;
-	struct target target = { .transport = transport, .addr = *addr, .unverified = plan->hop->unverified };
+	struct target target = { .transport = transport,
+				 .addr = *addr,
+				 .unverified = plan->hop->unverified };
 
 	if (!plan_has(plan, transport, sa_af(addr)) || plan->count == RESOLVE_MAX_TARGETS)
 		return;
-	if (!plan->any_address && resolver->allowed && !resolver->allowed(addr, resolver->allowed_arg)) {
+	if (!plan->any_address && resolver->allowed &&
+	    !resolver->allowed(addr, resolver->allowed_arg)) {
 		plan->forbidden++;
 		return;
 	}
-	sa_set_port(&target.addr, port ? port : transport == SIP_TRANSP_TLS ? SIP_PORT_TLS : SIP_PORT);
+	sa_set_port(&target.addr, port				? port
+				  : transport == SIP_TRANSP_TLS ? SIP_PORT_TLS
+								: SIP_PORT);
 	/* RFC 5922 4: the name that was asked for, not the one SRV leads to */
 	str_copy(target.host, sizeof(target.host), plan->hop->host);
 	for (unsigned i = 0; i < plan->count; i++)
-		if (plan->targets[i].transport == transport && sa_cmp(&plan->targets[i].addr, &target.addr, SA_ALL))
+		if (plan->targets[i].transport == transport &&
+		    sa_cmp(&plan->targets[i].addr, &target.addr, SA_ALL))
 			return;
 	plan->targets[plan->count++] = target;
 }
 
 /* Addresses of a name. Return: false when something must be asked first. */
-static bool plan_addresses(struct plan *plan, const char *name, enum sip_transp transport, uint16_t port)
+static bool plan_addresses(struct plan *plan, const char *name, enum sip_transp transport,
+			   uint16_t port)
 {
 	static const uint16_t types[] = { DNS_TYPE_A, DNS_TYPE_AAAA };
 	struct sa addrs[8];
@@ -350,7 +362,8 @@ static bool plan_srv_of(struct plan *plan, enum sip_transp transport, bool *ret_
 	return strlen(name) > 253 || plan_srv(plan, name, transport, ret_any);
 }
 
-static bool naptr_transport(const struct plan *plan, const struct dns_record *rr, enum sip_transp *ret)
+static bool naptr_transport(const struct plan *plan, const struct dns_record *rr,
+			    enum sip_transp *ret)
 {
 	if (strcasecmp(rr->naptr.service, "SIPS+D2T") == 0)
 		*ret = SIP_TRANSP_TLS;
@@ -371,7 +384,8 @@ static int naptr_compare(const void *a, const void *b)
 
 	if (x->naptr.order != y->naptr.order)
 		return x->naptr.order < y->naptr.order ? -1 : 1;
-	return (x->naptr.preference > y->naptr.preference) - (x->naptr.preference < y->naptr.preference);
+	return (x->naptr.preference > y->naptr.preference) -
+	       (x->naptr.preference < y->naptr.preference);
 }
 
 static bool plan_naptr(struct plan *plan, bool *ret_any)
@@ -401,9 +415,9 @@ static bool plan_naptr(struct plan *plan, bool *ret_any)
 static bool plan_name(struct plan *plan)
 {
 	const struct hop *hop = plan->hop;
-	enum sip_transp plain = hop->transport != SIP_TRANSP_NONE ? hop->transport :
-				hop->secure			  ? SIP_TRANSP_TLS :
-								    SIP_TRANSP_UDP;
+	enum sip_transp plain = hop->transport != SIP_TRANSP_NONE ? hop->transport
+				: hop->secure			  ? SIP_TRANSP_TLS
+								  : SIP_TRANSP_UDP;
 	struct sa addr;
 	bool any = false;
 
@@ -437,9 +451,10 @@ static bool plan_run(struct plan *plan)
 		return true;
 	}
 	if (sa_set_str(&addr, hop.host, 0) == 0) {
-		plan_add(plan, hop.transport != SIP_TRANSP_NONE ? hop.transport :
-			       hop.secure			? SIP_TRANSP_TLS :
-								  SIP_TRANSP_UDP,
+		plan_add(plan,
+			 hop.transport != SIP_TRANSP_NONE ? hop.transport
+			 : hop.secure			  ? SIP_TRANSP_TLS
+							  : SIP_TRANSP_UDP,
 			 &addr, hop.port);
 		return true;
 	}
@@ -470,7 +485,8 @@ static struct failing *failing_find(const struct resolver *resolver, const struc
 	for (; node; node = hmap_same(node)) {
 		struct failing *failing = container_of_(node, struct failing, node);
 
-		if (failing->transport == target->transport && sa_cmp(&failing->addr, &target->addr, SA_ALL))
+		if (failing->transport == target->transport &&
+		    sa_cmp(&failing->addr, &target->addr, SA_ALL))
 			return failing;
 	}
 	return NULL;
@@ -506,14 +522,15 @@ void resolver_report(struct resolver *resolver, const struct target *target, boo
 		failing = xzalloc(sizeof(*failing));
 		failing->transport = target->transport;
 		failing->addr = target->addr;
-		hmap_add(&resolver->failing, &failing->node, failing_hash(target->transport, &target->addr));
+		hmap_add(&resolver->failing, &failing->node,
+			 failing_hash(target->transport, &target->addr));
 		failing->older = resolver->failing_newest;
 		*(failing->older ? &failing->older->newer : &resolver->failing_oldest) = failing;
 		resolver->failing_newest = failing;
 	}
-	failing->penalty_ms = !failing->penalty_ms		       ? FAILING_FIRST_MS :
-			      failing->penalty_ms * 2 < FAILING_LAST_MS ? failing->penalty_ms * 2 :
-									  FAILING_LAST_MS;
+	failing->penalty_ms = !failing->penalty_ms			  ? FAILING_FIRST_MS
+			      : failing->penalty_ms * 2 < FAILING_LAST_MS ? failing->penalty_ms * 2
+									  : FAILING_LAST_MS;
 	failing->until_ms = wheel_now_ms(resolver->wheel) + failing->penalty_ms;
 }
 
@@ -560,8 +577,8 @@ void resolver_cancel(struct resolve_query *query)
 	free(query);
 }
 
-static void query_end(struct resolve_query *query, enum resolve_outcome outcome, const struct target *targets,
-		      unsigned count)
+static void query_end(struct resolve_query *query, enum resolve_outcome outcome,
+		      const struct target *targets, unsigned count)
 {
 	resolve_fn *fn = query->fn;
 	void *arg = query->arg;
@@ -618,8 +635,11 @@ static void plan_finish(struct plan *plan)
 static void query_run(struct resolve_query *query)
 {
 	struct target targets[RESOLVE_MAX_TARGETS];
-	struct plan plan = { .resolver = query->resolver, .hop = &query->hop, .any_address = query->any_address,
-			     .start_ms = query->start_ms, .targets = targets };
+	struct plan plan = { .resolver = query->resolver,
+			     .hop = &query->hop,
+			     .any_address = query->any_address,
+			     .start_ms = query->start_ms,
+			     .targets = targets };
 
 	if (!plan_run(&plan)) {
 		if (++query->rounds <= ROUNDS_MAX) {
@@ -646,8 +666,8 @@ static void query_timer(struct timer *timer, void *arg)
 		query_run(query);
 }
 
-struct resolve_query *resolver_start(struct resolver *resolver, const struct hop *hop, bool any_address,
-				     resolve_fn *fn, void *arg)
+struct resolve_query *resolver_start(struct resolver *resolver, const struct hop *hop,
+				     bool any_address, resolve_fn *fn, void *arg)
 {
 	struct resolve_query *query = xzalloc(sizeof(*query));
 
@@ -667,8 +687,8 @@ struct resolve_query *resolver_start(struct resolver *resolver, const struct hop
 	return query;
 }
 
-void resolver_answer(struct resolve_query *query, enum resolve_outcome outcome, const struct target *targets,
-		     unsigned count)
+void resolver_answer(struct resolve_query *query, enum resolve_outcome outcome,
+		     const struct target *targets, unsigned count)
 {
 	query->answered = true;
 	query->outcome = outcome;
@@ -682,7 +702,10 @@ void resolver_answer(struct resolve_query *query, enum resolve_outcome outcome, 
 bool resolver_now(struct resolver *resolver, const struct hop *hop, bool any_address,
 		  struct target targets[static RESOLVE_MAX_TARGETS], unsigned *ret_count)
 {
-	struct plan plan = { .resolver = resolver, .hop = hop, .any_address = any_address, .start_ms = UINT64_MAX,
+	struct plan plan = { .resolver = resolver,
+			     .hop = hop,
+			     .any_address = any_address,
+			     .start_ms = UINT64_MAX,
 			     .targets = targets };
 	struct sa addr;
 
@@ -712,12 +735,13 @@ struct resolver *resolver_new(const struct resolver_setup *setup)
 }
 
 struct resolver *resolver_new_fake(struct wheel *wheel,
-				   void (*answer)(struct resolve_query *query, const struct hop *hop, void *arg),
+				   void (*answer)(struct resolve_query *query,
+						  const struct hop *hop, void *arg),
 				   void *arg)
 {
 	static const struct sa none;
-	struct resolver *resolver =
-		resolver_new(&(struct resolver_setup){ .wheel = wheel, .servers = &none, .server_count = 0 });
+	struct resolver *resolver = resolver_new(
+		&(struct resolver_setup){ .wheel = wheel, .servers = &none, .server_count = 0 });
 
 	resolver->fake = answer;
 	resolver->fake_arg = arg;
@@ -753,8 +777,8 @@ struct resolver *resolver_free(struct resolver *resolver)
 	return NULL;
 }
 
-void resolver_set_policy(struct resolver *resolver, bool (*address_allowed)(const struct sa *addr, void *arg),
-			 void *arg)
+void resolver_set_policy(struct resolver *resolver,
+			 bool (*address_allowed)(const struct sa *addr, void *arg), void *arg)
 {
 	resolver->allowed = address_allowed;
 	resolver->allowed_arg = arg;

@@ -40,13 +40,14 @@ struct dns_records {
 
 struct dns_client;
 struct dns_lookup;
-typedef void dns_done_fn(struct dns_records *records, void *arg); /* the records are the callee's to free */
+typedef void dns_done_fn(struct dns_records *records,
+			 void *arg); /* the records are the callee's to free */
 
 struct dns_client *dns_client_new(struct wheel *wheel, const struct sa *servers, unsigned count);
 struct dns_client *dns_client_free(struct dns_client *client);
 /* Calls back once, from the loop. The lookup is freed after. */
-struct dns_lookup *dns_lookup_start(struct dns_client *client, const char *name, uint16_t type, dns_done_fn *fn,
-				    void *arg);
+struct dns_lookup *dns_lookup_start(struct dns_client *client, const char *name, uint16_t type,
+				    dns_done_fn *fn, void *arg);
 void dns_lookup_cancel(struct dns_lookup *lookup);
 
 /* ---- /etc/hosts ---- */

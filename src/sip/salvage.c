@@ -1,7 +1,8 @@
 /* sip/salvage.c - an answer to a request that could not be decoded
  *
- * RFC 4475 wants malformed requests answered where that can be done. All that an answer needs are the header
- * lines it repeats; they are taken as text, with no understanding, and only if each is there.
+ * RFC 4475 wants malformed requests answered where that can be done. All that an answer needs are
+ * the header lines it repeats; they are taken as text, with no understanding, and only if each is
+ * there.
  */
 #include "sip/private.h"
 
@@ -28,7 +29,8 @@ static bool line_next(struct pl *text, struct pl *ret_line)
 	}
 	ret_line->l = i;
 	pl_advance(text, (ssize_t)i);
-	while (ret_line->l && (ret_line->p[ret_line->l - 1] == '\n' || ret_line->p[ret_line->l - 1] == '\r'))
+	while (ret_line->l &&
+	       (ret_line->p[ret_line->l - 1] == '\n' || ret_line->p[ret_line->l - 1] == '\r'))
 		ret_line->l--;
 	return ret_line->l > 0;
 }
@@ -41,7 +43,8 @@ static bool line_split(const struct pl *line, struct pl *ret_name, struct pl *re
 		return false;
 	ret_name->p = line->p;
 	ret_name->l = (size_t)(colon - line->p);
-	while (ret_name->l && (ret_name->p[ret_name->l - 1] == ' ' || ret_name->p[ret_name->l - 1] == '\t'))
+	while (ret_name->l &&
+	       (ret_name->p[ret_name->l - 1] == ' ' || ret_name->p[ret_name->l - 1] == '\t'))
 		ret_name->l--;
 	ret_value->p = colon + 1;
 	ret_value->l = (size_t)(line->p + line->l - ret_value->p);
@@ -87,7 +90,8 @@ static bool start_line(const struct pl *whole, uint16_t *ret_code)
 	while (line.l && line.p[line.l - 1] == ' ')
 		line.l--;
 	last = pl_strrchr(&line, ' ');
-	if (!last || line.l < 10 || strncmp(line.p, "SIP/", 4) == 0 || strncmp(line.p, "ACK ", 4) == 0)
+	if (!last || line.l < 10 || strncmp(line.p, "SIP/", 4) == 0 ||
+	    strncmp(line.p, "ACK ", 4) == 0)
 		return false;
 	version.p = last + 1;
 	version.l = (size_t)(line.p + line.l - version.p);
@@ -110,7 +114,8 @@ struct mbuf *salvage_reply(const struct flow *flow, const uint8_t *data, size_t 
 	while (line_next(&text, &line))
 		if (line_split(&line, &name, &value))
 			scraps_take(&scraps, &name, &value);
-	if (!scraps.via_count || !scraps.from.l || !scraps.to.l || !scraps.call_id.l || !scraps.cseq.l)
+	if (!scraps.via_count || !scraps.from.l || !scraps.to.l || !scraps.call_id.l ||
+	    !scraps.cseq.l)
 		return NULL;
 
 	mb = mbuf_alloc(1024);
@@ -121,9 +126,10 @@ struct mbuf *salvage_reply(const struct flow *flow, const uint8_t *data, size_t 
 			err |= mbuf_printf(mb, ";received=%j", flow_remote(flow));
 		err |= mbuf_write_str(mb, "\r\n");
 	}
-	err |= mbuf_printf(mb, "From: %H\r\nTo: %H\r\nCall-ID: %H\r\nCSeq: %H\r\nContent-Length: 0\r\n\r\n",
-			   value_print, &scraps.from, value_print, &scraps.to, value_print, &scraps.call_id,
-			   value_print, &scraps.cseq);
+	err |= mbuf_printf(
+		mb, "From: %H\r\nTo: %H\r\nCall-ID: %H\r\nCSeq: %H\r\nContent-Length: 0\r\n\r\n",
+		value_print, &scraps.from, value_print, &scraps.to, value_print, &scraps.call_id,
+		value_print, &scraps.cseq);
 	/* No answer may be a louder echo than the call. */
 	if (err || mb->end > len + 512)
 		return mem_deref(mb);

@@ -5,10 +5,14 @@
 
 #define MAX_HEADER_LINES 256
 
-METRIC_COUNTER(dropped_undecoded, "jackfield_sip_dropped_total", "Messages dropped", "reason=\"undecodable\"");
-METRIC_COUNTER(dropped_stray, "jackfield_sip_dropped_total", "Messages dropped", "reason=\"stray_response\"");
-METRIC_COUNTER(dropped_unwanted, "jackfield_sip_dropped_total", "Messages dropped", "reason=\"unwanted\"");
-METRIC_COUNTER(dropped_unsendable, "jackfield_sip_dropped_total", "Messages dropped", "reason=\"no_reply_path\"");
+METRIC_COUNTER(dropped_undecoded, "jackfield_sip_dropped_total", "Messages dropped",
+	       "reason=\"undecodable\"");
+METRIC_COUNTER(dropped_stray, "jackfield_sip_dropped_total", "Messages dropped",
+	       "reason=\"stray_response\"");
+METRIC_COUNTER(dropped_unwanted, "jackfield_sip_dropped_total", "Messages dropped",
+	       "reason=\"unwanted\"");
+METRIC_COUNTER(dropped_unsendable, "jackfield_sip_dropped_total", "Messages dropped",
+	       "reason=\"no_reply_path\"");
 METRIC_COUNTER(refused, "jackfield_sip_refused_total", "Requests refused without state", NULL);
 
 struct method {
@@ -136,7 +140,8 @@ void stack_set_admit_hook(struct stack *stack, stack_admit_fn *fn, void *arg)
 	stack->admit_arg = arg;
 }
 
-void stack_set_stray_2xx_hook(struct stack *stack, void (*fn)(const struct inmsg *in, void *arg), void *arg)
+void stack_set_stray_2xx_hook(struct stack *stack, void (*fn)(const struct inmsg *in, void *arg),
+			      void *arg)
 {
 	stack->stray_2xx = fn;
 	stack->stray_2xx_arg = arg;
@@ -205,9 +210,9 @@ void stack_on_method(struct stack *stack, const char *method, stack_request_fn *
 
 /* ---- answers without state ---- */
 
-/* RFC 3261 18.2.2 and RFC 3581: on the stream it came by; else to the packet's source address, at the source's
- * port if asked by rport and at the port of sent-by otherwise. A maddr is not followed: it would let anyone
- * point our answers at anybody.
+/* RFC 3261 18.2.2 and RFC 3581: on the stream it came by; else to the packet's source address, at
+ * the source's port if asked by rport and at the port of sent-by otherwise. A maddr is not
+ * followed: it would let anyone point our answers at anybody.
  */
 struct flow *reply_flow(const struct inmsg *in)
 {
@@ -260,7 +265,8 @@ void stack_reply(const struct inmsg *in, uint16_t code, const char *reason)
 	mem_deref(reply);
 }
 
-static void refuse(const struct inmsg *in, uint16_t code, const char *reason, const char *header, const char *value)
+static void refuse(const struct inmsg *in, uint16_t code, const char *reason, const char *header,
+		   const char *value)
 {
 	struct outmsg *reply;
 
@@ -290,7 +296,8 @@ static bool require_each(const struct sip_hdr *hdr, const struct sip_msg *msg, v
 	if (!pl_is_nocase(&hdr->name, "Require") || !hdr->val.l ||
 	    list_has(require->stack->support, hdr->val.p, hdr->val.l))
 		return false;
-	if (pl_strcpy(&hdr->val, tag, sizeof(tag)) == 0 && strlen(require->unsupported) + strlen(tag) + 3 < 128)
+	if (pl_strcpy(&hdr->val, tag, sizeof(tag)) == 0 &&
+	    strlen(require->unsupported) + strlen(tag) + 3 < 128)
 		list_put(require->unsupported, sizeof(require->unsupported), tag);
 	else if (!require->unsupported[0])
 		list_put(require->unsupported, sizeof(require->unsupported), "?");
@@ -316,8 +323,8 @@ static bool hops_left(const struct inmsg *in)
 
 	if (!inmsg_u32(&in->msg->maxfwd, 255, &left) || left > 0)
 		return true;
-	return !inmsg_is(in->msg, "INVITE") && !inmsg_is(in->msg, "SUBSCRIBE") && !inmsg_is(in->msg, "REFER") &&
-	       !inmsg_is(in->msg, "MESSAGE");
+	return !inmsg_is(in->msg, "INVITE") && !inmsg_is(in->msg, "SUBSCRIBE") &&
+	       !inmsg_is(in->msg, "REFER") && !inmsg_is(in->msg, "MESSAGE");
 }
 
 static void request_outside_dialog(struct stack *stack, const struct inmsg *in)
@@ -394,7 +401,8 @@ static bool bytes_are_sane(const uint8_t *data, size_t len, size_t *ret_start)
 	*ret_start = start;
 	if (len - start < 20)
 		return false; /* a keepalive, or nothing */
-	if (!((data[start] >= 'A' && data[start] <= 'Z') || (data[start] >= 'a' && data[start] <= 'z') ||
+	if (!((data[start] >= 'A' && data[start] <= 'Z') ||
+	      (data[start] >= 'a' && data[start] <= 'z') ||
 	      (data[start] >= '!' && data[start] <= '9')))
 		return false;
 	end = memmem(data + start, len - start, "\r\n\r\n", 4);

@@ -1,8 +1,8 @@
 /* sip/strans.c - server transactions: RFC 3261 17.2, RFC 6026
  *
- * The INVITE machine has the ACCEPTED state of RFC 6026: after a 2xx the transaction lives on for 64*T1, so that
- * retransmitted INVITEs find it instead of starting a second call; it also does the resending of the 2xx,
- * which RFC 3261 13.3.1.4 leaves to the transaction's user.
+ * The INVITE machine has the ACCEPTED state of RFC 6026: after a 2xx the transaction lives on for
+ * 64*T1, so that retransmitted INVITEs find it instead of starting a second call; it also does the
+ * resending of the 2xx, which RFC 3261 13.3.1.4 leaves to the transaction's user.
  */
 #include "sip/private.h"
 
@@ -42,7 +42,8 @@ struct strans {
 };
 
 METRIC_GAUGE(transactions, "jackfield_sip_transactions", "Transactions alive", "side=\"server\"");
-METRIC_COUNTER(merged, "jackfield_sip_refused_total", "Requests refused without state", "reason=\"merged\"");
+METRIC_COUNTER(merged, "jackfield_sip_refused_total", "Requests refused without state",
+	       "reason=\"merged\"");
 
 /* ---- keys ---- */
 
@@ -69,28 +70,30 @@ static struct trans_key strans_key(const struct sip_msg *msg, const struct pl *m
 	const struct sip_via *via = &msg->via;
 
 	if (via->branch.l > 7 && strncmp(via->branch.p, "z9hG4bK", 7) == 0) {
-		uint64_t parts[] = { pl_hash(&via->branch), pl_hash(&via->sentby), pl_hash(method) };
+		uint64_t parts[] = { pl_hash(&via->branch), pl_hash(&via->sentby),
+				     pl_hash(method) };
 
 		return key_make(parts, ARRAY_LEN(parts));
 	}
-	uint64_t parts[] = { pl_hash(&msg->ruri), pl_hash(&msg->from.tag), pl_hash(&msg->callid), msg->cseq.num,
-			     pl_hash(&via->val), pl_hash(method) };
+	uint64_t parts[] = { pl_hash(&msg->ruri), pl_hash(&msg->from.tag), pl_hash(&msg->callid),
+			     msg->cseq.num,	  pl_hash(&via->val),	   pl_hash(method) };
 
 	return key_make(parts, ARRAY_LEN(parts));
 }
 
-/* 8.2.2.2. The Request-URI belongs to it: one INVITE that was forked to two of the accounts that live here is
- * two calls.
+/* 8.2.2.2. The Request-URI belongs to it: one INVITE that was forked to two of the accounts that
+ * live here is two calls.
  */
 static struct trans_key merge_key(const struct sip_msg *msg)
 {
-	uint64_t parts[] = { pl_hash(&msg->from.tag), pl_hash(&msg->callid), msg->cseq.num, pl_hash(&msg->met),
-			     pl_hash(&msg->ruri) };
+	uint64_t parts[] = { pl_hash(&msg->from.tag), pl_hash(&msg->callid), msg->cseq.num,
+			     pl_hash(&msg->met), pl_hash(&msg->ruri) };
 
 	return key_make(parts, ARRAY_LEN(parts));
 }
 
-static struct strans *strans_find(const struct stack *stack, const struct sip_msg *msg, const struct pl *method)
+static struct strans *strans_find(const struct stack *stack, const struct sip_msg *msg,
+				  const struct pl *method)
 {
 	struct trans_key key = strans_key(msg, method);
 	struct hnode *node = hmap_first(&stack->servers, key.a);
@@ -325,8 +328,8 @@ static void invite_accepted(struct fsm *fsm, void *owner, int event, void *data)
 
 #define BIT FSM_BIT
 
-static const char *const event_names[] = { "TIMEOUT", "REQUEST", "ACK", "PROVISIONAL", "SUCCESS", "FAILURE",
-					   "ERROR", NULL };
+static const char *const event_names[] = { "TIMEOUT", "REQUEST", "ACK",	  "PROVISIONAL",
+					   "SUCCESS", "FAILURE", "ERROR", NULL };
 
 static const struct fsm_state invite_states[] = {
 	[ST_PROCEEDING] = {
@@ -367,7 +370,9 @@ static const struct fsm_table invite_server = {
 };
 FSM_REGISTER(invite_server);
 
-/* Trying and Proceeding of 17.2.2 differ in whether there is something to resend: strans_send() knows. */
+/* Trying and Proceeding of 17.2.2 differ in whether there is something to resend: strans_send()
+ * knows.
+ */
 static void other_proceeding(struct fsm *fsm, void *owner, int event, void *data)
 {
 	struct strans *st = owner;
@@ -466,7 +471,8 @@ int strans_new(const struct inmsg *in, const struct strans_handlers *handlers, v
 	st = xzalloc(sizeof(*st));
 	st->grave.free = strans_free;
 	st->stack = stack;
-	st->in = (struct inmsg){ .msg = mem_ref((void *)(uintptr_t)in->msg), .flow = flow_ref(in->flow),
+	st->in = (struct inmsg){ .msg = mem_ref((void *)(uintptr_t)in->msg),
+				 .flow = flow_ref(in->flow),
 				 .stack = stack };
 	st->flow = reply_flow(in);
 	if (!st->flow)
@@ -479,7 +485,8 @@ int strans_new(const struct inmsg *in, const struct strans_handlers *handlers, v
 		free(st->to_tag);
 		st->to_tag = xstrndup(in->msg->to.tag.p, in->msg->to.tag.l);
 	}
-	fsm_init(&st->fsm, st->invite ? &invite_server : &other_server, st, stack->wheel, ST_PROCEEDING);
+	fsm_init(&st->fsm, st->invite ? &invite_server : &other_server, st, stack->wheel,
+		 ST_PROCEEDING);
 	timer_init(&st->resend, stack->wheel, resend_fire, st);
 	if (st->invite)
 		timer_start(&st->resend, TRYING_MS);
@@ -502,11 +509,16 @@ int strans_reply(struct strans *st, struct outmsg *reply)
 
 	if (!mb || st->final || st->fsm.state != ST_PROCEEDING) {
 		mem_deref(mb);
-		return err_newf(EINVAL, "response %u %s", code, mb ? "after a final one" : "is malformed");
+		return err_newf(EINVAL, "response %u %s", code,
+				mb ? "after a final one" : "is malformed");
 	}
 	strans_keep(st, mb);
 	st->replied = true;
-	fsm_send(&st->fsm, code < 200 ? EV_PROVISIONAL : code < 300 ? EV_SUCCESS : EV_FAILURE, NULL);
+	fsm_send(&st->fsm,
+		 code < 200   ? EV_PROVISIONAL
+		 : code < 300 ? EV_SUCCESS
+			      : EV_FAILURE,
+		 NULL);
 	if (st->final && !st->invite && !st->broken)
 		strans_forget_request(st);
 	return 0;
@@ -575,8 +587,8 @@ bool strans_receive(struct stack *stack, const struct inmsg *in)
 	return true;
 }
 
-/* 9.2. The CANCEL is answered without a transaction of its own: its retransmission finds the same INVITE and
- * gets the same answer.
+/* 9.2. The CANCEL is answered without a transaction of its own: its retransmission finds the same
+ * INVITE and gets the same answer.
  */
 void strans_receive_cancel(struct stack *stack, const struct inmsg *in)
 {

@@ -1,4 +1,5 @@
-/* sip/stream.c - TCP and TLS connections: connecting, handshake, reading, what waits to be written */
+/* sip/stream.c - TCP and TLS connections: connecting, handshake, reading, what waits to be written
+ */
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <unistd.h>
@@ -15,9 +16,12 @@
 METRIC_GAUGE(streams, "jackfield_sip_connections", "TCP and TLS connections", NULL);
 METRIC_COUNTER(refused_source, "jackfield_sip_connections_refused_total", "Connections refused",
 	       "reason=\"source_limit\"");
-METRIC_COUNTER(refused_total, "jackfield_sip_connections_refused_total", "Connections refused", "reason=\"limit\"");
-METRIC_COUNTER(refused_flood, "jackfield_sip_connections_refused_total", "Connections refused", "reason=\"flood\"");
-METRIC_COUNTER(handshake_failed, "jackfield_sip_tls_failures_total", "TLS handshakes that failed", NULL);
+METRIC_COUNTER(refused_total, "jackfield_sip_connections_refused_total", "Connections refused",
+	       "reason=\"limit\"");
+METRIC_COUNTER(refused_flood, "jackfield_sip_connections_refused_total", "Connections refused",
+	       "reason=\"flood\"");
+METRIC_COUNTER(handshake_failed, "jackfield_sip_tls_failures_total", "TLS handshakes that failed",
+	       NULL);
 
 struct stream {
 	struct net *net;
@@ -55,7 +59,8 @@ static bool source_count(struct net *net, const struct sa *addr)
 {
 	struct source *source = source_find(net, addr);
 
-	if (source && source->count >= net->wire->limits.per_source && !wire_is_trusted(net->wire, addr))
+	if (source && source->count >= net->wire->limits.per_source &&
+	    !wire_is_trusted(net->wire, addr))
 		return false;
 	if (!source) {
 		source = xzalloc(sizeof(*source));
@@ -161,7 +166,8 @@ static ssize_t stream_put(struct stream *stream, const uint8_t *data, size_t len
 static int stream_flush(struct stream *stream)
 {
 	while (stream->out_at < stream->out_end) {
-		ssize_t n = stream_put(stream, stream->out + stream->out_at, stream->out_end - stream->out_at);
+		ssize_t n = stream_put(stream, stream->out + stream->out_at,
+				       stream->out_end - stream->out_at);
 
 		if (n < 0)
 			return (int)n;
@@ -216,7 +222,9 @@ static int stream_send(struct flow *flow, const struct mbuf *mb)
 			return 0;
 	}
 	if (!stream_queue(stream, data + n, len - (size_t)n)) {
-		/* Half a message cannot be taken back, and a whole one may be missed: the next is refused alone. */
+		/* Half a message cannot be taken back, and a whole one may be missed: the next is
+		 * refused alone.
+		 */
 		if (n == 0)
 			return FLOW_E_FULL;
 		stream_fail(stream, ENOBUFS, NULL);
@@ -226,7 +234,9 @@ static int stream_send(struct flow *flow, const struct mbuf *mb)
 	return 0;
 }
 
-static const struct flow_ops stream_flow_ops = { .send = stream_send, .close = stream_close, .free = stream_free };
+static const struct flow_ops stream_flow_ops = { .send = stream_send,
+						 .close = stream_close,
+						 .free = stream_free };
 
 /* ---- reading ---- */
 
@@ -237,7 +247,10 @@ static ssize_t stream_get(struct stream *stream, uint8_t *data, size_t size)
 
 	if (!stream->ssl) {
 		n = recv(stream->fd, data, size, 0);
-		return n > 0 ? n : n == 0 ? -ECONNRESET : errno == EAGAIN || errno == EINTR ? 0 : -errno;
+		return n > 0				   ? n
+		       : n == 0				   ? -ECONNRESET
+		       : errno == EAGAIN || errno == EINTR ? 0
+							   : -errno;
 	}
 	ERR_clear_error();
 	n = SSL_read(stream->ssl, data, (int)size);
@@ -257,7 +270,8 @@ static void stream_read(struct stream *stream)
 	static uint8_t data[READ_SIZE]; /* the call loop's alone */
 	auto_(flow_unref) struct flow *flow = flow_ref(stream->flow);
 
-	/* What TLS has decrypted does not make the descriptor readable again: it must all be taken. */
+	/* What TLS has decrypted does not make the descriptor readable again: it must all be taken.
+	 */
 	for (unsigned turn = 0; turn < READS_A_TURN || stream->ssl; turn++) {
 		ssize_t n = stream_get(stream, data, sizeof(data));
 
@@ -310,7 +324,8 @@ static void stream_up(struct stream *stream)
 
 	stream->state = STREAM_UP;
 	stream->heard_ms = wheel_now_ms(stream->net->wheel);
-	timer_start(&stream->timer, (uint64_t)(inbound ? limits->first_message_s : limits->idle_s) * 1000);
+	timer_start(&stream->timer,
+		    (uint64_t)(inbound ? limits->first_message_s : limits->idle_s) * 1000);
 	stream_watch(stream, false);
 	flow_opened(stream->flow, flow_local(stream->flow));
 }
@@ -402,8 +417,11 @@ static void socket_tune(int fd)
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &dead, sizeof(dead));
 }
 
-/* Takes over fd and ssl. Return: the flow; the reference is the stream's. NULL: it could not be watched. */
-static struct flow *stream_new(struct net *net, int fd, SSL *ssl, const struct flow_setup *setup, int state)
+/* Takes over fd and ssl. Return: the flow; the reference is the stream's. NULL: it could not be
+ * watched.
+ */
+static struct flow *stream_new(struct net *net, int fd, SSL *ssl, const struct flow_setup *setup,
+			       int state)
 {
 	struct stream *stream = xzalloc(sizeof(*stream));
 	struct flow_setup full = *setup;
@@ -414,7 +432,8 @@ static struct flow *stream_new(struct net *net, int fd, SSL *ssl, const struct f
 	stream->ssl = ssl;
 	stream->state = state;
 	stream->want_write = state == STREAM_CONNECTING;
-	if (fd_listen(fd, stream->want_write ? FD_READ | FD_WRITE : FD_READ, stream_event, stream)) {
+	if (fd_listen(fd, stream->want_write ? FD_READ | FD_WRITE : FD_READ, stream_event,
+		      stream)) {
 		free(stream);
 		return NULL;
 	}
@@ -481,8 +500,9 @@ int stream_open(struct net *net, const struct target *target, struct flow **ret_
 			setup.host = target->host[0] ? target->host : address;
 		ssl = tls_connect_new(net, fd, setup.host);
 	}
-	flow = target->transport == SIP_TRANSP_TLS && !ssl ? NULL :
-							     stream_new(net, fd, ssl, &setup, STREAM_CONNECTING);
+	flow = target->transport == SIP_TRANSP_TLS && !ssl
+		       ? NULL
+		       : stream_new(net, fd, ssl, &setup, STREAM_CONNECTING);
 	if (!flow) {
 		SSL_free(ssl);
 		close(fd);
@@ -495,7 +515,9 @@ int stream_open(struct net *net, const struct target *target, struct flow **ret_
 /* Takes over fd. Return: false when it was refused. */
 static bool stream_adopt(struct listener *listener, int fd, const struct sa *remote)
 {
-	struct flow_setup setup = { .transport = listener->transport, .remote = *remote, .inbound = true };
+	struct flow_setup setup = { .transport = listener->transport,
+				    .remote = *remote,
+				    .inbound = true };
 	struct net *net = listener->net;
 	struct stream *stream;
 	struct flow *flow;
@@ -535,11 +557,15 @@ void stream_accept(struct listener *listener)
 {
 	for (unsigned i = 0; i < ACCEPTS_A_TURN; i++) {
 		struct sa remote = { .len = sizeof(remote.u) };
-		int fd = accept4(listener->fd, &remote.u.sa, &remote.len, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		int fd = accept4(listener->fd, &remote.u.sa, &remote.len,
+				 SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (fd < 0) {
-			/* Out of descriptors: the connection stays in the queue and would wake us for ever. */
-			if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
+			/* Out of descriptors: the connection stays in the queue and would wake us
+			 * for ever.
+			 */
+			if (errno == EMFILE || errno == ENFILE || errno == ENOMEM ||
+			    errno == ENOBUFS) {
 				(void)fd_listen(listener->fd, 0, NULL, NULL);
 				timer_start(&listener->pause, 200);
 				log_rated(LOG_WARN_, "no descriptors left for connections");

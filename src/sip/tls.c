@@ -1,7 +1,7 @@
 /* sip/tls.c - certificates and contexts, by OpenSSL itself
  *
- * A peer that we connect to must prove the name that was asked for (RFC 5922), against the system's authorities
- * and the operator's; one that connects to us proves itself by digest.
+ * A peer that we connect to must prove the name that was asked for (RFC 5922), against the system's
+ * authorities and the operator's; one that connects to us proves itself by digest.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -52,12 +52,16 @@ static X509 *certificate_make(EVP_PKEY *key)
 	(void)gethostname(host, sizeof(host) - 1);
 	snprintf(alt, sizeof(alt), "DNS:%s", host);
 	name = X509_get_subject_name(cert);
-	if (X509_set_version(cert, 2) && ASN1_INTEGER_set_uint64(X509_get_serialNumber(cert), rand_u64() >> 1) &&
+	if (X509_set_version(cert, 2) &&
+	    ASN1_INTEGER_set_uint64(X509_get_serialNumber(cert), rand_u64() >> 1) &&
 	    X509_gmtime_adj(X509_getm_notBefore(cert), -3600) &&
-	    X509_gmtime_adj(X509_getm_notAfter(cert), 86400L * SELF_SIGNED_DAYS) && X509_set_pubkey(cert, key) &&
-	    X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, (const unsigned char *)host, -1, -1, 0) &&
+	    X509_gmtime_adj(X509_getm_notAfter(cert), 86400L * SELF_SIGNED_DAYS) &&
+	    X509_set_pubkey(cert, key) &&
+	    X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, (const unsigned char *)host, -1,
+				       -1, 0) &&
 	    X509_set_issuer_name(cert, name) && extension_add(cert, NID_subject_alt_name, alt) &&
-	    extension_add(cert, NID_basic_constraints, "critical,CA:FALSE") && X509_sign(cert, key, EVP_sha256()))
+	    extension_add(cert, NID_basic_constraints, "critical,CA:FALSE") &&
+	    X509_sign(cert, key, EVP_sha256()))
 		return cert;
 	X509_free(cert);
 	return NULL;
@@ -75,8 +79,8 @@ static int pair_write(const char *path, EVP_PKEY *key, X509 *cert)
 	file = fd >= 0 ? fdopen(fd, "w") : NULL;
 	if (!file)
 		return err_newf(errno, "create %s", temp);
-	fine = PEM_write_PrivateKey(file, key, NULL, NULL, 0, NULL, NULL) && PEM_write_X509(file, cert) &&
-	       fflush(file) == 0 && fsync(fd) == 0;
+	fine = PEM_write_PrivateKey(file, key, NULL, NULL, 0, NULL, NULL) &&
+	       PEM_write_X509(file, cert) && fflush(file) == 0 && fsync(fd) == 0;
 	fine = fclose(file) == 0 && fine;
 	if (fine && rename(temp, path) == 0)
 		return 0;
@@ -103,7 +107,8 @@ static SSL_CTX *context_new(const SSL_METHOD *method)
 
 	bug_on(!context);
 	SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
-	SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+	SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE |
+					  SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
 					  SSL_MODE_RELEASE_BUFFERS);
 	SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
 	return context;
@@ -137,7 +142,8 @@ static bool wants_server(const struct net *net)
 
 int tls_contexts_make(struct net *net, SSL_CTX **ret_client, SSL_CTX **ret_server)
 {
-	SSL_CTX *client = context_new(TLS_client_method()), *server = context_new(TLS_server_method());
+	SSL_CTX *client = context_new(TLS_client_method()),
+		*server = context_new(TLS_server_method());
 	int r = 0;
 
 	if (SSL_CTX_set_default_verify_paths(client) != 1)
@@ -174,7 +180,8 @@ SSL *tls_accept_new(struct net *net, int fd)
 static bool verify_setup(SSL *ssl, const char *host)
 {
 	uint8_t address[16];
-	bool numeric = inet_pton(AF_INET, host, address) == 1 || inet_pton(AF_INET6, host, address) == 1;
+	bool numeric =
+		inet_pton(AF_INET, host, address) == 1 || inet_pton(AF_INET6, host, address) == 1;
 
 	SSL_set_verify(ssl, SSL_VERIFY_PEER, NULL);
 	if (numeric)
@@ -204,6 +211,7 @@ void tls_explain(const SSL *ssl, char *buf, size_t size)
 	if (verdict != X509_V_OK)
 		snprintf(buf, size, "certificate: %s", X509_verify_cert_error_string(verdict));
 	else
-		snprintf(buf, size, "TLS: %s", reason ? reason : "connection closed during the handshake");
+		snprintf(buf, size, "TLS: %s",
+			 reason ? reason : "connection closed during the handshake");
 	ERR_clear_error();
 }

@@ -1,7 +1,8 @@
 /* sip/wire.c - what all wires have in common: the table of flows, the receiver, trust */
 #include "sip/flow_private.h"
 
-METRIC_COUNTER(dropped_flood, "jackfield_sip_dropped_total", "Messages dropped", "reason=\"flood\"");
+METRIC_COUNTER(dropped_flood, "jackfield_sip_dropped_total", "Messages dropped",
+	       "reason=\"flood\"");
 METRIC_COUNTER(received, "jackfield_sip_received_total", "Messages received", NULL);
 
 static void limits_default(struct wire_limits *limits)

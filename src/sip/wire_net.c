@@ -9,8 +9,10 @@
 #define DATAGRAM_MAX 65536u
 #define PAUSE_MS 200u
 
-METRIC_COUNTER(dropped_truncated, "jackfield_sip_dropped_total", "Messages dropped", "reason=\"truncated\"");
-METRIC_COUNTER(send_failed, "jackfield_sip_send_errors_total", "Datagrams that the system refused", NULL);
+METRIC_COUNTER(dropped_truncated, "jackfield_sip_dropped_total", "Messages dropped",
+	       "reason=\"truncated\"");
+METRIC_COUNTER(send_failed, "jackfield_sip_send_errors_total", "Datagrams that the system refused",
+	       NULL);
 
 /* ---- which address of ours ---- */
 
@@ -19,8 +21,8 @@ static bool addr_fits(const struct sa *bound, const struct sa *remote)
 	return sa_is_any(bound) || sa_is_loopback(bound) == sa_is_loopback(remote);
 }
 
-struct listener *net_listener_for(struct net *net, enum sip_transp transport, const struct sa *remote,
-				  const struct sa *local)
+struct listener *net_listener_for(struct net *net, enum sip_transp transport,
+				  const struct sa *remote, const struct sa *local)
 {
 	struct listener *second = NULL;
 
@@ -29,17 +31,20 @@ struct listener *net_listener_for(struct net *net, enum sip_transp transport, co
 
 		if (listener->transport != transport || sa_af(&listener->addr) != sa_af(remote))
 			continue;
-		if (local && (sa_cmp(&listener->addr, local, SA_ALL) ||
-			      (sa_is_any(&listener->addr) && sa_port(&listener->addr) == sa_port(local))))
+		if (local &&
+		    (sa_cmp(&listener->addr, local, SA_ALL) ||
+		     (sa_is_any(&listener->addr) && sa_port(&listener->addr) == sa_port(local))))
 			return listener;
-		if (!second || (!addr_fits(&second->addr, remote) && addr_fits(&listener->addr, remote)))
+		if (!second ||
+		    (!addr_fits(&second->addr, remote) && addr_fits(&listener->addr, remote)))
 			second = listener;
 	}
 	return second;
 }
 
 /* The address that the system would send from: asked of a socket that never sends. */
-static void local_for(const struct listener *listener, const struct sa *remote, struct sa *ret_local)
+static void local_for(const struct listener *listener, const struct sa *remote,
+		      struct sa *ret_local)
 {
 	socklen_t len = sizeof(ret_local->u);
 	int fd;
@@ -50,14 +55,15 @@ static void local_for(const struct listener *listener, const struct sa *remote, 
 	fd = socket(sa_af(remote), SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return;
-	if (connect(fd, &remote->u.sa, remote->len) == 0 && getsockname(fd, &ret_local->u.sa, &len) == 0)
+	if (connect(fd, &remote->u.sa, remote->len) == 0 &&
+	    getsockname(fd, &ret_local->u.sa, &len) == 0)
 		ret_local->len = len;
 	close(fd);
 	sa_set_port(ret_local, sa_port(&listener->addr));
 }
 
-void net_sent_by(const struct net *net, enum sip_transp transport, const struct sa *local, const struct sa *remote,
-		 char *buf, size_t size)
+void net_sent_by(const struct net *net, enum sip_transp transport, const struct sa *local,
+		 const struct sa *remote, char *buf, size_t size)
 {
 	struct sa addr = *local;
 
@@ -71,8 +77,8 @@ void net_sent_by(const struct net *net, enum sip_transp transport, const struct 
 	}
 	/* Neighbours cannot be expected to reach our public address from inside. */
 	if (net->public_addr && !address_is_private(remote))
-		snprintf(buf, size, strchr(net->public_addr, ':') ? "[%s]:%u" : "%s:%u", net->public_addr,
-			 sa_port(&addr));
+		snprintf(buf, size, strchr(net->public_addr, ':') ? "[%s]:%u" : "%s:%u",
+			 net->public_addr, sa_port(&addr));
 	else
 		addr_print(&addr, buf, size);
 }
@@ -86,7 +92,8 @@ static int udp_send_(struct flow *flow, const struct mbuf *mb)
 
 	if (mbuf_get_left(mb) > 65507)
 		return FLOW_E_TOO_LARGE;
-	if (sendto(listener->fd, mbuf_buf(mb), mbuf_get_left(mb), MSG_NOSIGNAL, &to->u.sa, to->len) >= 0)
+	if (sendto(listener->fd, mbuf_buf(mb), mbuf_get_left(mb), MSG_NOSIGNAL, &to->u.sa,
+		   to->len) >= 0)
 		return 0;
 	metric_add(&send_failed, 1);
 	if (errno == EAGAIN || errno == ENOBUFS || errno == EINTR)
@@ -96,7 +103,8 @@ static int udp_send_(struct flow *flow, const struct mbuf *mb)
 
 static const struct flow_ops udp_flow_ops = { .send = udp_send_ };
 
-static struct flow *udp_flow_new(struct listener *listener, const struct sa *local, const struct sa *remote)
+static struct flow *udp_flow_new(struct listener *listener, const struct sa *local,
+				 const struct sa *remote)
 {
 	char sent_by[64];
 
@@ -115,7 +123,8 @@ static struct flow *udp_flow_new(struct listener *listener, const struct sa *loc
 static struct flow *udp_flow(struct listener *listener, const struct sa *remote)
 {
 	bool any = sa_is_any(&listener->addr);
-	struct flow *flow = wire_udp_flow(listener->net->wire, any ? NULL : &listener->addr, remote);
+	struct flow *flow =
+		wire_udp_flow(listener->net->wire, any ? NULL : &listener->addr, remote);
 	struct sa local;
 
 	if (flow && flow_impl(flow) == listener)
@@ -124,7 +133,8 @@ static struct flow *udp_flow(struct listener *listener, const struct sa *remote)
 	return udp_flow_new(listener, &local, remote);
 }
 
-static void udp_take(struct listener *listener, const struct sa *from, const uint8_t *data, size_t len)
+static void udp_take(struct listener *listener, const struct sa *from, const uint8_t *data,
+		     size_t len)
 {
 	struct flow *flow;
 	struct mbuf *mb;
@@ -148,7 +158,8 @@ static void udp_readable(int flags, void *arg)
 	(void)flags;
 	for (unsigned i = 0; i < DATAGRAMS_A_TURN; i++) {
 		struct sa from = { .len = sizeof(from.u) };
-		ssize_t n = recvfrom(listener->fd, data, sizeof(data), MSG_TRUNC, &from.u.sa, &from.len);
+		ssize_t n = recvfrom(listener->fd, data, sizeof(data), MSG_TRUNC, &from.u.sa,
+				     &from.len);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -185,7 +196,8 @@ static int listener_bind(struct listener *listener)
 	struct sa *addr = &listener->addr;
 	socklen_t len = sizeof(addr->u);
 
-	fd = socket(sa_af(addr), (udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	fd = socket(sa_af(addr), (udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC | SOCK_NONBLOCK,
+		    0);
 	if (fd < 0)
 		return -errno;
 	listener->fd = fd;
@@ -195,7 +207,8 @@ static int listener_bind(struct listener *listener)
 		(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
 	else
 		(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	if (bind(fd, &addr->u.sa, addr->len) || getsockname(fd, &addr->u.sa, &len) || (!udp && listen(fd, 1024)))
+	if (bind(fd, &addr->u.sa, addr->len) || getsockname(fd, &addr->u.sa, &len) ||
+	    (!udp && listen(fd, 1024)))
 		return -errno;
 	addr->len = len;
 	return -fd_listen(fd, FD_READ, udp ? udp_readable : tcp_readable, listener);
@@ -225,7 +238,8 @@ static int net_listen(struct net *net, const struct wire_listen *listens, unsign
 
 /* ---- the wire ---- */
 
-static int net_open(struct wire *wire, const struct target *target, const struct flow *from, struct flow **ret_flow)
+static int net_open(struct wire *wire, const struct target *target, const struct flow *from,
+		    struct flow **ret_flow)
 {
 	struct net *net = wire->impl;
 	struct listener *listener;
@@ -235,7 +249,8 @@ static int net_open(struct wire *wire, const struct target *target, const struct
 		return stream_open(net, target, ret_flow);
 	if (target->transport != SIP_TRANSP_UDP)
 		return WIRE_E_UNREACHABLE;
-	listener = net_listener_for(net, SIP_TRANSP_UDP, &target->addr, from ? flow_local(from) : NULL);
+	listener = net_listener_for(net, SIP_TRANSP_UDP, &target->addr,
+				    from ? flow_local(from) : NULL);
 	if (!listener)
 		return WIRE_E_UNREACHABLE;
 	local_for(listener, &target->addr, &local);
@@ -252,7 +267,8 @@ static bool net_has(const struct wire *wire, enum sip_transp transport, int af)
 
 		/* A stream can be opened from here without anybody listening for that transport. */
 		if (sa_af(&listener->addr) == af &&
-		    (listener->transport == transport || transport == SIP_TRANSP_TCP || transport == SIP_TRANSP_TLS))
+		    (listener->transport == transport || transport == SIP_TRANSP_TCP ||
+		     transport == SIP_TRANSP_TLS))
 			return true;
 	}
 	return false;
@@ -296,7 +312,9 @@ static void net_free(struct wire *wire)
 	free(net);
 }
 
-static const struct wire_ops net_ops = { .open = net_open, .has = net_has, .is_own = net_is_own, .free = net_free };
+static const struct wire_ops net_ops = {
+	.open = net_open, .has = net_has, .is_own = net_is_own, .free = net_free
+};
 
 int wire_net_new(const struct wire_net_setup *setup, struct wire **ret_wire)
 {
@@ -305,7 +323,8 @@ int wire_net_new(const struct wire_net_setup *setup, struct wire **ret_wire)
 	int r;
 
 	net->wheel = setup->wheel;
-	net->public_addr = xstrdup(setup->public_addr && *setup->public_addr ? setup->public_addr : NULL);
+	net->public_addr =
+		xstrdup(setup->public_addr && *setup->public_addr ? setup->public_addr : NULL);
 	net->cert_file = xstrdup(setup->cert_file);
 	net->key_file = xstrdup(setup->key_file);
 	net->data_dir = xstrdup(setup->data_dir);

@@ -1,7 +1,7 @@
 /* sip/wire_sim.c - a network in memory, under a virtual clock
  *
- * Whatever travels is a parcel with a timer of its own; parcels of a stream all take the same time, so they keep
- * their order (timers of the same tick fire in the order in which they were started).
+ * Whatever travels is a parcel with a timer of its own; parcels of a stream all take the same time,
+ * so they keep their order (timers of the same tick fire in the order in which they were started).
  */
 #include "sip/wire_sim.h"
 
@@ -23,8 +23,8 @@ struct conn {
 	struct conn *next;
 	struct sim_net *net;
 	enum sip_transp transport;
-	struct sa addr[2];	 /* who connected, who was connected to */
-	struct flow *flow[2];	 /* NULL: a raw end, or closed */
+	struct sa addr[2];    /* who connected, who was connected to */
+	struct flow *flow[2]; /* NULL: a raw end, or closed */
 	bool closed;
 };
 
@@ -49,8 +49,8 @@ struct sim_net {
 	struct conn *conns;
 	struct parcel *parcels;
 	uint16_t next_port;
-	void (*tap)(enum sip_transp transport, const struct sa *from, const struct sa *to, const char *text,
-		    size_t len, void *arg);
+	void (*tap)(enum sip_transp transport, const struct sa *from, const struct sa *to,
+		    const char *text, size_t len, void *arg);
 	void *tap_arg;
 };
 
@@ -173,8 +173,8 @@ void sim_net_refuse(struct sim_net *net, const char *addr_port, bool refuse)
 }
 
 void sim_net_tap(struct sim_net *net,
-		 void (*fn)(enum sip_transp transport, const struct sa *from, const struct sa *to, const char *text,
-			    size_t len, void *arg),
+		 void (*fn)(enum sip_transp transport, const struct sa *from, const struct sa *to,
+			    const char *text, size_t len, void *arg),
 		 void *arg)
 {
 	net->tap = fn;
@@ -219,7 +219,8 @@ static void datagram_deliver(struct parcel *parcel)
 		if (from && from->sim)
 			from->sim->bounced = parcel->to;
 	} else if (to->raw) {
-		to->raw(parcel->transport, &parcel->from, (const char *)parcel->data, parcel->len, to->raw_arg);
+		to->raw(parcel->transport, &parcel->from, (const char *)parcel->data, parcel->len,
+			to->raw_arg);
 	} else if (to->wire) {
 		datagram_arrive(parcel, to);
 	}
@@ -242,8 +243,8 @@ static void stream_deliver(struct parcel *parcel)
 	} else if (flow) {
 		flow_feed(flow, parcel->data, parcel->len);
 	} else if (endpoint && endpoint->raw && !endpoint->silent) {
-		endpoint->raw(parcel->transport, &parcel->from, (const char *)parcel->data, parcel->len,
-			      endpoint->raw_arg);
+		endpoint->raw(parcel->transport, &parcel->from, (const char *)parcel->data,
+			      parcel->len, endpoint->raw_arg);
 	}
 }
 
@@ -259,8 +260,9 @@ static void parcel_fire(struct timer *timer, void *arg)
 	parcel_free(parcel);
 }
 
-static struct parcel *parcel_send(struct sim_net *net, enum sip_transp transport, const struct sa *from,
-				  const struct sa *to, const void *data, size_t len, unsigned delay_ms)
+static struct parcel *parcel_send(struct sim_net *net, enum sip_transp transport,
+				  const struct sa *from, const struct sa *to, const void *data,
+				  size_t len, unsigned delay_ms)
 {
 	struct parcel *parcel = xzalloc(sizeof(*parcel) + len);
 
@@ -281,15 +283,15 @@ static struct parcel *parcel_send(struct sim_net *net, enum sip_transp transport
 	return parcel;
 }
 
-static void net_tap(struct sim_net *net, enum sip_transp transport, const struct sa *from, const struct sa *to,
-		    const void *data, size_t len)
+static void net_tap(struct sim_net *net, enum sip_transp transport, const struct sa *from,
+		    const struct sa *to, const void *data, size_t len)
 {
 	if (net->tap)
 		net->tap(transport, from, to, data, len, net->tap_arg);
 }
 
-static void datagram_send(struct sim_net *net, const struct sa *from, const struct sa *to, const void *data,
-			  size_t len)
+static void datagram_send(struct sim_net *net, const struct sa *from, const struct sa *to,
+			  const void *data, size_t len)
 {
 	const struct sim_weather *weather = &net->weather;
 	unsigned copies = 1;
@@ -304,16 +306,18 @@ static void datagram_send(struct sim_net *net, const struct sa *from, const stru
 			    weather->delay_ms + net_random(net) % (weather->jitter_ms + 1));
 }
 
-static void stream_send(struct conn *conn, unsigned from_end, const void *data, size_t len, int kind)
+static void stream_send(struct conn *conn, unsigned from_end, const void *data, size_t len,
+			int kind)
 {
 	struct parcel *parcel;
 
 	if (conn->closed)
 		return;
 	if (kind == PARCEL_DATA)
-		net_tap(conn->net, conn->transport, &conn->addr[from_end], &conn->addr[!from_end], data, len);
-	parcel = parcel_send(conn->net, conn->transport, &conn->addr[from_end], &conn->addr[!from_end], data, len,
-			     conn->net->weather.delay_ms);
+		net_tap(conn->net, conn->transport, &conn->addr[from_end], &conn->addr[!from_end],
+			data, len);
+	parcel = parcel_send(conn->net, conn->transport, &conn->addr[from_end],
+			     &conn->addr[!from_end], data, len, conn->net->weather.delay_ms);
 	parcel->conn = conn;
 	parcel->to_end = !from_end;
 	parcel->kind = kind;
@@ -329,7 +333,8 @@ static int sim_udp_send(struct flow *flow, const struct mbuf *mb)
 		sa_init(&sim->bounced, AF_UNSPEC);
 		return -ECONNREFUSED;
 	}
-	datagram_send(sim->net, flow_local(flow), flow_remote(flow), mbuf_buf(mb), mbuf_get_left(mb));
+	datagram_send(sim->net, flow_local(flow), flow_remote(flow), mbuf_buf(mb),
+		      mbuf_get_left(mb));
 	return 0;
 }
 
@@ -362,9 +367,11 @@ static void sim_stream_close(struct flow *flow)
 	flow_unref(flow);
 }
 
-static const struct flow_ops sim_stream_ops = { .send = sim_stream_send, .close = sim_stream_close };
+static const struct flow_ops sim_stream_ops = { .send = sim_stream_send,
+						.close = sim_stream_close };
 
-static struct flow *stream_flow(struct wire *wire, struct conn *conn, unsigned end, const char *host)
+static struct flow *stream_flow(struct wire *wire, struct conn *conn, unsigned end,
+				const char *host)
 {
 	struct sim_wire *sim = wire->impl;
 	char sent_by[64];
@@ -422,7 +429,8 @@ static struct conn *conn_new(struct sim_net *net, enum sip_transp transport, con
 
 /* ---- the wire ---- */
 
-static int sim_open(struct wire *wire, const struct target *target, const struct flow *from, struct flow **ret_flow)
+static int sim_open(struct wire *wire, const struct target *target, const struct flow *from,
+		    struct flow **ret_flow)
 {
 	struct sim_wire *sim = wire->impl;
 	struct sa local = sim->endpoint->addr;
@@ -474,9 +482,12 @@ static void sim_free(struct wire *wire)
 	free(sim);
 }
 
-static const struct wire_ops sim_ops = { .open = sim_open, .has = sim_has, .is_own = sim_is_own, .free = sim_free };
+static const struct wire_ops sim_ops = {
+	.open = sim_open, .has = sim_has, .is_own = sim_is_own, .free = sim_free
+};
 
-struct wire *wire_sim_new(struct sim_net *net, const char *addr_port, const struct wire_limits *limits)
+struct wire *wire_sim_new(struct sim_net *net, const char *addr_port,
+			  const struct wire_limits *limits)
 {
 	struct sim_wire *sim = xzalloc(sizeof(*sim));
 	struct wire *wire = wire_new(&sim_ops, sim, net->wheel, limits);
@@ -498,7 +509,8 @@ static struct conn *conn_find(struct sim_net *net, enum sip_transp transport, co
 		if (conn->transport != transport || conn->closed)
 			continue;
 		for (unsigned end = 0; end < 2; end++) {
-			if (sa_cmp(&conn->addr[end], from, SA_ALL) && sa_cmp(&conn->addr[!end], to, SA_ALL)) {
+			if (sa_cmp(&conn->addr[end], from, SA_ALL) &&
+			    sa_cmp(&conn->addr[!end], to, SA_ALL)) {
 				*ret_end = end;
 				return conn;
 			}
@@ -507,8 +519,8 @@ static struct conn *conn_find(struct sim_net *net, enum sip_transp transport, co
 	return NULL;
 }
 
-void sim_raw_send(struct sim_net *net, enum sip_transp transport, const char *from_text, const char *to_text,
-		  const void *data, size_t len)
+void sim_raw_send(struct sim_net *net, enum sip_transp transport, const char *from_text,
+		  const char *to_text, const void *data, size_t len)
 {
 	struct sa from = addr_parse(from_text), to = addr_parse(to_text);
 	struct conn *conn;

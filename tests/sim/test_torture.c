@@ -1,7 +1,7 @@
 /* tests/sim/test_torture.c - the 49 situations of RFC 4475, each with what we make of it
  *
- * The messages are our own, made after the RFC's descriptions; the names are the RFC's. Where it leaves a choice
- * (to refuse, or to be liberal) the choice is noted.
+ * The messages are our own, made after the RFC's descriptions; the names are the RFC's. Where it
+ * leaves a choice (to refuse, or to be liberal) the choice is noted.
  */
 #include "kit.h"
 
@@ -31,7 +31,7 @@ struct torture {
 #define MF "Max-Forwards: 70\n"
 #define THEIRS "\001" /* the lines that answer our request */
 #define NOTHING "Content-Length: 0\n\n"
-#define SDP                                                                                                     \
+#define SDP                                                                                        \
 	"v=0\r\no=- 1 1 IN IP4 10.0.0.2\r\ns=-\r\nc=IN IP4 10.0.0.2\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n"
 #define WITH_SDP "Content-Type: application/sdp\nContent-Length: 85\n\n" SDP
 
@@ -72,19 +72,21 @@ static const struct torture tortures[] = {
 	{ "esc02", ANSWERED, 405, NULL, NULL,
 	  "OP%54IONS sip:b.example SIP/2.0\n" VIA IDS("OP%54IONS") MF NOTHING },
 	{ "lwsdisp", ACCEPTED, 0, NULL, NULL,
-	  "OPTIONS sip:bob@b.example SIP/2.0\n" VIA
-	  "From: ann<sip:ann@a.example>;tag=1\n" TO "Call-ID: lws\nCSeq: 1 OPTIONS\n" MF NOTHING },
+	  "OPTIONS sip:bob@b.example SIP/2.0\n" VIA "From: ann<sip:ann@a.example>;tag=1\n" TO
+	  "Call-ID: lws\nCSeq: 1 OPTIONS\n" MF NOTHING },
 	/* longreq: a test of its own below */
 	{ "dblreq", ACCEPTED, 0, NULL, NULL,
-	  "REGISTER sip:b.example SIP/2.0\n" VIA IDS("REGISTER") MF "Contact: <sip:ann@10.0.0.2>\n" NOTHING
-	  "INVITE sip:bob@b.example SIP/2.0\nVia: SIP/2.0/UDP 10.0.0.2;branch=z9hG4bKsecond\n" IDS("INVITE") MF NOTHING },
+	  "REGISTER sip:b.example SIP/2.0\n" VIA IDS("REGISTER") MF
+	  "Contact: <sip:ann@10.0.0.2>\n" NOTHING
+	  "INVITE sip:bob@b.example SIP/2.0\nVia: SIP/2.0/UDP 10.0.0.2;branch=z9hG4bKsecond\n" IDS(
+		  "INVITE") MF NOTHING },
 	{ "semiuri", ACCEPTED, 0, NULL, NULL,
 	  "OPTIONS sip:bob;day=mon%40x@b.example SIP/2.0\n" VIA IDS("OPTIONS") MF NOTHING },
 	{ "transports", ACCEPTED, 0, NULL, NULL,
 	  "OPTIONS sip:bob@b.example SIP/2.0\n" VIA
 	  "Via: SIP/2.0/SCTP s.example;branch=z9hG4bKs\nVia: SIP/2.0/TLS t.example;branch=z9hG4bKt\n"
-	  "Via: SIP/2.0/PIGEON p.example;branch=z9hG4bKp\nVia: SIP/2.0/TCP c.example;branch=z9hG4bKc\n" IDS("OPTIONS")
-		  MF NOTHING },
+	  "Via: SIP/2.0/PIGEON p.example;branch=z9hG4bKp\nVia: SIP/2.0/TCP c.example;branch=z9hG4bKc\n" IDS(
+		  "OPTIONS") MF NOTHING },
 	{ "mpart01", ACCEPTED, 0, NULL, NULL,
 	  "MESSAGE sip:bob@b.example SIP/2.0\n" VIA IDS("MESSAGE") MF
 	  "Content-Type: multipart/mixed; boundary=7a9cbec02ceef655\nContent-Length: 115\n\n"
@@ -96,16 +98,20 @@ static const struct torture tortures[] = {
 
 	/* ---- 3.1.2: invalid ---- */
 	{ "badinv01", ANSWERED, 400, NULL, NULL,
-	  "INVITE sip:bob@b.example SIP/2.0\n" IDS("INVITE") MF "Via: SIP/2.0/UDP 10.0.0.2:5060;;,;,,\n"
+	  "INVITE sip:bob@b.example SIP/2.0\n" IDS("INVITE") MF
+	  "Via: SIP/2.0/UDP 10.0.0.2:5060;;,;,,\n"
 	  "Contact: \"\" <sip:ann@10.0.0.2>;;,,;,;\n" WITH_SDP },
 	{ "clerr", ANSWERED, 400, NULL, NULL,
-	  "INVITE sip:bob@b.example SIP/2.0\n" VIA IDS("INVITE") MF "Content-Type: application/sdp\n"
+	  "INVITE sip:bob@b.example SIP/2.0\n" VIA IDS("INVITE") MF
+	  "Content-Type: application/sdp\n"
 	  "Content-Length: 9999\n\n" SDP },
 	{ "ncl", ANSWERED, 400, NULL, NULL,
-	  "INVITE sip:bob@b.example SIP/2.0\n" VIA IDS("INVITE") MF "Content-Type: application/sdp\n"
+	  "INVITE sip:bob@b.example SIP/2.0\n" VIA IDS("INVITE") MF
+	  "Content-Type: application/sdp\n"
 	  "Content-Length: -999\n\n" SDP },
 	{ "scalar02", ANSWERED, 400, NULL, NULL,
-	  "REGISTER sip:b.example SIP/2.0\n" VIA FROM TO "Call-ID: scalar\nCSeq: 36893488147419103232 REGISTER\n"
+	  "REGISTER sip:b.example SIP/2.0\n" VIA FROM TO
+	  "Call-ID: scalar\nCSeq: 36893488147419103232 REGISTER\n"
 	  "Max-Forwards: 300\nExpires: 10000000000000000000000000000000\n"
 	  "Contact: <sip:ann@10.0.0.2>;expires=280297596632815\n" NOTHING },
 	{ "scalarlg", NO_RESPONSE, 0, NULL, NULL,
@@ -124,9 +130,11 @@ static const struct torture tortures[] = {
 	{ "trws", ANSWERED, 400, NULL, NULL, /* we refuse */
 	  "OPTIONS sip:bob@b.example SIP/2.0  \n" VIA IDS("OPTIONS") MF NOTHING },
 	{ "escruri", ANSWERED, 400, NULL, NULL,
-	  "INVITE sip:bob@b.example?Route=%3Csip:evil.example%3E SIP/2.0\n" VIA IDS("INVITE") MF WITH_SDP },
+	  "INVITE sip:bob@b.example?Route=%3Csip:evil.example%3E SIP/2.0\n" VIA IDS("INVITE")
+		  MF WITH_SDP },
 	{ "baddate", ACCEPTED, 0, NULL, NULL, /* we have no use for it */
-	  "INVITE sip:bob@b.example SIP/2.0\n" VIA IDS("INVITE") MF "Date: Sun, 22 Nov 2026 12:00:00 CET\n" WITH_SDP },
+	  "INVITE sip:bob@b.example SIP/2.0\n" VIA IDS("INVITE") MF
+	  "Date: Sun, 22 Nov 2026 12:00:00 CET\n" WITH_SDP },
 	{ "regbadct", ANSWERED, 400, NULL, NULL,
 	  "REGISTER sip:b.example SIP/2.0\n" VIA IDS("REGISTER") MF
 	  "Contact: sip:ann@10.0.0.2?Route=%3Csip:p.example%3E\n" NOTHING },
@@ -134,18 +142,21 @@ static const struct torture tortures[] = {
 	  "OPTIONS sip:bob@b.example SIP/2.0\n" VIA FROM
 	  "To: \"Bob, B.\" < sip:bob@b.example >\nCall-ID: aspec\nCSeq: 1 OPTIONS\n" MF NOTHING },
 	{ "baddn", ACCEPTED, 0, NULL, NULL, /* we are liberal: what is meant is clear */
-	  "OPTIONS sip:bob@b.example SIP/2.0\n" VIA
-	  "From: Ann, A. <sip:ann@a.example>;tag=43\n" TO "Call-ID: dn\nCSeq: 1 OPTIONS\n" MF NOTHING },
-	{ "badvers", ANSWERED, 505, NULL, NULL, "OPTIONS sip:bob@b.example SIP/7.0\n" VIA IDS("OPTIONS") MF NOTHING },
-	{ "mismatch01", ANSWERED, 400, NULL, NULL, "OPTIONS sip:bob@b.example SIP/2.0\n" VIA IDS("INVITE") MF NOTHING },
+	  "OPTIONS sip:bob@b.example SIP/2.0\n" VIA "From: Ann, A. <sip:ann@a.example>;tag=43\n" TO
+	  "Call-ID: dn\nCSeq: 1 OPTIONS\n" MF NOTHING },
+	{ "badvers", ANSWERED, 505, NULL, NULL,
+	  "OPTIONS sip:bob@b.example SIP/7.0\n" VIA IDS("OPTIONS") MF NOTHING },
+	{ "mismatch01", ANSWERED, 400, NULL, NULL,
+	  "OPTIONS sip:bob@b.example SIP/2.0\n" VIA IDS("INVITE") MF NOTHING },
 	{ "mismatch02", ANSWERED, 400, NULL, NULL,
 	  "NEWMETHOD sip:bob@b.example SIP/2.0\n" VIA IDS("INVITE") MF NOTHING },
-	{ "bigcode", NO_RESPONSE, 0, NULL, NULL, "SIP/2.0 4294967496 wraps to 200\n" THEIRS NOTHING },
+	{ "bigcode", NO_RESPONSE, 0, NULL, NULL,
+	  "SIP/2.0 4294967496 wraps to 200\n" THEIRS NOTHING },
 
 	/* ---- 3.2: transactions ---- */
 	{ "badbranch", ACCEPTED, 0, NULL, NULL,
-	  "OPTIONS sip:bob@b.example SIP/2.0\nVia: SIP/2.0/UDP 10.0.0.2:5060;branch=z9hG4bK;rport\n" IDS("OPTIONS") MF
-		  NOTHING },
+	  "OPTIONS sip:bob@b.example SIP/2.0\nVia: SIP/2.0/UDP 10.0.0.2:5060;branch=z9hG4bK;rport\n" IDS(
+		  "OPTIONS") MF NOTHING },
 
 	/* ---- 3.3: applications ---- */
 	{ "insuf", DROPPED, 0, NULL, NULL, /* an answer would lack as much */
@@ -159,35 +170,42 @@ static const struct torture tortures[] = {
 	  "To: isbn:2983792873\nFrom: <http://www.a.example>;tag=3\nCall-ID: sm2\nCSeq: 1 REGISTER\n" MF
 	  "Contact: <name:Ann_Example>\n" NOTHING },
 	{ "bext01", ANSWERED, 420, "Unsupported", "nobodyHasThis, norThat",
-	  "OPTIONS sip:bob@b.example SIP/2.0\n" VIA IDS("OPTIONS") MF "Require: nobodyHasThis, norThat\n"
+	  "OPTIONS sip:bob@b.example SIP/2.0\n" VIA IDS("OPTIONS") MF
+	  "Require: nobodyHasThis, norThat\n"
 	  "Proxy-Require: noProxyHasThis\n" NOTHING },
 	{ "invut", ACCEPTED, 0, NULL, NULL, /* 415 is the call's to say */
 	  "INVITE sip:bob@b.example SIP/2.0\n" VIA IDS("INVITE") MF
 	  "Content-Type: application/unheard-of\nContent-Length: 7\n\n<audio>" },
 	{ "regaut01", ACCEPTED, 0, NULL, NULL, /* the registrar challenges */
-	  "REGISTER sip:b.example SIP/2.0\n" VIA IDS("REGISTER") MF "Authorization: UnknownScheme data=here\n" NOTHING },
+	  "REGISTER sip:b.example SIP/2.0\n" VIA IDS("REGISTER") MF
+	  "Authorization: UnknownScheme data=here\n" NOTHING },
 	{ "multi01", ANSWERED, 400, NULL, NULL,
 	  "INVITE sip:bob@b.example SIP/2.0\n" VIA
 	  "CSeq: 5 INVITE\nCSeq: 59 INVITE\nCall-ID: multi1\nCall-ID: multi2\n" FROM
-	  "From: \"Eve\" <sip:eve@c.example>;tag=2\n" TO "To: <sip:eve@c.example>\nMax-Forwards: 70\nMax-Forwards: 5\n"
+	  "From: \"Eve\" <sip:eve@c.example>;tag=2\n" TO
+	  "To: <sip:eve@c.example>\nMax-Forwards: 70\nMax-Forwards: 5\n"
 	  "Content-Type: application/sdp\nContent-Length: 0\n\n" },
 	{ "mcl01", ANSWERED, 400, NULL, NULL,
 	  "OPTIONS sip:bob@b.example SIP/2.0\n" VIA IDS("OPTIONS") MF
 	  "Content-Length: 13\nContent-Length: 5\n\nThere's no way" },
-	{ "bcast", NO_RESPONSE, 0, NULL, NULL, "SIP/2.0 200 OK\n" THEIRS "Via: SIP/2.0/UDP 255.255.255.255;branch=z9hG4bKb\n" NOTHING },
+	{ "bcast", NO_RESPONSE, 0, NULL, NULL,
+	  "SIP/2.0 200 OK\n" THEIRS "Via: SIP/2.0/UDP 255.255.255.255;branch=z9hG4bKb\n" NOTHING },
 	{ "zeromf", ACCEPTED, 0, NULL, NULL,
 	  "OPTIONS sip:bob@b.example SIP/2.0\n" VIA IDS("OPTIONS") "Max-Forwards: 0\n" NOTHING },
 	{ "zeromf, to be passed on", ANSWERED, 483, NULL, NULL,
 	  "INVITE sip:bob@b.example SIP/2.0\n" VIA IDS("INVITE") "Max-Forwards: 0\n" NOTHING },
 	{ "cparam01", ACCEPTED, 0, NULL, NULL,
-	  "REGISTER sip:b.example SIP/2.0\n" VIA IDS("REGISTER") MF "Contact: sip:+15550100@b.example;odd\n" NOTHING },
+	  "REGISTER sip:b.example SIP/2.0\n" VIA IDS("REGISTER") MF
+	  "Contact: sip:+15550100@b.example;odd\n" NOTHING },
 	{ "cparam02", ACCEPTED, 0, NULL, NULL,
-	  "REGISTER sip:b.example SIP/2.0\n" VIA IDS("REGISTER") MF "Contact: <sip:+15550100@b.example;odd>\n" NOTHING },
+	  "REGISTER sip:b.example SIP/2.0\n" VIA IDS("REGISTER") MF
+	  "Contact: <sip:+15550100@b.example;odd>\n" NOTHING },
 	{ "regescrt", ACCEPTED, 0, NULL, NULL,
 	  "REGISTER sip:b.example SIP/2.0\n" VIA IDS("REGISTER") MF
 	  "Contact: <sip:ann@10.0.0.2?Route=%3Csip:p.example%3E>\n" NOTHING },
 	{ "sdp01", ACCEPTED, 0, NULL, NULL, /* 406 is the call's to say */
-	  "INVITE sip:bob@b.example SIP/2.0\n" VIA IDS("INVITE") MF "Accept: text/unheard-of\n" WITH_SDP },
+	  "INVITE sip:bob@b.example SIP/2.0\n" VIA IDS("INVITE") MF
+	  "Accept: text/unheard-of\n" WITH_SDP },
 
 	/* ---- 3.4: RFC 2543 ---- */
 	{ "inv2543", ANSWERED, 400, NULL, NULL, /* no branch, no tag: we do not go back that far */
@@ -239,7 +257,8 @@ static void ask(void)
 	struct outmsg *msg = outmsg_request_str("OPTIONS", "sip:bob@10.0.0.2");
 
 	outmsg_ids(msg, "<sip:us@10.0.0.1>;tag=1", "<sip:bob@b.example>", "asked", 1);
-	request_send(kit.stack, &(struct request_args){ .msg = msg, .handlers = &handlers }, &kit.req);
+	request_send(kit.stack, &(struct request_args){ .msg = msg, .handlers = &handlers },
+		     &kit.req);
 	mem_deref(msg);
 	kit_run(&kit, 10);
 }
@@ -252,7 +271,8 @@ static void say_response(const char *text)
 		kit_say(&kit, SIP_TRANSP_UDP, "%s", text);
 		return;
 	}
-	kit_say(&kit, SIP_TRANSP_UDP, "%.*sVia: %s\nFrom: %s\nTo: %s;tag=2\nCall-ID: asked\nCSeq: 1 OPTIONS\n%s",
+	kit_say(&kit, SIP_TRANSP_UDP,
+		"%.*sVia: %s\nFrom: %s\nTo: %s;tag=2\nCall-ID: asked\nCSeq: 1 OPTIONS\n%s",
 		(int)(mark - text), text, kit_header(request, "Via"), kit_header(request, "From"),
 		kit_header(request, "To"), mark + 1);
 }
@@ -331,7 +351,8 @@ static void a_message_of_long_values_is_accepted(void **state)
 	for (unsigned i = 0; i < 100; i++)
 		buf_adds(&text, "a long name ");
 	buf_addf(&text, "\" <sip:%0500u@a.example>;tag=%0300u;%0200u=%0200u\n", 1, 2, 3, 4);
-	buf_addf(&text, TO "Call-ID: %0400u\nCSeq: 1 INVITE\n" MF "Unknown-%0300u: %0800u\n", 5, 6, 7);
+	buf_addf(&text, TO "Call-ID: %0400u\nCSeq: 1 INVITE\n" MF "Unknown-%0300u: %0800u\n", 5, 6,
+		 7);
 	buf_addf(&text, "Contact: <sip:%0400u@10.0.0.2:5060>\n" NOTHING, 8);
 	assert_false(text.failed);
 	kit_say(&kit, SIP_TRANSP_UDP, "%s", text.data);
@@ -359,7 +380,8 @@ static void a_header_that_only_looks_like_another_is_refused(void **state)
 	}
 	assert_int_equal(hash_joaat_ci(name, 4) & 0xfff, SIP_HDR_CONTENT_LENGTH);
 	open_kit();
-	kit_say(&kit, SIP_TRANSP_UDP, "OPTIONS sip:b.example SIP/2.0\n" VIA IDS("OPTIONS") MF "%s: 0\n\nbody", name);
+	kit_say(&kit, SIP_TRANSP_UDP,
+		"OPTIONS sip:b.example SIP/2.0\n" VIA IDS("OPTIONS") MF "%s: 0\n\nbody", name);
 	kit_run(&kit, 20);
 	assert_int_equal(accepted, 0);
 	assert_memory_equal(kit_last(&kit), "SIP/2.0 400 ", 12);
@@ -370,7 +392,8 @@ static void an_ack_is_never_answered_however_bad(void **state)
 {
 	(void)state;
 	open_kit();
-	kit_say(&kit, SIP_TRANSP_UDP, "ACK sip:b.example SIP/2.0\n" VIA FROM TO "Call-ID: a\nCSeq: 1 INVITE\n" NOTHING);
+	kit_say(&kit, SIP_TRANSP_UDP,
+		"ACK sip:b.example SIP/2.0\n" VIA FROM TO "Call-ID: a\nCSeq: 1 INVITE\n" NOTHING);
 	kit_say(&kit, SIP_TRANSP_UDP, "ACK  sip:b.example SIP/2.0\n" VIA IDS("ACK") NOTHING);
 	kit_say(&kit, SIP_TRANSP_UDP, "ACK mailto:b.example SIP/2.0\n" VIA IDS("ACK") NOTHING);
 	kit_run(&kit, 20);

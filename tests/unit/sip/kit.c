@@ -3,7 +3,8 @@
 
 #include <stdio.h>
 
-static void on_raw(enum sip_transp transport, const struct sa *from, const char *text, size_t len, void *arg)
+static void on_raw(enum sip_transp transport, const struct sa *from, const char *text, size_t len,
+		   void *arg)
 {
 	struct kit *kit = arg;
 	struct kit_seen *seen = &kit->seen[kit->seen_count];
@@ -23,7 +24,8 @@ void kit_open(struct kit *kit)
 	kit->wheel = wheel_new_virtual(kit->start_ms, 1700000000000000);
 	kit->net = sim_net_new(kit->wheel, 1);
 	kit->wire = wire_sim_new(kit->net, KIT_OURS, NULL);
-	kit->resolver = resolver_new(&(struct resolver_setup){ .wheel = kit->wheel, .wire = kit->wire });
+	kit->resolver =
+		resolver_new(&(struct resolver_setup){ .wheel = kit->wheel, .wire = kit->wire });
 	kit->stack = stack_new(&(struct stack_setup){ .wheel = kit->wheel,
 						      .wire = kit->wire,
 						      .resolver = kit->resolver,
@@ -57,8 +59,8 @@ void kit_run(struct kit *kit, uint64_t ms)
 	wheel_advance_to(kit->wheel, wheel_now_ms(kit->wheel) + ms);
 }
 
-static format_printf(4, 0) void say(struct kit *kit, enum sip_transp transport, const char *from, const char *fmt,
-				     va_list ap)
+static format_printf(4, 0) void say(struct kit *kit, enum sip_transp transport, const char *from,
+				    const char *fmt, va_list ap)
 {
 	static char text[200000], wire_text[400000];
 	size_t out = 0;
@@ -82,7 +84,8 @@ void kit_say(struct kit *kit, enum sip_transp transport, const char *fmt, ...)
 	va_end(ap);
 }
 
-void kit_say_from(struct kit *kit, enum sip_transp transport, const char *from, const char *fmt, ...)
+void kit_say_from(struct kit *kit, enum sip_transp transport, const char *from, const char *fmt,
+		  ...)
 {
 	va_list ap;
 
@@ -125,17 +128,19 @@ const char *kit_header(const char *text, const char *name)
 	for (const char *line = strstr(text, "\r\n"); line; line = strstr(line + 2, "\r\n")) {
 		if (strncasecmp(line + 2, name, len) != 0 || line[2 + len] != ':')
 			continue;
-		snprintf(value, sizeof(values[0]), "%.*s", (int)strcspn(line + 4 + len, "\r"), line + 4 + len);
+		snprintf(value, sizeof(values[0]), "%.*s", (int)strcspn(line + 4 + len, "\r"),
+			 line + 4 + len);
 		break;
 	}
 	return value;
 }
 
-void kit_respond(struct kit *kit, enum sip_transp transport, const char *request, unsigned code, const char *to_tag)
+void kit_respond(struct kit *kit, enum sip_transp transport, const char *request, unsigned code,
+		 const char *to_tag)
 {
 	kit_say(kit, transport,
-		"SIP/2.0 %u Because\nVia: %s\nFrom: %s\nTo: %s%s%s\nCall-ID: %s\nCSeq: %s\nContent-Length: 0\n\n", code,
-		kit_header(request, "Via"), kit_header(request, "From"), kit_header(request, "To"),
-		to_tag ? ";tag=" : "", to_tag ? to_tag : "", kit_header(request, "Call-ID"),
-		kit_header(request, "CSeq"));
+		"SIP/2.0 %u Because\nVia: %s\nFrom: %s\nTo: %s%s%s\nCall-ID: %s\nCSeq: %s\nContent-Length: 0\n\n",
+		code, kit_header(request, "Via"), kit_header(request, "From"),
+		kit_header(request, "To"), to_tag ? ";tag=" : "", to_tag ? to_tag : "",
+		kit_header(request, "Call-ID"), kit_header(request, "CSeq"));
 }

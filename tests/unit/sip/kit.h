@@ -1,7 +1,7 @@
 /* tests/unit/sip/kit.h - a stack on a net in memory, and a peer that a test plays by hand
  *
- * Ours is 10.0.0.1:5060, the peer 10.0.0.2:5060. Time stands still but for kit_run(). Texts are written with plain
- * newlines.
+ * Ours is 10.0.0.1:5060, the peer 10.0.0.2:5060. Time stands still but for kit_run(). Texts are
+ * written with plain newlines.
  */
 #pragma once
 
@@ -53,8 +53,8 @@ void kit_run(struct kit *kit, uint64_t ms);
 uint64_t kit_now(const struct kit *kit);
 /* The peer says this. `%` sequences are printf's. */
 void kit_say(struct kit *kit, enum sip_transp transport, const char *fmt, ...) format_printf(3, 4);
-void kit_say_from(struct kit *kit, enum sip_transp transport, const char *from, const char *fmt, ...)
-	format_printf(4, 5);
+void kit_say_from(struct kit *kit, enum sip_transp transport, const char *from, const char *fmt,
+		  ...) format_printf(4, 5);
 /* The n-th message the peer got, or fails. */
 const char *kit_heard(const struct kit *kit, unsigned n);
 const char *kit_last(const struct kit *kit);
@@ -65,4 +65,5 @@ void kit_forget(struct kit *kit);
 /* A header's value in a text; empty when missing. Valid till the next call but seven. */
 const char *kit_header(const char *text, const char *name);
 /* A response to the request with that text, with Via, From, To (tagged), Call-ID and CSeq of it. */
-void kit_respond(struct kit *kit, enum sip_transp transport, const char *request, unsigned code, const char *to_tag);
+void kit_respond(struct kit *kit, enum sip_transp transport, const char *request, unsigned code,
+		 const char *to_tag);

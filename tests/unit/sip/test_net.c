@@ -1,4 +1,6 @@
-/* tests/unit/sip/test_net.c - the real wire: datagrams, connections, framing, TLS, bounds, on loopback */
+/* tests/unit/sip/test_net.c - the real wire: datagrams, connections, framing, TLS, bounds, on
+ * loopback
+ */
 #include "kit.h"
 
 #include <arpa/inet.h>
@@ -84,11 +86,14 @@ static void on_request(const struct inmsg *in, void *arg)
 	stack_reply(in, 200, NULL);
 }
 
-static void side_open(struct side *side, const char *addr, const char *cert, const struct wire_limits *limits)
+static void side_open(struct side *side, const char *addr, const char *cert,
+		      const struct wire_limits *limits)
 {
 	struct wire_listen listens[3];
 	char ca[100], hosts[100];
-	struct wire_net_setup setup = { .wheel = world.wheel, .listens = listens, .listen_count = 3 };
+	struct wire_net_setup setup = { .wheel = world.wheel,
+					.listens = listens,
+					.listen_count = 3 };
 
 	for (unsigned i = 0; i < 3; i++) {
 		listens[i].transport = (enum sip_transp)i;
@@ -102,10 +107,14 @@ static void side_open(struct side *side, const char *addr, const char *cert, con
 	if (limits)
 		setup.limits = *limits;
 	assert_int_equal(wire_net_new(&setup, &side->wire), 0);
-	side->resolver = resolver_new(&(struct resolver_setup){
-		.wheel = world.wheel, .wire = side->wire, .hosts_file = hosts, .servers = &listens[0].addr });
-	side->stack = stack_new(&(struct stack_setup){
-		.wheel = world.wheel, .wire = side->wire, .resolver = side->resolver, .software = "Net/1" });
+	side->resolver = resolver_new(&(struct resolver_setup){ .wheel = world.wheel,
+								.wire = side->wire,
+								.hosts_file = hosts,
+								.servers = &listens[0].addr });
+	side->stack = stack_new(&(struct stack_setup){ .wheel = world.wheel,
+						       .wire = side->wire,
+						       .resolver = side->resolver,
+						       .software = "Net/1" });
 	stack_on_method(side->stack, "OPTIONS", on_request, side);
 }
 
@@ -176,18 +185,22 @@ static void on_failed(struct request *req, enum request_failure failure, void *a
 
 static void ask(const char *host, enum sip_transp transport, bool unverified)
 {
-	static const struct request_handlers handlers = { .on_response = on_response, .on_failed = on_failed };
+	static const struct request_handlers handlers = { .on_response = on_response,
+							  .on_failed = on_failed };
 	static const char *const names[] = { "udp", "tcp", "tls" };
 	char uri[200];
 	struct outmsg *msg;
 
-	snprintf(uri, sizeof(uri), "sip:%s:%u;transport=%s", host, port_of(&world.b, transport), names[transport]);
+	snprintf(uri, sizeof(uri), "sip:%s:%u;transport=%s", host, port_of(&world.b, transport),
+		 names[transport]);
 	msg = outmsg_request_str("OPTIONS", uri);
 	outmsg_ids(msg, "<sip:a@a>;tag=1", "<sip:b@b>", "net", 1);
 	world.responses = world.failed = 0;
 	world.req = request_free(world.req);
 	request_send(world.a.stack,
-		     &(struct request_args){ .msg = msg, .handlers = &handlers, .unverified = unverified }, &world.req);
+		     &(struct request_args){
+			     .msg = msg, .handlers = &handlers, .unverified = unverified },
+		     &world.req);
 	mem_deref(msg);
 	assert_true(wait_for(answered, 5000));
 }
@@ -275,7 +288,8 @@ static void a_self_signed_peer_is_refused_unless_told_otherwise(void **state)
 	assert_non_null(strstr(world.why, "self-signed"));
 	ask("good.test", SIP_TRANSP_TLS, true);
 	assert_answered_over(SIP_TRANSP_TLS);
-	ask("good.test", SIP_TRANSP_TLS, false); /* nor does that connection serve one who wants proof */
+	ask("good.test", SIP_TRANSP_TLS,
+	    false); /* nor does that connection serve one who wants proof */
 	assert_int_equal(world.failed, 1);
 }
 
@@ -321,7 +335,8 @@ static void a_new_certificate_is_taken_without_losing_connections(void **state)
 
 static int hand_connect(void)
 {
-	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_port = htons(port_of(&world.b, SIP_TRANSP_TCP)) };
+	struct sockaddr_in addr = { .sin_family = AF_INET,
+				    .sin_port = htons(port_of(&world.b, SIP_TRANSP_TCP)) };
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
 	inet_pton(AF_INET, THEIRS, &addr.sin_addr);
@@ -348,12 +363,14 @@ static const char *hand_read(int fd, unsigned ms)
 	return text;
 }
 
-static size_t options_text(char *text, size_t size, const char *length, const char *body, unsigned cseq)
+static size_t options_text(char *text, size_t size, const char *length, const char *body,
+			   unsigned cseq)
 {
-	return (size_t)snprintf(text, size,
-				"OPTIONS sip:b@b SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.51.3;branch=z9hG4bK%u\r\n"
-				"From: <sip:a@a>;tag=1\r\nTo: <sip:b@b>\r\nCall-ID: hand\r\nCSeq: %u OPTIONS\r\n%s\r\n%s",
-				cseq, cseq, length, body);
+	return (size_t)snprintf(
+		text, size,
+		"OPTIONS sip:b@b SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.51.3;branch=z9hG4bK%u\r\n"
+		"From: <sip:a@a>;tag=1\r\nTo: <sip:b@b>\r\nCall-ID: hand\r\nCSeq: %u OPTIONS\r\n%s\r\n%s",
+		cseq, cseq, length, body);
 }
 
 static unsigned count(const char *text, const char *what)
@@ -389,7 +406,8 @@ static void three_messages_and_a_half_in_one_segment_are_three(void **state)
 
 	(void)state;
 	len += options_text(text + len, sizeof(text) - len, "Content-Length: 5\r\n", "hello", 1);
-	len += options_text(text + len, sizeof(text) - len, "l: 0\r\n", "\r\n", 2); /* and an empty line between */
+	len += options_text(text + len, sizeof(text) - len, "l: 0\r\n", "\r\n",
+			    2); /* and an empty line between */
 	len += options_text(text + len, sizeof(text) - len, "CONTENT-LENGTH :  3 \r\n", "abc", 3);
 	half = len;
 	len += options_text(text + len, sizeof(text) - len, "Content-Length: 0\r\n", "", 4);
@@ -416,7 +434,8 @@ static void a_ping_is_answered_even_in_halves(void **state)
 
 static void a_stream_message_without_length_is_400_and_the_end(void **state)
 {
-	static const char *const lengths[] = { "", "Content-Length: -1\r\n", "Content-Length: x\r\n",
+	static const char *const lengths[] = { "", "Content-Length: -1\r\n",
+					       "Content-Length: x\r\n",
 					       "Content-Length: 1\r\nContent-Length: 2\r\n",
 					       "Content-Length: 99999999999999999999\r\n" };
 	char text[600];
@@ -498,7 +517,8 @@ static void one_source_gets_so_many_connections_and_no_more(void **state)
 
 static void a_flood_from_one_source_is_dropped_but_not_from_a_trusted_one(void **state)
 {
-	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_port = htons(port_of(&world.b, SIP_TRANSP_UDP)) };
+	struct sockaddr_in addr = { .sin_family = AF_INET,
+				    .sin_port = htons(port_of(&world.b, SIP_TRANSP_UDP)) };
 	int fd = socket(AF_INET, SOCK_DGRAM, 0);
 	struct sa source;
 	char text[600];
@@ -552,7 +572,8 @@ static void the_users_of_a_flow_learn_that_it_died(void **state)
 
 static void a_large_request_goes_by_tcp_and_falls_back_to_udp(void **state)
 {
-	static const struct request_handlers handlers = { .on_response = on_response, .on_failed = on_failed };
+	static const struct request_handlers handlers = { .on_response = on_response,
+							  .on_failed = on_failed };
 	char body[3000], uri[100];
 	struct outmsg *msg;
 
@@ -563,7 +584,8 @@ static void a_large_request_goes_by_tcp_and_falls_back_to_udp(void **state)
 	msg = outmsg_request_str("OPTIONS", uri);
 	outmsg_ids(msg, "<sip:a@a>;tag=1", "<sip:b@b>", "net", 1);
 	outmsg_body(msg, "text/plain", body, sizeof(body));
-	request_send(world.a.stack, &(struct request_args){ .msg = msg, .handlers = &handlers }, &world.req);
+	request_send(world.a.stack, &(struct request_args){ .msg = msg, .handlers = &handlers },
+		     &world.req);
 	mem_deref(msg);
 	assert_true(wait_for(answered, 3000));
 	assert_answered_over(SIP_TRANSP_UDP);

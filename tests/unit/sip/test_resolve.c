@@ -1,4 +1,6 @@
-/* tests/unit/sip/test_resolve.c - RFC 3263 against a name server of our own, on a clock that we push */
+/* tests/unit/sip/test_resolve.c - RFC 3263 against a name server of our own, on a clock that we
+ * push
+ */
 #include "kit.h"
 
 #include <arpa/inet.h>
@@ -107,7 +109,8 @@ static uint16_t answers_add(struct mbuf *mb, const char *name, uint16_t type)
 	for (unsigned i = 0; i < ARRAY_LEN(zone); i++) {
 		struct dnsrr *rr;
 
-		if (strcasecmp(zone[i].name, name) != 0 || (zone[i].type != type && zone[i].type != DNS_TYPE_CNAME))
+		if (strcasecmp(zone[i].name, name) != 0 ||
+		    (zone[i].type != type && zone[i].type != DNS_TYPE_CNAME))
 			continue;
 		rr = dns_rr_alloc();
 		rr_fill(rr, &zone[i]);
@@ -139,7 +142,8 @@ static struct mbuf *answer_make(struct mbuf *query, enum mood mood)
 	mbuf_write_u16(mb, htons(type));
 	mbuf_write_u16(mb, htons(DNS_CLASS_IN));
 	if (mood == LOOPS) {
-		mbuf_write_u16(mb, htons((uint16_t)(0xc000 | mb->pos))); /* a name that points at itself */
+		mbuf_write_u16(
+			mb, htons((uint16_t)(0xc000 | mb->pos))); /* a name that points at itself */
 		hdr.nans = 1;
 	} else if (mood != REFUSES) {
 		hdr.nans = answers_add(mb, name, type);
@@ -158,7 +162,8 @@ static void server_readable(int flags, void *arg)
 	struct mbuf *query = mbuf_alloc(2048), *answer;
 	struct sockaddr_in from;
 	socklen_t len = sizeof(from);
-	ssize_t n = recvfrom(world.fd[which], query->buf, query->size, 0, (struct sockaddr *)&from, &len);
+	ssize_t n = recvfrom(world.fd[which], query->buf, query->size, 0, (struct sockaddr *)&from,
+			     &len);
 
 	(void)flags;
 	assert_true(n > 0);
@@ -180,7 +185,8 @@ static void server_open(unsigned which, const char *addr, struct sa *ret_addr)
 	world.fd[which] = socket(AF_INET, SOCK_DGRAM, 0);
 	assert_int_equal(bind(world.fd[which], &ret_addr->u.sa, ret_addr->len), 0);
 	assert_int_equal(getsockname(world.fd[which], &ret_addr->u.sa, &ret_addr->len), 0);
-	assert_int_equal(fd_listen(world.fd[which], FD_READ, server_readable, (void *)(uintptr_t)which), 0);
+	assert_int_equal(
+		fd_listen(world.fd[which], FD_READ, server_readable, (void *)(uintptr_t)which), 0);
 	world.mood[which] = ANSWERS;
 	world.questions[which] = 0;
 }
@@ -193,8 +199,10 @@ static int setup(void **state)
 	world.wheel = wheel_new_virtual(1000000, 1700000000000000);
 	server_open(0, SERVER, &servers[0]);
 	server_open(1, SECOND, &servers[1]);
-	world.resolver = resolver_new(&(struct resolver_setup){
-		.wheel = world.wheel, .servers = servers, .server_count = 2, .hosts_file = world.hosts });
+	world.resolver = resolver_new(&(struct resolver_setup){ .wheel = world.wheel,
+								.servers = servers,
+								.server_count = 2,
+								.hosts_file = world.hosts });
 	return 0;
 }
 
@@ -216,14 +224,16 @@ static int teardown(void **state)
 static void tick(void *arg)
 {
 	(void)arg;
-	wheel_advance_to(world.wheel, wheel_now_ms(world.wheel) + (world.mood[0] == ANSWERS ? 1 : 10));
+	wheel_advance_to(world.wheel,
+			 wheel_now_ms(world.wheel) + (world.mood[0] == ANSWERS ? 1 : 10));
 	if (world.done)
 		re_cancel();
 	else
 		tmr_start(&world.tick, 1, tick, NULL);
 }
 
-static void on_done(enum resolve_outcome outcome, const struct target *targets, unsigned count, void *arg)
+static void on_done(enum resolve_outcome outcome, const struct target *targets, unsigned count,
+		    void *arg)
 {
 	(void)arg;
 	assert_false(world.done);
@@ -420,7 +430,8 @@ static void a_silent_server_gives_way_to_the_next(void **state)
 	(void)state;
 	world.mood[0] = SILENT;
 	assert_found("sip:plain.test:5060", 2);
-	assert_in_range(wheel_now_ms(world.wheel) - start, 900, 1500); /* half a second for each of A and AAAA */
+	assert_in_range(wheel_now_ms(world.wheel) - start, 900,
+			1500); /* half a second for each of A and AAAA */
 }
 
 static void a_server_that_refuses_gives_way_at_once(void **state)
@@ -520,13 +531,17 @@ static void nonsense_is_not_asked_for(void **state)
 
 static void private_addresses_are_known(void **state)
 {
-	static const char *const inside[] = { "127.0.0.1", "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1",
-					      "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
-					      "255.255.255.255", "::1", "::", "fe80::1", "fc00::1", "fd12::1",
-					      "::ffff:10.0.0.1", "::ffff:127.0.0.1", "2002:7f00:1::1", "ff02::1",
-					      "64:ff9b::a00:1", "2001:db8::1" };
-	static const char *const outside[] = { "8.8.8.8", "172.32.0.1", "172.15.0.1", "100.128.0.1", "192.169.0.1",
-					       "2a00:1450::1", "::ffff:8.8.8.8", "2002:808:808::1" };
+	static const char *const inside[] = {
+		"127.0.0.1",	    "10.0.0.1",	       "172.16.0.1", "172.31.255.255",
+		"192.168.1.1",	    "169.254.169.254", "100.64.0.1", "0.0.0.0",
+		"224.0.0.1",	    "255.255.255.255", "::1",	     "::",
+		"fe80::1",	    "fc00::1",	       "fd12::1",    "::ffff:10.0.0.1",
+		"::ffff:127.0.0.1", "2002:7f00:1::1",  "ff02::1",    "64:ff9b::a00:1",
+		"2001:db8::1"
+	};
+	static const char *const outside[] = { "8.8.8.8",	 "172.32.0.1",	   "172.15.0.1",
+					       "100.128.0.1",	 "192.169.0.1",	   "2a00:1450::1",
+					       "::ffff:8.8.8.8", "2002:808:808::1" };
 	struct sa addr;
 
 	(void)state;
@@ -549,7 +564,8 @@ static int prepare(void **state)
 	snprintf(world.hosts, sizeof(world.hosts), "/tmp/sip-hosts-XXXXXX");
 	fd = mkstemp(world.hosts);
 	file = fdopen(fd, "w");
-	fputs("# comment\n192.0.2.99\there.test other.test # more\n192.0.2.98 here.test\nnonsense here.test\n", file);
+	fputs("# comment\n192.0.2.99\there.test other.test # more\n192.0.2.98 here.test\nnonsense here.test\n",
+	      file);
 	fclose(file);
 	return libre_init();
 }

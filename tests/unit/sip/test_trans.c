@@ -38,14 +38,17 @@ static void on_failed(struct request *req, enum request_failure failure, void *a
 	kit->end_at_ms = kit_now(kit);
 }
 
-static const struct request_handlers client = { .on_response = on_response, .on_failed = on_failed };
+static const struct request_handlers client = { .on_response = on_response,
+						.on_failed = on_failed };
 
 static void send_to(struct kit *kit, const char *method, const char *uri)
 {
 	struct outmsg *msg = outmsg_request_str(method, uri);
 
 	outmsg_ids(msg, "<sip:us@10.0.0.1>;tag=ours", "<sip:them@10.0.0.2>", "call-1", 7);
-	request_send(kit->stack, &(struct request_args){ .msg = msg, .handlers = &client, .arg = kit }, &kit->req);
+	request_send(kit->stack,
+		     &(struct request_args){ .msg = msg, .handlers = &client, .arg = kit },
+		     &kit->req);
 	mem_deref(msg);
 }
 
@@ -150,16 +153,18 @@ static void over_tcp_timer_d_is_zero(void **state)
 	send_tcp(kit, "INVITE");
 	kit_run(kit, 10);
 	re_snprintf(from, sizeof(from), "%J", &kit->seen[0].from);
-	sim_raw_send(kit->net, SIP_TRANSP_TCP, KIT_PEER, from, "\r\n\r\n", 4); /* a ping meanwhile */
+	sim_raw_send(kit->net, SIP_TRANSP_TCP, KIT_PEER, from, "\r\n\r\n",
+		     4); /* a ping meanwhile */
 	kit_run(kit, 10);
 	assert_string_equal(kit_last(kit), "\r\n");
 	{
 		char text[2048];
-		int n = snprintf(text, sizeof(text),
-				 "SIP/2.0 603 No\r\nVia: %s\r\nFrom: %s\r\nTo: %s;tag=t\r\nCall-ID: %s\r\nCSeq: "
-				 "%s\r\nContent-Length: 0\r\n\r\n",
-				 kit_header(kit_heard(kit, 0), "Via"), kit_header(kit_heard(kit, 0), "From"),
-				 kit_header(kit_heard(kit, 0), "To"), "call-1", "7 INVITE");
+		int n = snprintf(
+			text, sizeof(text),
+			"SIP/2.0 603 No\r\nVia: %s\r\nFrom: %s\r\nTo: %s;tag=t\r\nCall-ID: %s\r\nCSeq: "
+			"%s\r\nContent-Length: 0\r\n\r\n",
+			kit_header(kit_heard(kit, 0), "Via"), kit_header(kit_heard(kit, 0), "From"),
+			kit_header(kit_heard(kit, 0), "To"), "call-1", "7 INVITE");
 
 		sim_raw_send(kit->net, SIP_TRANSP_TCP, KIT_PEER, from, text, (size_t)n);
 	}
@@ -249,7 +254,8 @@ static void a_cancel_waits_for_a_provisional(void **state)
 	assert_string_equal(kit_header(kit_last(kit), "Via"), kit_header(invite, "Via"));
 	assert_string_equal(kit_header(kit_last(kit), "To"), kit_header(invite, "To"));
 	assert_string_equal(kit_header(kit_last(kit), "CSeq"), "7 CANCEL");
-	assert_string_equal(kit_header(kit_last(kit), "Reason"), "SIP;cause=200;text=\"Call completed elsewhere\"");
+	assert_string_equal(kit_header(kit_last(kit), "Reason"),
+			    "SIP;cause=200;text=\"Call completed elsewhere\"");
 	kit_respond(kit, SIP_TRANSP_UDP, kit_last(kit), 200, "x");
 	kit_respond(kit, SIP_TRANSP_UDP, invite, 487, "x");
 	kit_run(kit, 10);
@@ -347,7 +353,9 @@ static void a_header_with_a_line_break_is_never_sent(void **state)
 	outmsg_ids(msg, "<sip:us@10.0.0.1>;tag=ours", "<sip:them@10.0.0.2>", "call-1", 7);
 	outmsg_header(msg, "Subject", "%s", "hello\r\nEvil: yes");
 	assert_true(outmsg_is_bad(msg));
-	request_send(kit->stack, &(struct request_args){ .msg = msg, .handlers = &client, .arg = kit }, &kit->req);
+	request_send(kit->stack,
+		     &(struct request_args){ .msg = msg, .handlers = &client, .arg = kit },
+		     &kit->req);
 	mem_deref(msg);
 	assert_int_equal(kit->failed, 0);
 	kit_run(kit, 10);
@@ -426,8 +434,9 @@ static void an_invite_gets_a_100_after_200_ms(void **state)
 	kit_times(kit, 201); /* it came at 1 */
 	assert_memory_equal(kit_last(kit), "SIP/2.0 100 Trying\r\n", 20);
 	assert_string_equal(kit_header(kit_last(kit), "To"), "<sip:us@10.0.0.1>");
-	assert_string_equal(kit_header(kit_last(kit), "Via"),
-			    "SIP/2.0/UDP 10.0.0.2:5060;branch=z9hG4bKa;received=10.0.0.2;rport=5060");
+	assert_string_equal(
+		kit_header(kit_last(kit), "Via"),
+		"SIP/2.0/UDP 10.0.0.2:5060;branch=z9hG4bKa;received=10.0.0.2;rport=5060");
 	strans_answer(kit->st, 486, NULL);
 }
 
@@ -606,7 +615,8 @@ static void a_cancel_is_answered_and_handed_up_once(void **state)
 	assert_memory_equal(kit_heard(kit, 0), "SIP/2.0 200 OK", 14);
 	assert_string_equal(kit_header(kit_heard(kit, 0), "CSeq"), "1 CANCEL");
 	assert_memory_equal(kit_heard(kit, 1), "SIP/2.0 487 Request Terminated", 30);
-	assert_string_equal(kit_header(kit_heard(kit, 0), "To"), kit_header(kit_heard(kit, 1), "To"));
+	assert_string_equal(kit_header(kit_heard(kit, 0), "To"),
+			    kit_header(kit_heard(kit, 1), "To"));
 	ask_udp(kit, "CANCEL");
 	kit_run(kit, 10);
 	assert_int_equal(kit->cancels, 1);
@@ -688,11 +698,12 @@ static void a_detached_invite_is_answered_500(void **state)
 
 static void options_via(struct kit *kit, const char *from, const char *via)
 {
-	kit_say_from(kit, SIP_TRANSP_UDP, from,
-		     "OPTIONS sip:us@10.0.0.1 SIP/2.0\nVia: SIP/2.0/UDP %s\n"
-		     "From: <sip:them@10.0.0.2>;tag=f\nTo: <sip:us@10.0.0.1>\nCall-ID: c\nCSeq: 1 OPTIONS\n"
-		     "Content-Length: 0\n\n",
-		     via);
+	kit_say_from(
+		kit, SIP_TRANSP_UDP, from,
+		"OPTIONS sip:us@10.0.0.1 SIP/2.0\nVia: SIP/2.0/UDP %s\n"
+		"From: <sip:them@10.0.0.2>;tag=f\nTo: <sip:us@10.0.0.1>\nCall-ID: c\nCSeq: 1 OPTIONS\n"
+		"Content-Length: 0\n\n",
+		via);
 	kit_run(kit, 10);
 	if (kit->st)
 		strans_answer(kit->st, 200, NULL);
@@ -706,7 +717,8 @@ static void without_rport_the_answer_goes_to_the_port_of_sent_by(void **state)
 	serve(kit);
 	options_via(kit, "10.0.0.2:33333", "10.0.0.2;branch=z9hG4bKa");
 	assert_int_equal(kit->seen_count, 1);
-	assert_string_equal(kit_header(kit_last(kit), "Via"), "SIP/2.0/UDP 10.0.0.2;branch=z9hG4bKa");
+	assert_string_equal(kit_header(kit_last(kit), "Via"),
+			    "SIP/2.0/UDP 10.0.0.2;branch=z9hG4bKa");
 }
 
 static void a_different_host_is_marked_and_not_believed(void **state)
@@ -714,10 +726,12 @@ static void a_different_host_is_marked_and_not_believed(void **state)
 	struct kit *kit = *state;
 
 	serve(kit);
-	options_via(kit, "10.0.0.2:33333", "192.168.7.7:5060;received=1.2.3.4;branch=z9hG4bKa;maddr=10.9.9.9");
+	options_via(kit, "10.0.0.2:33333",
+		    "192.168.7.7:5060;received=1.2.3.4;branch=z9hG4bKa;maddr=10.9.9.9");
 	assert_int_equal(kit->seen_count, 1);
-	assert_string_equal(kit_header(kit_last(kit), "Via"),
-			    "SIP/2.0/UDP 192.168.7.7:5060;branch=z9hG4bKa;maddr=10.9.9.9;received=10.0.0.2");
+	assert_string_equal(
+		kit_header(kit_last(kit), "Via"),
+		"SIP/2.0/UDP 192.168.7.7:5060;branch=z9hG4bKa;maddr=10.9.9.9;received=10.0.0.2");
 }
 
 static void with_rport_the_answer_goes_where_the_request_came_from(void **state)
@@ -727,8 +741,9 @@ static void with_rport_the_answer_goes_where_the_request_came_from(void **state)
 	serve(kit);
 	options_via(kit, KIT_PEER, "192.168.7.7:7777;rport;branch=z9hG4bKa");
 	assert_int_equal(kit->seen_count, 1);
-	assert_string_equal(kit_header(kit_last(kit), "Via"),
-			    "SIP/2.0/UDP 192.168.7.7:7777;branch=z9hG4bKa;received=10.0.0.2;rport=5060");
+	assert_string_equal(
+		kit_header(kit_last(kit), "Via"),
+		"SIP/2.0/UDP 192.168.7.7:7777;branch=z9hG4bKa;received=10.0.0.2;rport=5060");
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
