@@ -28,8 +28,7 @@ from peers.ua import UserAgent  # noqa: E402
 
 # The limits that protect a tenant are not what is measured here.
 LIMITS = {f"JACKFIELD_LIMITS_{key}": str(value) for key, value in (
-    ("CALLS_PER_PROFILE", 20000), ("CALLS_PER_TENANT", 20000), ("CALLS_PER_MINUTE", 1000000),
-    ("MINUTES_PER_DAY", 1000000), ("PROFILES_PER_TENANT", 100000))}
+    ("CALLS_PER_PROFILE", 20000), ("CALLS_PER_TENANT", 20000))}
 NUMBER = "+493012345"
 
 
