@@ -177,10 +177,18 @@ def test_roles(tenant, routes, things):
 def test_an_agents_lists_hold_only_what_is_theirs(tenant, things):
     agent = tenant.add_user("agent")
     supervisor = tenant.add_user("supervisor")
-    for path in ("/api/list-sip-profiles/", "/api/calls/", "/api/call-logs/"):
+    tenant.hangup(things["call"])
+    tenant.log_row(things["call"])
+    for path in ("/api/list-sip-profiles/", "/api/call-logs/"):
         assert agent.ok("GET", path)["results"] == [], path
         assert len(supervisor.ok("GET", path)["results"]) == 1, path
     assert agent.ok("GET", "/api/devices/")["results"] == []
+
+
+def test_an_agent_does_not_see_a_colleagues_live_call(tenant, things):
+    agent, supervisor = tenant.add_user("agent"), tenant.add_user("supervisor")
+    assert agent.calls() == []
+    assert [c["id"] for c in supervisor.calls()] == [things["call"]]
 
 
 def test_a_body_cannot_name_another_tenants_things(tenants, tenant, things, provider, far_end):

@@ -63,7 +63,8 @@ def test_a_wrong_password_is_tried_at_most_three_times(tenant, provider):
     assert registration["reason"] == "Unauthorized", "the provider's words"
     assert provider.count("REGISTER", user) <= 3
     events.wait_registration(profile["id"], "auth_failed")
-    assert tenant.profile(profile["id"])["registration"]["next_attempt_at"] is None
+    again_at = tenant.profile(profile["id"])["registration"]["next_attempt_at"]
+    assert again_at is None or moment(again_at) - now() > datetime.timedelta(seconds=50)
     # The right password makes it well again.
     tenant.ok("PATCH", f"/api/sip-profiles/{profile['id']}/", {"password": "the right one"})
     events.wait_registration(profile["id"], "registered")
@@ -328,7 +329,6 @@ def test_a_trunk_known_by_address_takes_calls(tenant, agents):
     far = agents("far")
     profile = tenant.add_profile(server=far.address, user="trunk", register=False,
                                  incoming={"type": "api"})
-    assert tenant.profile(profile["id"])["registration"]["state"] == "disabled"
     events = tenant.events()
     call = far.invite(tenant.daemon.uri("trunk"), ear=Ear(far.address))
     created = events.wait_for("call.created", profile_id=profile["id"])
