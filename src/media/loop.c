@@ -100,6 +100,7 @@ static void object_add(struct mloop *loop, struct object *object)
 static void stream_leave(struct mloop *loop, struct mstream *stream, enum note_kind kind)
 {
 	stream_detach(stream);
+	loop->left++;
 	loop->objects[stream->object.id.index] = NULL;
 	stream->note.kind = kind;
 	stream->note.object = stream;
@@ -322,39 +323,36 @@ static void sleep_to_edge(uint64_t now_us)
 	(void)clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
 }
 
-static bool take_events(const struct epoll_event *events, int n)
+/* Commands first, as they were given before the packets beside them came. If one took a stream away, the rest of
+ * the batch may point to it: level-triggered, what was left undone comes back at once.
+ */
+static void take_events(struct mloop *loop, const struct epoll_event *events, int n)
 {
-	bool commands = false;
+	unsigned left = loop->left;
 
-	for (int i = 0; i < n; i++) {
+	for (int i = 0; i < n; i++)
+		if (!events[i].data.u64)
+			run_commands(loop);
+	for (int i = 0; i < n && loop->left == left; i++) {
 		uint64_t tag = events[i].data.u64;
 
 		if (tag)
 			stream_readable((struct mstream *)(uintptr_t)(tag & ~1ull), tag & 1);
-		else
-			commands = true;
 	}
-	return commands;
 }
 
 static void wake_up(struct mloop *loop, int timeout_ms)
 {
 	struct epoll_event events[BATCH];
-	bool commands = false;
 	int n;
 
 	n = epoll_wait(loop->epoll_fd, events, BATCH, timeout_ms);
 	loop->now_us = clock_mono_us();
-	if (n > 0)
-		commands = take_events(events, n);
+	take_events(loop, events, n);
 	while (n == BATCH) {
 		n = epoll_wait(loop->epoll_fd, events, BATCH, 0);
-		if (n > 0)
-			commands |= take_events(events, n);
+		take_events(loop, events, n);
 	}
-	/* Only now: a command may free a stream that stood among the events. */
-	if (commands)
-		run_commands(loop);
 	run_ticks(loop);
 }
 

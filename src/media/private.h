@@ -157,6 +157,7 @@ struct mstream {
 	tx_fn *tx;
 	int fd, rtcp_fd;
 	socklen_t remote_len; /* 0: nowhere to send */
+	bool connected;	      /* fd is, to remote */
 	union media_addr remote;
 	uint8_t rx_codec[128];	/* enum media_codec of each payload type, NONE: not ours */
 	uint8_t rx_audio_pt;
@@ -236,6 +237,7 @@ struct mloop {
 	/* load: packets of the last tenth of a second decide whether to gather */
 	unsigned handled;
 	uint64_t window_us;
+	unsigned left; /* streams that have gone */
 	bool busy, quit;
 	atomic_bool hungry; /* the call loop has commands that did not fit */
 	int32_t total[TICK_SAMPLES_MAX];

@@ -225,6 +225,39 @@ static void a_stream_moves_to_the_bridge_s_loop_and_back(void **state)
 	close(b.fd);
 }
 
+static void a_settled_stream_follows_a_source_that_moves(void **state)
+{
+	struct scene scene;
+	struct far_end a;
+	struct packet packet = { 0 };
+	uint8_t data[2048];
+	unsigned heard = 0;
+
+	(void)state;
+	scene_init(&scene, 1, 22100, 22119);
+	a = far_new(&scene, MEDIA_NONE);
+	media_stream_echo(scene.media, a.stream, true);
+	for (unsigned i = 0; i < 230; i++) { /* beyond the window and the next housekeeping */
+		far_say(&a, 1);
+		heard += far_hear(&a, 20, &packet, data);
+		usleep(20000);
+	}
+	while (far_hear(&a, 50, &packet, data))
+		heard++;
+	assert_int_equal(heard, 230);
+	close(a.fd);
+	a.fd = bind_far(FAR_IP, &a.own); /* the NAT has bound it to another port */
+	for (heard = 0; heard < 5 && a.seq < 500 - 2; heard += far_hear(&a, 20, &packet, data)) {
+		far_say(&a, 2);
+		usleep(20000);
+	}
+	assert_int_equal(heard, 5);
+	media_poll(scene.media);
+	assert_true(media_addr_eq(&await(&scene, MEDIA_EVENT_REMOTE, a.stream)->remote, &a.own));
+	media_free(scene.media);
+	close(a.fd);
+}
+
 static void a_player_plays_at_the_pace_of_time_and_reports_its_end(void **state)
 {
 	struct sound *sound = sound_new_tone(&(struct sound_tone){ { 425, 0 }, { 300 } });
@@ -246,7 +279,7 @@ static void a_player_plays_at_the_pace_of_time_and_reports_its_end(void **state)
 		n++;
 	}
 	assert_int_equal(n, 15);
-	assert_in_range(clock_mono_ms() - begun_ms, 240, 600);
+	assert_in_range(clock_mono_ms() - begun_ms, 240, 3000); /* not faster; a busy machine may be late */
 	assert_true(media_id_eq(await(&scene, MEDIA_EVENT_PLAYED, a.stream)->played.player, player));
 	assert_true(await(&scene, MEDIA_EVENT_PLAYED, a.stream)->played.complete);
 	assert_int_equal(await(&scene, MEDIA_EVENT_PLAYED, a.stream)->played.ms, 300);
@@ -490,6 +523,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(two_far_ends_hear_each_other_through_a_bridge),
 		cmocka_unit_test(a_stream_moves_to_the_bridge_s_loop_and_back),
+		cmocka_unit_test(a_settled_stream_follows_a_source_that_moves),
 		cmocka_unit_test(a_player_plays_at_the_pace_of_time_and_reports_its_end),
 		cmocka_unit_test(closing_with_everything_running_leaves_nothing_behind),
 		cmocka_unit_test(ids_of_what_is_gone_are_ignored),
