@@ -101,7 +101,8 @@ def sipp(directory, scenario, address, **flags):
     command = ["sipp", "-sf", str(ROOT / "bench/scenarios" / scenario), "-i", address, "-mi", address,
                "-p", "5060", "-nostdin", "-timeout", "120", "-buff_size", "4194304"]
     for name, value in flags.items():
-        command += ([f"-{name}", str(value)] if name != "to" else [str(value)])
+        words = value if isinstance(value, list) else [value]
+        command += ([] if name == "to" else [f"-{name}"]) + [str(word) for word in words]
     log = open(directory / f"{scenario}.log", "wb")
     return subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=directory)
 
@@ -118,7 +119,7 @@ def bench_setup(bench, options):
         time.sleep(0.3)
         window = bench.meter.window()
         near = sipp(directory, "caller.xml", caller, m=count, l=20000, r=rate, s=NUMBER,
-                    key="hold_ms 50", to=f"{bench.daemon.address}:5060")
+                    d=50, to=f"{bench.daemon.address}:5060")
         code = near.wait(180)
         wall, cpu, threads = window.end()
         far.terminate()
