@@ -289,6 +289,7 @@ static void invite_accepted(struct fsm *fsm, void *owner, int event, void *data)
 }
 
 #define BIT FSM_BIT
+#define RESPONSES (BIT(EV_PROVISIONAL) | BIT(EV_SUCCESS) | BIT(EV_FAILURE))
 
 static const char *const event_names[] = { "TIMEOUT", "PROVISIONAL", "SUCCESS",
 					   "FAILURE", "ERROR",	     NULL };
@@ -298,27 +299,27 @@ static const struct fsm_state invite_states[] = {
 		.name = "CALLING",
 		.timeout_ms = 64 * TRANS_T1, /* Timer B */
 		.handle = invite_waiting,
-		.accepts = BIT(EV_TIMEOUT) | BIT(EV_PROVISIONAL) | BIT(EV_SUCCESS) | BIT(EV_FAILURE) | BIT(EV_ERROR),
+		.accepts = BIT(EV_TIMEOUT) | RESPONSES | BIT(EV_ERROR),
 		.leads_to = BIT(ST_PROCEEDING) | BIT(ST_COMPLETED) | BIT(ST_ACCEPTED) | BIT(ST_ENDED),
 	},
 	[ST_PROCEEDING] = {
 		.name = "PROCEEDING", /* no limit of its own; after a CANCEL 64*T1 */
 		.handle = invite_waiting,
-		.accepts = BIT(EV_TIMEOUT) | BIT(EV_PROVISIONAL) | BIT(EV_SUCCESS) | BIT(EV_FAILURE) | BIT(EV_ERROR),
+		.accepts = BIT(EV_TIMEOUT) | RESPONSES | BIT(EV_ERROR),
 		.leads_to = BIT(ST_COMPLETED) | BIT(ST_ACCEPTED) | BIT(ST_ENDED),
 	},
 	[ST_COMPLETED] = {
 		.name = "COMPLETED",
 		.timeout_ms = 64 * TRANS_T1, /* Timer D */
 		.handle = invite_completed,
-		.accepts = BIT(EV_TIMEOUT) | BIT(EV_PROVISIONAL) | BIT(EV_SUCCESS) | BIT(EV_FAILURE),
+		.accepts = BIT(EV_TIMEOUT) | RESPONSES,
 		.leads_to = BIT(ST_ENDED),
 	},
 	[ST_ACCEPTED] = {
 		.name = "ACCEPTED",
 		.timeout_ms = 64 * TRANS_T1, /* Timer M, RFC 6026 */
 		.handle = invite_accepted,
-		.accepts = BIT(EV_TIMEOUT) | BIT(EV_PROVISIONAL) | BIT(EV_SUCCESS) | BIT(EV_FAILURE),
+		.accepts = BIT(EV_TIMEOUT) | RESPONSES,
 		.leads_to = BIT(ST_ENDED),
 	},
 	[ST_ENDED] = { .name = "ENDED" },
@@ -390,7 +391,7 @@ static const struct fsm_state other_states[] = {
 		.name = "TRYING",
 		.timeout_ms = 64 * TRANS_T1, /* Timer F */
 		.handle = other_waiting,
-		.accepts = BIT(EV_TIMEOUT) | BIT(EV_PROVISIONAL) | BIT(EV_SUCCESS) | BIT(EV_FAILURE) | BIT(EV_ERROR),
+		.accepts = BIT(EV_TIMEOUT) | RESPONSES | BIT(EV_ERROR),
 		.leads_to = BIT(ST_PROCEEDING) | BIT(ST_COMPLETED) | BIT(ST_ENDED),
 	},
 	[ST_PROCEEDING] = {
@@ -398,14 +399,14 @@ static const struct fsm_state other_states[] = {
 		.timeout_ms = 64 * TRANS_T1, /* what is left of Timer F */
 		.enter = other_proceeding_enter,
 		.handle = other_waiting,
-		.accepts = BIT(EV_TIMEOUT) | BIT(EV_PROVISIONAL) | BIT(EV_SUCCESS) | BIT(EV_FAILURE) | BIT(EV_ERROR),
+		.accepts = BIT(EV_TIMEOUT) | RESPONSES | BIT(EV_ERROR),
 		.leads_to = BIT(ST_COMPLETED) | BIT(ST_ENDED),
 	},
 	[ST_COMPLETED] = {
 		.name = "COMPLETED",
 		.timeout_ms = TRANS_T4, /* Timer K */
 		.handle = other_completed,
-		.accepts = BIT(EV_TIMEOUT) | BIT(EV_PROVISIONAL) | BIT(EV_SUCCESS) | BIT(EV_FAILURE),
+		.accepts = BIT(EV_TIMEOUT) | RESPONSES,
 		.leads_to = BIT(ST_ENDED),
 	},
 	[ST_ACCEPTED] = { .name = "ACCEPTED" }, /* INVITE only */
@@ -446,9 +447,9 @@ struct ctrans *ctrans_new(struct stack *stack, struct flow *flow, struct mbuf *m
 
 	if (!ctrans_send(ct))
 		return ct;
-	if (flow_is_stream(flow)) {
-		flow_watch_start(&ct->watch, flow, 0, flow_closed, ct);
-	} else {
+	flow_watch_start(&ct->watch, flow, 0, flow_closed, ct);
+	ct->watch.on_bounced = flow_closed;
+	if (!flow_is_stream(flow)) {
 		ct->resend_ms = TRANS_T1; /* Timers A and E */
 		timer_start(&ct->resend, ct->resend_ms);
 	}

@@ -243,6 +243,8 @@ void flow_watch_start(struct flow_watch *watch, struct flow *flow, unsigned keep
 	watch->on_closed = on_closed;
 	watch->arg = arg;
 	watch->keepalive_s = keepalive_s;
+	watch->on_bounced = NULL;
+	watch->bounce = flow->bounces;
 	watch->next = flow->watches;
 	watch->pprev = &flow->watches;
 	if (watch->next)
@@ -297,6 +299,24 @@ static void flow_shut(struct flow *flow, int errnum)
 		timer_start(&flow->farewell, 0);
 	if (flow->ops->close)
 		flow->ops->close(flow);
+}
+
+/* Each watch once, from the start again after each call: it may have taken any of them off. */
+void flow_bounced(struct flow *flow, int errnum)
+{
+	auto_(flow_unref) struct flow *keep = flow_ref(flow);
+	struct flow_watch *watch = keep->watches;
+
+	flow->bounces++;
+	while (watch) {
+		if (!watch->on_bounced || watch->bounce == flow->bounces) {
+			watch = watch->next;
+			continue;
+		}
+		watch->bounce = flow->bounces;
+		watch->on_bounced(watch, errnum, watch->arg);
+		watch = flow->watches;
+	}
 }
 
 void flow_close(struct flow *flow)

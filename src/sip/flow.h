@@ -75,6 +75,11 @@ struct flow_watch {
 	void (*on_closed)(struct flow_watch *watch, int errnum, void *arg);
 	void *arg;
 	unsigned keepalive_s;
+	/* A datagram of ours was refused on its way (ICMP); the flow lives on. May be set after the start;
+	 * anybody can forge these, so nothing that lasts may hang on them.
+	 */
+	void (*on_bounced)(struct flow_watch *watch, int errnum, void *arg);
+	unsigned bounce; /* the last it was told of */
 };
 
 /* `keepalive_s` > 0 keeps the path alive at least so often: CRLF CRLF on UDP, the ping of RFC 5626
@@ -119,6 +124,8 @@ void flow_opened(struct flow *flow, const struct sa *local);
 void flow_explain(struct flow *flow, const char *why);
 /* The transport found it dead. */
 void flow_gone(struct flow *flow, int errnum);
+/* UDP: the network says that nothing can be delivered there. */
+void flow_bounced(struct flow *flow, int errnum);
 /* A whole message arrived (streams: framed). Takes over no reference. */
 void flow_receive(struct flow *flow, struct mbuf *mb);
 /* Bytes of a stream: frames them by Content-Length (RFC 3261 18.3), answers pings, calls

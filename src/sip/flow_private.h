@@ -15,6 +15,7 @@ struct flow {
 	bool ping_out; /* a pong is awaited */
 	bool ponged;   /* the peer answers pings: it must go on doing so */
 	int errnum;
+	unsigned bounces;
 	unsigned keepalive_s;
 	struct sa local, remote;
 	char sent_by[64];

@@ -1,5 +1,8 @@
 /* sip/wire_net.c - the real wire: listeners, datagrams, and which of our addresses a peer sees */
 #include <errno.h>
+#include <time.h>
+
+#include <linux/errqueue.h>
 #include <netinet/in.h>
 #include <unistd.h>
 
@@ -85,6 +88,47 @@ void net_sent_by(const struct net *net, enum sip_transp transport, const struct 
 
 /* ---- datagrams ---- */
 
+/* Which of our datagrams were refused, and where they had been sent (IP_RECVERR). */
+static void udp_bounces(const struct listener *listener)
+{
+	for (unsigned i = 0; i < DATAGRAMS_A_TURN; i++) {
+		uint8_t control[512], data[64];
+		struct sa to = { .len = sizeof(to.u) };
+		struct iovec vec = { .iov_base = data, .iov_len = sizeof(data) };
+		struct msghdr msg = {
+			.msg_name = &to.u,
+			.msg_namelen = sizeof(to.u),
+			.msg_iov = &vec,
+			.msg_iovlen = 1,
+			.msg_control = control,
+			.msg_controllen = sizeof(control),
+		};
+		struct cmsghdr *part;
+		struct flow *flow;
+
+		if (recvmsg(listener->fd, &msg, MSG_ERRQUEUE) < 0)
+			return;
+		to.len = msg.msg_namelen;
+		flow = wire_udp_flow(listener->net->wire, NULL, &to);
+		for (part = CMSG_FIRSTHDR(&msg); part && flow; part = CMSG_NXTHDR(&msg, part)) {
+			struct sock_extended_err err;
+
+			if (part->cmsg_type != IP_RECVERR && part->cmsg_type != IPV6_RECVERR)
+				continue;
+			memcpy(&err, CMSG_DATA(part), sizeof(err));
+			if (err.ee_errno != EMSGSIZE)
+				flow_bounced(flow, (int)err.ee_errno);
+			break;
+		}
+	}
+}
+
+static bool is_bounce(int errnum)
+{
+	return errnum == ECONNREFUSED || errnum == EHOSTUNREACH || errnum == ENETUNREACH ||
+	       errnum == EHOSTDOWN || errnum == EPROTO || errnum == ENOPROTOOPT || errnum == EACCES;
+}
+
 static int udp_send_(struct flow *flow, const struct mbuf *mb)
 {
 	const struct listener *listener = flow_impl(flow);
@@ -92,9 +136,14 @@ static int udp_send_(struct flow *flow, const struct mbuf *mb)
 
 	if (mbuf_get_left(mb) > 65507)
 		return FLOW_E_TOO_LARGE;
-	if (sendto(listener->fd, mbuf_buf(mb), mbuf_get_left(mb), MSG_NOSIGNAL, &to->u.sa,
-		   to->len) >= 0)
-		return 0;
+	/* The first failure may tell of an earlier datagram to somebody else. */
+	for (unsigned tries = 0; tries < 2; tries++) {
+		if (sendto(listener->fd, mbuf_buf(mb), mbuf_get_left(mb), MSG_NOSIGNAL, &to->u.sa,
+			   to->len) >= 0)
+			return 0;
+		if (!is_bounce(errno))
+			break;
+	}
 	metric_add(&send_failed, 1);
 	if (errno == EAGAIN || errno == ENOBUFS || errno == EINTR)
 		return 0; /* as lost as any datagram may be */
@@ -155,13 +204,14 @@ static void udp_readable(int flags, void *arg)
 	static uint8_t data[DATAGRAM_MAX]; /* the call loop's alone */
 	struct listener *listener = arg;
 
-	(void)flags;
+	if (flags & FD_EXCEPT)
+		udp_bounces(listener);
 	for (unsigned i = 0; i < DATAGRAMS_A_TURN; i++) {
 		struct sa from = { .len = sizeof(from.u) };
 		ssize_t n = recvfrom(listener->fd, data, sizeof(data), MSG_TRUNC, &from.u.sa,
 				     &from.len);
 
-		if (n < 0 && errno == EINTR)
+		if (n < 0 && (errno == EINTR || is_bounce(errno)))
 			continue;
 		if (n < 0)
 			break;
@@ -203,6 +253,11 @@ static int listener_bind(struct listener *listener)
 	listener->fd = fd;
 	if (sa_af(addr) == AF_INET6)
 		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+	if (udp) {
+		(void)setsockopt(fd, IPPROTO_IP, IP_RECVERR, &on, sizeof(on));
+		if (sa_af(addr) == AF_INET6)
+			(void)setsockopt(fd, IPPROTO_IPV6, IPV6_RECVERR, &on, sizeof(on));
+	}
 	if (udp) /* as much as the system lets us have: a burst of calls must fit */
 		(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
 	else

@@ -13,7 +13,6 @@ struct endpoint {
 	struct hnode node;
 	struct sa addr;
 	struct wire *wire;
-	struct sim_wire *sim;
 	sim_raw_fn *raw;
 	void *raw_arg;
 	bool silent, refuse;
@@ -57,7 +56,6 @@ struct sim_net {
 struct sim_wire {
 	struct sim_net *net;
 	struct endpoint *endpoint;
-	struct sa bounced; /* a datagram to there was refused */
 };
 
 /* ---- the net ---- */
@@ -216,8 +214,12 @@ static void datagram_deliver(struct parcel *parcel)
 	if (!to || to->silent)
 		return;
 	if (to->refuse) {
-		if (from && from->sim)
-			from->sim->bounced = parcel->to;
+		struct flow *flow = from && from->wire
+					    ? wire_udp_flow(from->wire, &parcel->from, &parcel->to)
+					    : NULL;
+
+		if (flow)
+			flow_bounced(flow, ECONNREFUSED);
 	} else if (to->raw) {
 		to->raw(parcel->transport, &parcel->from, (const char *)parcel->data, parcel->len,
 			to->raw_arg);
@@ -329,10 +331,6 @@ static int sim_udp_send(struct flow *flow, const struct mbuf *mb)
 {
 	struct sim_wire *sim = flow_impl(flow);
 
-	if (sa_isset(&sim->bounced, SA_ALL) && sa_cmp(&sim->bounced, flow_remote(flow), SA_ALL)) {
-		sa_init(&sim->bounced, AF_UNSPEC);
-		return -ECONNREFUSED;
-	}
 	datagram_send(sim->net, flow_local(flow), flow_remote(flow), mbuf_buf(mb),
 		      mbuf_get_left(mb));
 	return 0;
@@ -478,7 +476,6 @@ static void sim_free(struct wire *wire)
 	struct sim_wire *sim = wire->impl;
 
 	sim->endpoint->wire = NULL;
-	sim->endpoint->sim = NULL;
 	free(sim);
 }
 
@@ -496,7 +493,6 @@ struct wire *wire_sim_new(struct sim_net *net, const char *addr_port,
 	sim->endpoint = endpoint_get(net, addr_port);
 	bug_on(sim->endpoint->wire != NULL);
 	sim->endpoint->wire = wire;
-	sim->endpoint->sim = sim;
 	return wire;
 }
 

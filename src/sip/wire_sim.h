@@ -38,8 +38,7 @@ void sim_raw_send(struct sim_net *net, enum sip_transp transport, const char *fr
 
 /* A hole: datagrams to that address vanish, connects to it fail by timeout. */
 void sim_net_silence(struct sim_net *net, const char *addr_port, bool silent);
-/* Nobody listens: connects are refused, datagrams bounce (ECONNREFUSED on the sender's next send).
- */
+/* Nobody listens: connects are refused, datagrams bounce (flow_bounced()). */
 void sim_net_refuse(struct sim_net *net, const char *addr_port, bool refuse);
 /* Cuts every stream to or from that address; both sides learn of it. */
 void sim_net_cut(struct sim_net *net, const char *addr_port);

@@ -244,6 +244,18 @@ static void nobody_listening_is_a_transport_failure(void **state)
 	assert_string_equal(world.why, "Connection refused");
 }
 
+static void a_port_that_nobody_has_is_a_transport_failure_at_once(void **state)
+{
+	(void)state;
+	side_close(&world.b);
+	side_open(&world.b, THEIRS, NULL, NULL);
+	ask("127.0.51.9", SIP_TRANSP_UDP, false);
+	assert_int_equal(world.failed, 1);
+	assert_int_equal(world.failure, REQUEST_TRANSPORT);
+	ask(THEIRS, SIP_TRANSP_UDP, false); /* and harms nobody else */
+	assert_answered_over(SIP_TRANSP_UDP);
+}
+
 static void a_tls_peer_with_the_right_name_is_believed(void **state)
 {
 	(void)state;
@@ -650,6 +662,7 @@ int main(void)
 		TEST(a_request_is_answered_over_udp),
 		TEST(a_request_is_answered_over_tcp_and_the_connection_is_used_again),
 		TEST(nobody_listening_is_a_transport_failure),
+		TEST(a_port_that_nobody_has_is_a_transport_failure_at_once),
 		TEST(a_tls_peer_with_the_right_name_is_believed),
 		TEST(a_tls_peer_with_another_name_is_not),
 		TEST(a_tls_peer_is_not_believed_for_its_address),

@@ -309,6 +309,18 @@ static void a_refused_connection_is_a_transport_failure(void **state)
 	done(kit);
 }
 
+static void a_datagram_that_bounces_is_a_transport_failure(void **state)
+{
+	struct kit *kit = *state;
+
+	sim_net_refuse(kit->net, "10.0.0.9:5060", true);
+	send_to(kit, "INVITE", "sip:a@10.0.0.9");
+	kit_run(kit, 100);
+	assert_int_equal(kit->failed, 1);
+	assert_int_equal(kit->failure, REQUEST_TRANSPORT);
+	done(kit);
+}
+
 static void a_stream_cut_before_any_answer_is_a_transport_failure(void **state)
 {
 	struct kit *kit = *state;
@@ -764,6 +776,7 @@ int main(void)
 		TEST(a_cancelled_invite_that_gets_no_final_response_ends_after_64_t1),
 		TEST(a_2xx_that_crosses_the_cancel_is_handed_up),
 		TEST(a_refused_connection_is_a_transport_failure),
+		TEST(a_datagram_that_bounces_is_a_transport_failure),
 		TEST(a_stream_cut_before_any_answer_is_a_transport_failure),
 		TEST(a_2xx_that_nobody_waits_for_goes_to_the_stray_hook),
 		TEST(a_header_with_a_line_break_is_never_sent),
