@@ -75,6 +75,8 @@ static void reliable_again(struct timer *timer, void *arg)
 	}
 	(void)!strans_reply(session->invite_st, session->reliable);
 	session->reliable_wait_ms *= 2;
+	if (session->reliable_sent_ms + session->reliable_wait_ms > 64 * RELIABLE_T1)
+		session->reliable_wait_ms = 64 * RELIABLE_T1 - session->reliable_sent_ms;
 	timer_start(timer, session->reliable_wait_ms);
 }
 

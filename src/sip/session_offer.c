@@ -147,18 +147,20 @@ static int their_accept(struct session *session, struct strans *st, struct sessi
 	const struct sip_msg *request = strans_request(st)->msg;
 	struct outmsg *reply = session_reply_new(session, st, 200);
 	bool invite = inmsg_is(request, "INVITE");
+	uint32_t cseq = request->cseq.num;
 	int r;
 
+	/* before the reply, after which the request may be gone */
+	dialog_refresh(session->dialog, request);
 	session_timer_reply_lines(session, request, reply);
 	outmsg_put_body(reply, body);
 	r = strans_reply(st, reply);
 	mem_deref(reply);
 	if (r)
 		return SESSION_E_BAD;
-	dialog_refresh(session->dialog, request);
 	if (invite) {
 		session->reinvite_st = st;
-		session->reinvite_cseq = request->cseq.num;
+		session->reinvite_cseq = cseq;
 		session->reinvite_offered = false;
 	} else {
 		strans_detach(st);
@@ -232,7 +234,7 @@ void session_offer_received(struct session *session, const struct inmsg *in)
 		their_offer(session, st, body);
 	}
 	if (session_alive(session))
-		identity_changed(session, strans_request(st)->msg);
+		identity_changed(session, in->msg);
 }
 
 static int answer_reinvite(struct session *session, struct session_body body)
