@@ -2,9 +2,9 @@
  *
  *     media_relay RTP_BLAST CALLS SECONDS
  *
- * Opens CALLS bridges of two streams in this process and has rtp_blast, another process whose CPU does not
- * count, be both ends of each. Prints one JSON object: CPU of all media threads as a percentage of a core for each
- * call, and what rtp_blast saw arrive.
+ * Opens CALLS bridges of two streams in this process and has rtp_blast, another process whose CPU
+ * does not count, be both ends of each. Prints one JSON object: CPU of all media threads as a
+ * percentage of a core for each call, and what rtp_blast saw arrive.
  */
 #include "media/media.h"
 
@@ -113,7 +113,9 @@ static FILE *blast_start(const char *program, const char *seconds, int pairs_fd,
 
 int main(int argc, char **argv)
 {
-	struct media_config config = { .threads = 1, .port_min = 20000, .port_max = 29999, .on_event = on_event };
+	struct media_config config = {
+		.threads = 1, .port_min = 20000, .port_max = 29999, .on_event = on_event
+	};
 	unsigned calls = argc == 4 ? (unsigned)atoi(argv[2]) : 0;
 	unsigned seconds = argc == 4 ? (unsigned)atoi(argv[3]) : 0;
 	FILE *pairs = tmpfile(), *blast;
@@ -144,7 +146,8 @@ int main(int argc, char **argv)
 	line[strcspn(line, "\n")] = '\0';
 	waitpid(pid, &status, 0);
 	printf("{\"calls\": %u, \"cpu_pct_per_call\": %.4f, \"us_per_packet\": %.2f, \"events\": %u, \"ends\": %s}\n",
-	       calls, 100 * cpu / wall / calls, cpu / (wall / 1e6 * calls * 100), events_seen, line);
+	       calls, 100 * cpu / wall / calls, cpu / (wall / 1e6 * calls * 100), events_seen,
+	       line);
 	media_free(media);
 	return status ? 1 : 0;
 }

@@ -1,21 +1,23 @@
-/* fuzz/rtp.c - datagrams to a stream: RTP and RTCP, relayed, mixed, echoed, from right and wrong addresses
+/* fuzz/rtp.c - datagrams to a stream: RTP and RTCP, relayed, mixed, echoed, from right and wrong
+ * addresses
  *
- * The input is a list of datagrams: a byte of how (below), a byte of length, the bytes. Two streams in a bridge,
- * one of them decoded, so that parser, latch, jitter buffer, decoders and reports all see them.
+ * The input is a list of datagrams: a byte of how (below), a byte of length, the bytes. Two streams
+ * in a bridge, one of them decoded, so that parser, latch, jitter buffer, decoders and reports all
+ * see them.
  */
 #include "fuzz/target.h"
 #include "media/private.h"
 
-#define HOW_STREAM 1  /* which of the two */
+#define HOW_STREAM 1 /* which of the two */
 #define HOW_RTCP 2
-#define HOW_OTHER 4   /* from another address */
-#define HOW_TICK 8    /* a tick first */
-#define HOW_SKIP 16   /* two seconds first */
+#define HOW_OTHER 4 /* from another address */
+#define HOW_TICK 8  /* a tick first */
+#define HOW_SKIP 16 /* two seconds first */
 #define HOW_ECHO 32
 
 static const struct media_format formats[MEDIA_MAX_FORMATS] = {
-	{ MEDIA_CODEC_PCMU, 0, 0 },	{ MEDIA_CODEC_PCMA, 8, 0 },  { MEDIA_CODEC_G722, 9, 0 },
-	{ MEDIA_CODEC_OPUS, 111, 0 }, { MEDIA_CODEC_CN, 13, 0 }, { MEDIA_CODEC_EVENT, 101, 8000 },
+	{ MEDIA_CODEC_PCMU, 0, 0 },   { MEDIA_CODEC_PCMA, 8, 0 }, { MEDIA_CODEC_G722, 9, 0 },
+	{ MEDIA_CODEC_OPUS, 111, 0 }, { MEDIA_CODEC_CN, 13, 0 },  { MEDIA_CODEC_EVENT, 101, 8000 },
 };
 
 static void tx_check(struct mstream *stream, uint8_t *data, size_t len)
@@ -27,7 +29,8 @@ static void tx_check(struct mstream *stream, uint8_t *data, size_t len)
 		abort(); /* whatever came in, what goes out is well formed and ours */
 }
 
-static struct mstream *stream_make(struct mloop *loop, uint32_t index, enum media_codec codec, uint8_t pt)
+static struct mstream *stream_make(struct mloop *loop, uint32_t index, enum media_codec codec,
+				   uint8_t pt)
 {
 	struct mstream *stream = mstream_new((struct media_id){ index, 1 });
 	struct media_params params = MEDIA_PARAMS_INIT;
@@ -41,7 +44,9 @@ static struct mstream *stream_make(struct mloop *loop, uint32_t index, enum medi
 	params.rtcp_mux = index;
 	stream_update(stream, &params);
 	stream->tx = tx_check;
-	mloop_command(loop, &(struct command){ .kind = CMD_BRIDGE_ADD, .id = stream->object.id, .bridge = { 5, 1 } });
+	mloop_command(loop, &(struct command){ .kind = CMD_BRIDGE_ADD,
+					       .id = stream->object.id,
+					       .bridge = { 5, 1 } });
 	return stream;
 }
 

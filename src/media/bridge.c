@@ -42,7 +42,8 @@ static void deny_add(struct mstream *listener, struct mstream *talker)
 		return;
 	if (listener->deny_count == listener->deny_cap) {
 		listener->deny_cap = listener->deny_cap ? listener->deny_cap * 2 : 2;
-		listener->deny = xrealloc(listener->deny, listener->deny_cap * sizeof(*listener->deny));
+		listener->deny =
+			xrealloc(listener->deny, listener->deny_cap * sizeof(*listener->deny));
 	}
 	listener->deny[listener->deny_count++] = talker;
 }

@@ -2,7 +2,9 @@
 
 #include <strings.h>
 
-static const struct media_codec_info event_info = { MEDIA_CODEC_EVENT, "telephone-event", 8000, 1, -1, false };
+static const struct media_codec_info event_info = {
+	MEDIA_CODEC_EVENT, "telephone-event", 8000, 1, -1, false
+};
 static const struct media_codec_info cn_info = { MEDIA_CODEC_CN, "CN", 8000, 1, 13, false };
 
 static const struct codec *const codecs[MEDIA_CODEC_COUNT] = {
@@ -34,7 +36,8 @@ const struct media_codec_info *media_codec_find(const char *name, unsigned clock
 		if (strcasecmp(info->name, name))
 			continue;
 		/* telephone-event runs on the clock of the audio it goes with (RFC 4733 2.1) */
-		if (info->clock_rate == clock_rate || (i == MEDIA_CODEC_EVENT && clock_rate == 48000))
+		if (info->clock_rate == clock_rate ||
+		    (i == MEDIA_CODEC_EVENT && clock_rate == 48000))
 			return info;
 	}
 	return NULL;

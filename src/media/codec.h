@@ -1,7 +1,7 @@
 /* media/codec.h - codecs behind one table
  *
- * A coder turns PCM into payloads, a decoder payloads into PCM; both are made and freed outside of the packet
- * path, which only runs encode, decode and conceal.
+ * A coder turns PCM into payloads, a decoder payloads into PCM; both are made and freed outside of
+ * the packet path, which only runs encode, decode and conceal.
  */
 #pragma once
 
@@ -29,14 +29,20 @@ struct codec {
 	void *(*coder_new)(const struct coder_setup *setup);
 	void (*coder_free)(void *coder);
 	/* Return: bytes, 0 when there is nothing to send or it did not fit. */
-	size_t (*encode)(void *coder, const int16_t *pcm, unsigned samples, uint8_t *out, size_t cap);
+	size_t (*encode)(void *coder, const int16_t *pcm, unsigned samples, uint8_t *out,
+			 size_t cap);
 
 	void *(*decoder_new)(unsigned rate);
 	void (*decoder_free)(void *decoder);
-	/* Return: samples, 0 for a payload that is none of this codec's. `out` holds CODEC_SAMPLES_MAX. */
+	/* Return: samples, 0 for a payload that is none of this codec's. `out` holds
+	 * CODEC_SAMPLES_MAX.
+	 */
 	unsigned (*decode)(void *decoder, const uint8_t *payload, size_t len, int16_t *out);
-	/* As if a packet of `samples` had been lost; what came after it, where that is known, may help. */
-	void (*conceal)(void *decoder, const uint8_t *next, size_t next_len, int16_t *out, unsigned samples);
+	/* As if a packet of `samples` had been lost; what came after it, where that is known, may
+	 * help.
+	 */
+	void (*conceal)(void *decoder, const uint8_t *next, size_t next_len, int16_t *out,
+			unsigned samples);
 	/* RTP clock units that a payload lasts; 0 when malformed. */
 	uint32_t (*units)(const uint8_t *payload, size_t len);
 };

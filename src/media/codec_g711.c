@@ -18,7 +18,7 @@ static uint8_t ulaw_compute(int v)
 	v = (v > ULAW_CLIP ? ULAW_CLIP : v) + ULAW_BIAS;
 	while (segment && !(v & (0x80 << segment)))
 		segment--;
-	return (uint8_t)~(sign | segment << 4 | ((v >> (segment + 3)) & 0x0f));
+	return (uint8_t) ~(sign | segment << 4 | ((v >> (segment + 3)) & 0x0f));
 }
 
 static int16_t ulaw_expand(int code)
@@ -106,7 +106,8 @@ static void coder_free(void *coder)
 	(void)coder;
 }
 
-static size_t ulaw_encode(void *coder, const int16_t *pcm, unsigned samples, uint8_t *out, size_t cap)
+static size_t ulaw_encode(void *coder, const int16_t *pcm, unsigned samples, uint8_t *out,
+			  size_t cap)
 {
 	(void)coder;
 	if (samples > cap)
@@ -116,7 +117,8 @@ static size_t ulaw_encode(void *coder, const int16_t *pcm, unsigned samples, uin
 	return samples;
 }
 
-static size_t alaw_encode(void *coder, const int16_t *pcm, unsigned samples, uint8_t *out, size_t cap)
+static size_t alaw_encode(void *coder, const int16_t *pcm, unsigned samples, uint8_t *out,
+			  size_t cap)
 {
 	(void)coder;
 	if (samples > cap)
@@ -134,7 +136,8 @@ static void *decoder_new(unsigned rate)
 	return gaps;
 }
 
-static unsigned decode(struct conceal *gaps, const int16_t *table, const uint8_t *payload, size_t len, int16_t *out)
+static unsigned decode(struct conceal *gaps, const int16_t *table, const uint8_t *payload,
+		       size_t len, int16_t *out)
 {
 	if (!len || len > PACKET_SAMPLES_MAX)
 		return 0;
@@ -154,7 +157,8 @@ static unsigned alaw_decode(void *decoder, const uint8_t *payload, size_t len, i
 	return decode(decoder, alaw_linear, payload, len, out);
 }
 
-static void fill_gap(void *decoder, const uint8_t *next, size_t next_len, int16_t *out, unsigned samples)
+static void fill_gap(void *decoder, const uint8_t *next, size_t next_len, int16_t *out,
+		     unsigned samples)
 {
 	(void)next;
 	(void)next_len;

@@ -1,5 +1,5 @@
-/* G.722 at 64 kbit/s by spandsp: 16 kHz audio, yet an RTP clock of 8 kHz (RFC 3551 4.5.2). In a narrowband
- * bridge the codec works on 8 kHz PCM directly, its upper band empty.
+/* G.722 at 64 kbit/s by spandsp: 16 kHz audio, yet an RTP clock of 8 kHz (RFC 3551 4.5.2). In a
+ * narrowband bridge the codec works on 8 kHz PCM directly, its upper band empty.
  */
 #include "media/codec.h"
 #include "media/conceal.h"
@@ -69,7 +69,8 @@ static unsigned decode(void *arg, const uint8_t *payload, size_t len, int16_t *o
 	return (unsigned)samples;
 }
 
-static void fill_gap(void *arg, const uint8_t *next, size_t next_len, int16_t *out, unsigned samples)
+static void fill_gap(void *arg, const uint8_t *next, size_t next_len, int16_t *out,
+		     unsigned samples)
 {
 	struct g722_decoder *decoder = arg;
 

@@ -18,7 +18,8 @@ static unsigned native_rate(unsigned wanted)
 static void *coder_new(const struct coder_setup *setup)
 {
 	int r, bitrate = setup->rate == 8000 ? 16000 : setup->rate == 16000 ? 24000 : 32000;
-	OpusEncoder *encoder = opus_encoder_create((opus_int32)setup->rate, 1, OPUS_APPLICATION_VOIP, &r);
+	OpusEncoder *encoder =
+		opus_encoder_create((opus_int32)setup->rate, 1, OPUS_APPLICATION_VOIP, &r);
 
 	if (!encoder) {
 		(void)err_newf(ENOMEM, "Opus encoder: %s", opus_strerror(r));
@@ -72,7 +73,8 @@ static unsigned decode(void *arg, const uint8_t *payload, size_t len, int16_t *o
 	int n = 0;
 
 	if (decoder->state && len)
-		n = opus_decode(decoder->state, payload, (opus_int32)len, out, CODEC_SAMPLES_MAX, 0);
+		n = opus_decode(decoder->state, payload, (opus_int32)len, out, CODEC_SAMPLES_MAX,
+				0);
 	return n > 0 ? (unsigned)n : 0;
 }
 
@@ -86,7 +88,8 @@ static void conceal(void *arg, const uint8_t *next, size_t next_len, int16_t *ou
 	if (decoder->state && n < 0)
 		n = opus_decode(decoder->state, NULL, 0, out, (int)samples, 0);
 	if (n < (int)samples)
-		memset(out + (n > 0 ? n : 0), 0, (samples - (unsigned)(n > 0 ? n : 0)) * sizeof(*out));
+		memset(out + (n > 0 ? n : 0), 0,
+		       (samples - (unsigned)(n > 0 ? n : 0)) * sizeof(*out));
 }
 
 static uint32_t units(const uint8_t *payload, size_t len)

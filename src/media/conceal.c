@@ -58,7 +58,9 @@ static int16_t blend(int from, int to, unsigned i, unsigned n)
 	return (int16_t)((from * (int)(n - i) + to * (int)i) / (int)n);
 }
 
-/* The period's end runs into its beginning: its last quarter turns into what came before that beginning. */
+/* The period's end runs into its beginning: its last quarter turns into what came before that
+ * beginning.
+ */
 static void begin(struct conceal *conceal)
 {
 	const int16_t *end = conceal->history + MS(conceal, KEEP_MS);
@@ -70,8 +72,8 @@ static void begin(struct conceal *conceal)
 	memcpy(conceal->period, end - conceal->pitch, conceal->pitch * sizeof(*end));
 	for (unsigned i = 0; i < quarter; i++)
 		conceal->period[conceal->pitch - quarter + i] =
-			blend(end[(int)i - (int)quarter], end[(int)i - (int)quarter - (int)conceal->pitch], i + 1,
-			      quarter);
+			blend(end[(int)i - (int)quarter],
+			      end[(int)i - (int)quarter - (int)conceal->pitch], i + 1, quarter);
 }
 
 static int16_t next_sample(struct conceal *conceal)

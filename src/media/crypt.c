@@ -1,5 +1,5 @@
-/* SRTP and SRTCP (RFC 3711, RFC 7714) by libre, one context a direction. libre's mbufs are laid over our own
- * buffers with room for the tag, so that it never has to allocate.
+/* SRTP and SRTCP (RFC 3711, RFC 7714) by libre, one context a direction. libre's mbufs are laid
+ * over our own buffers with room for the tag, so that it never has to allocate.
  */
 #include "media/private.h"
 

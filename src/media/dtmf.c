@@ -1,5 +1,5 @@
-/* telephone-event as it is received (RFC 4733): one report for each (SSRC, timestamp), whatever of marker,
- * repetitions and end packets was lost.
+/* telephone-event as it is received (RFC 4733): one report for each (SSRC, timestamp), whatever of
+ * marker, repetitions and end packets was lost.
  */
 #include "media/private.h"
 
@@ -32,7 +32,8 @@ void dtmf_take(struct mstream *stream, const struct packet *packet)
 
 	if (packet->payload_len < 4 || packet->payload[0] >= sizeof(digits) - 1)
 		return;
-	if (!stream->dtmf_any || stream->dtmf_timestamp != packet->timestamp || stream->dtmf_ssrc != packet->ssrc) {
+	if (!stream->dtmf_any || stream->dtmf_timestamp != packet->timestamp ||
+	    stream->dtmf_ssrc != packet->ssrc) {
 		if (stream->dtmf_any && stream->dtmf_ssrc == packet->ssrc &&
 		    (int32_t)(packet->timestamp - stream->dtmf_timestamp) < 0)
 			return; /* a straggler of an earlier one */

@@ -1,5 +1,6 @@
-/* From the network to PCM: packets wait in the jitter buffer undecoded, are decoded when the tick needs them,
- * resampled if the codec cannot give the bridge's rate itself, and cut to ticks, whatever their own length.
+/* From the network to PCM: packets wait in the jitter buffer undecoded, are decoded when the tick
+ * needs them, resampled if the codec cannot give the bridge's rate itself, and cut to ticks,
+ * whatever their own length.
  */
 #include "media/jitter.h"
 #include "media/private.h"
@@ -66,7 +67,8 @@ void intake_set(struct intake *intake, enum media_codec id, unsigned rate)
 	intake->packet_samples = intake->native / 50;
 	intake->decoder = codec->decoder_new(intake->native);
 	if (intake->native != rate)
-		intake->resampler = speex_resampler_init(1, intake->native, rate, RESAMPLE_QUALITY, &r);
+		intake->resampler =
+			speex_resampler_init(1, intake->native, rate, RESAMPLE_QUALITY, &r);
 }
 
 void intake_put(struct intake *intake, const struct packet *packet, uint64_t now_us)
@@ -89,7 +91,8 @@ static void append(struct intake *intake, const int16_t *pcm, unsigned samples)
 	spx_uint32_t in = samples, room = FIFO_MAX - intake->fifo_len;
 
 	if (intake->resampler) {
-		speex_resampler_process_int(intake->resampler, 0, pcm, &in, intake->fifo + intake->fifo_len, &room);
+		speex_resampler_process_int(intake->resampler, 0, pcm, &in,
+					    intake->fifo + intake->fifo_len, &room);
 		intake->fifo_len += room;
 		return;
 	}
@@ -101,15 +104,16 @@ static void append(struct intake *intake, const int16_t *pcm, unsigned samples)
 
 static bool decode_slot(struct intake *intake, const struct jitter_slot *slot, uint64_t now_us)
 {
-	unsigned samples =
-		intake->codec->decode(intake->decoder, slot->data + PACKET_HEADER, slot->len, intake->raw);
+	unsigned samples = intake->codec->decode(intake->decoder, slot->data + PACKET_HEADER,
+						 slot->len, intake->raw);
 
 	if (!samples)
 		return false;
 	intake->packet_samples = samples;
 	intake->concealed = 0;
 	if (jitter_is_long(&intake->jitter, now_us) &&
-	    (is_quiet(intake->raw, samples) || jitter_is_long(&intake->jitter, now_us - HARD_LONG_US)))
+	    (is_quiet(intake->raw, samples) ||
+	     jitter_is_long(&intake->jitter, now_us - HARD_LONG_US)))
 		return true; /* left out: the delay shrinks by its length */
 	append(intake, intake->raw, samples);
 	return true;
@@ -120,8 +124,8 @@ static void conceal(struct intake *intake)
 	const struct jitter_slot *next = jitter_peek(&intake->jitter);
 
 	intake->concealed++;
-	intake->codec->conceal(intake->decoder, next ? next->data + PACKET_HEADER : NULL, next ? next->len : 0,
-			       intake->raw, intake->packet_samples);
+	intake->codec->conceal(intake->decoder, next ? next->data + PACKET_HEADER : NULL,
+			       next ? next->len : 0, intake->raw, intake->packet_samples);
 	append(intake, intake->raw, intake->packet_samples);
 }
 
@@ -132,7 +136,8 @@ static bool fetch(struct intake *intake, uint64_t now_us)
 
 	switch (jitter_take(&intake->jitter, now_us, &slot)) {
 	case JITTER_PACKET:
-		(void)decode_slot(intake, slot, now_us); /* one that does not decode is as good as lost */
+		(void)decode_slot(intake, slot,
+				  now_us); /* one that does not decode is as good as lost */
 		return true;
 	case JITTER_LOST:
 		conceal(intake);

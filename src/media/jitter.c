@@ -65,7 +65,9 @@ static void estimate(struct jitter *jitter, uint32_t timestamp, uint64_t now_us)
 		jitter->floor_next_us = transit;
 	if (transit < jitter->floor_us)
 		jitter->floor_us = transit;
-	/* The floor of a window becomes the reference of the next, so that clock drift does not look like jitter. */
+	/* The floor of a window becomes the reference of the next, so that clock drift does not
+	 * look like jitter.
+	 */
 	if (now_us - jitter->floor_since_us > FLOOR_WINDOW_US) {
 		jitter->floor_us = jitter->floor_next_us;
 		jitter->floor_next_us = transit;
@@ -114,13 +116,15 @@ void jitter_put(struct jitter *jitter, const struct packet *packet, uint64_t now
 	if (packet->payload_len > PACKET_PAYLOAD_MAX)
 		return;
 	ahead = (int16_t)(packet->seq - jitter->next);
-	if (!jitter->begun || packet->ssrc != jitter->ssrc || ahead > RESTART_SEQ || ahead < -RESTART_SEQ) {
+	if (!jitter->begun || packet->ssrc != jitter->ssrc || ahead > RESTART_SEQ ||
+	    ahead < -RESTART_SEQ) {
 		begin(jitter, packet, now_us);
 		ahead = 0;
 	}
 	estimate(jitter, packet->timestamp, now_us);
 	if (ahead < 0) {
-		if (jitter->played || jitter->playing || (int16_t)(jitter->newest - packet->seq) >= JITTER_SLOTS) {
+		if (jitter->played || jitter->playing ||
+		    (int16_t)(jitter->newest - packet->seq) >= JITTER_SLOTS) {
 			jitter->late++;
 			return;
 		}
@@ -160,7 +164,8 @@ static struct jitter_slot *oldest(struct jitter *jitter)
 
 static bool is_filled(const struct jitter *jitter, const struct jitter_slot *first, uint64_t now_us)
 {
-	return now_us - first->arrived_us + JITTER_MIN_US / 4 >= jitter->target_us - JITTER_MIN_US ||
+	return now_us - first->arrived_us + JITTER_MIN_US / 4 >=
+		       jitter->target_us - JITTER_MIN_US ||
 	       jitter->count >= JITTER_SLOTS / 2;
 }
 
@@ -219,5 +224,6 @@ bool jitter_is_long(const struct jitter *jitter, uint64_t now_us)
 {
 	const struct jitter_slot *slot = oldest((struct jitter *)jitter);
 
-	return slot && jitter->playing && now_us - slot->arrived_us > jitter->target_us + JITTER_MIN_US;
+	return slot && jitter->playing &&
+	       now_us - slot->arrived_us > jitter->target_us + JITTER_MIN_US;
 }

@@ -1,8 +1,8 @@
 /* media/jitter.h - an adaptive jitter buffer of undecoded packets
  *
- * Packets come by sequence number in any order; the reader takes one each time its PCM runs out. The delay it
- * keeps follows the network: the spread of transit times over the last seconds, within 20..200 ms. Bounded,
- * no allocation.
+ * Packets come by sequence number in any order; the reader takes one each time its PCM runs out.
+ * The delay it keeps follows the network: the spread of transit times over the last seconds, within
+ * 20..200 ms. Bounded, no allocation.
  */
 #pragma once
 
@@ -24,11 +24,11 @@ struct jitter_slot {
 
 struct jitter {
 	uint32_t clock_rate;
-	bool begun;	  /* `next` is valid */
-	bool played;	  /* something was: what is older comes too late for good */
-	bool playing;	  /* else filling */
+	bool begun;   /* `next` is valid */
+	bool played;  /* something was: what is older comes too late for good */
+	bool playing; /* else filling */
 	uint32_t ssrc;
-	uint16_t next;	  /* to be played */
+	uint16_t next; /* to be played */
 	uint16_t newest;
 	unsigned count;
 	unsigned starved; /* empty takes in a row */

@@ -1,15 +1,16 @@
-/* Symmetric RTP: where to send is learnt from where packets come from, because the address in the SDP is often
- * one behind a NAT. What is learnt must not be a stranger's: a port that believes anybody can be robbed of
- * its audio by spraying packets at it. So a source is taken
+/* Symmetric RTP: where to send is learnt from where packets come from, because the address in the
+ * SDP is often one behind a NAT. What is learnt must not be a stranger's: a port that believes
+ * anybody can be robbed of its audio by spraying packets at it. So a source is taken
  *
  *   - at once, when it has the signalled IP (it may have another port);
- *   - within 3 s of an offer/answer from another IP, after two packets of one SSRC in sequence with a payload
- *     type that was negotiated; the signalled IP, once heard, takes precedence for good;
- *   - later, from the same IP on another port (a NAT that forgot its binding), when it goes on with the SSRC
- *     and the sequence of the source we had and that one has fallen silent.
+ *   - within 3 s of an offer/answer from another IP, after two packets of one SSRC in sequence with
+ *     a payload type that was negotiated; the signalled IP, once heard, takes precedence for good;
+ *   - later, from the same IP on another port (a NAT that forgot its binding), when it goes on with
+ *     the SSRC and the sequence of the source we had and that one has fallen silent.
  *
- * An offer/answer that leaves the signalled address as it was opens the window again, but the source that was
- * latched stays where we send and is believed at once: a session refresh must not cost a NATed phone its audio.
+ * An offer/answer that leaves the signalled address as it was opens the window again, but the
+ * source that was latched stays where we send and is believed at once: a session refresh must not
+ * cost a NATed phone its audio.
  *
  * Authenticity (SRTP) is checked before any of this.
  */
@@ -37,9 +38,11 @@ static bool window_is_open(const struct mstream *stream)
 	return latch->mode == MEDIA_LATCH_OPEN || stream->loop->now_us < latch->until_us;
 }
 
-static bool candidate_proves(struct latch *latch, const struct packet *packet, const union media_addr *from)
+static bool candidate_proves(struct latch *latch, const struct packet *packet,
+			     const union media_addr *from)
 {
-	bool proven = media_addr_eq(&latch->candidate, from) && latch->candidate_ssrc == packet->ssrc &&
+	bool proven = media_addr_eq(&latch->candidate, from) &&
+		      latch->candidate_ssrc == packet->ssrc &&
 		      (uint16_t)(packet->seq - latch->candidate_seq) == 1;
 
 	latch->candidate = *from;
@@ -61,7 +64,8 @@ static bool take_source(struct mstream *stream, const union media_addr *from, bo
 	return true;
 }
 
-static bool is_rebinding(const struct mstream *stream, const struct packet *packet, const union media_addr *from)
+static bool is_rebinding(const struct mstream *stream, const struct packet *packet,
+			 const union media_addr *from)
 {
 	const struct receiver *rx = &stream->receiver;
 

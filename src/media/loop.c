@@ -1,8 +1,8 @@
 /* A media loop: one thread that owns its streams and bridges.
  *
- * While packets are few it sleeps in epoll until one comes. When they are many it sleeps to the next 5 ms edge
- * first, so that one wake-up serves dozens of sockets: at 200 calls the wake-ups would otherwise cost as much
- * as the packets. The 20 ms tick falls on every fourth edge.
+ * While packets are few it sleeps in epoll until one comes. When they are many it sleeps to the
+ * next 5 ms edge first, so that one wake-up serves dozens of sockets: at 200 calls the wake-ups
+ * would otherwise cost as much as the packets. The 20 ms tick falls on every fourth edge.
  */
 #include "media/private.h"
 
@@ -16,17 +16,21 @@
 
 #define BATCH 128
 #define EDGE_US 5000
-/* Packets in a tenth of a second from which gathering pays (ten two-way calls), and below which it ends. */
+/* Packets in a tenth of a second from which gathering pays (ten two-way calls), and below which it
+ * ends.
+ */
 #define LOAD_WINDOW_US 100000
 #define BUSY_FROM 100
 #define BUSY_UNTIL 50
 #define COMMANDS 8192
-/* Ticks that are made up for after a stall; older ones are lost, as their packets would be useless. */
+/* Ticks that are made up for after a stall; older ones are lost, as their packets would be useless.
+ */
 #define TICKS_LATE_MAX 5
 
-METRIC_COUNTER(events_lost, "jackfield_media_events_lost_total", "Media events dropped because the call loop lags",
+METRIC_COUNTER(events_lost, "jackfield_media_events_lost_total",
+	       "Media events dropped because the call loop lags", NULL);
+METRIC_COUNTER(ticks_lost, "jackfield_media_ticks_lost_total", "Media ticks skipped after a stall",
 	       NULL);
-METRIC_COUNTER(ticks_lost, "jackfield_media_ticks_lost_total", "Media ticks skipped after a stall", NULL);
 
 uint32_t random_u32(void)
 {
@@ -112,7 +116,8 @@ static void stream_close(struct mloop *loop, struct mstream *stream)
 		player_end(stream, false);
 	report_send(stream, true);
 	stream_leave(loop, stream, NOTE_CLOSED);
-	stream->note.event = (struct media_event){ .type = MEDIA_EVENT_CLOSED, .stream = stream->object.id };
+	stream->note.event =
+		(struct media_event){ .type = MEDIA_EVENT_CLOSED, .stream = stream->object.id };
 	report_quality(stream, &stream->note.event.quality);
 	if (stream->fd >= 0) {
 		close(stream->fd);
@@ -131,16 +136,19 @@ static void bridge_leave(struct mloop *loop, struct mbridge *bridge)
 	mloop_note(loop, &bridge->note);
 }
 
-static void command_hear(struct mloop *loop, struct mstream *listener, const struct command *command)
+static void command_hear(struct mloop *loop, struct mstream *listener,
+			 const struct command *command)
 {
 	struct mbridge *bridge = bridge_get(loop, command->bridge);
 	struct mstream *talker = stream_get(loop, command->other);
 
-	if (bridge && talker && talker != listener && listener->bridge == bridge && talker->bridge == bridge)
+	if (bridge && talker && talker != listener && listener->bridge == bridge &&
+	    talker->bridge == bridge)
 		mbridge_hear(listener, talker, command->on);
 }
 
-static void command_stream(struct mloop *loop, struct mstream *stream, const struct command *command)
+static void command_stream(struct mloop *loop, struct mstream *stream,
+			   const struct command *command)
 {
 	struct mbridge *bridge;
 
@@ -323,8 +331,9 @@ static void sleep_to_edge(uint64_t now_us)
 	(void)clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
 }
 
-/* Commands first, as they were given before the packets beside them came. If one took a stream away, the rest of
- * the batch may point to it: level-triggered, what was left undone comes back at once.
+/* Commands first, as they were given before the packets beside them came. If one took a stream
+ * away, the rest of the batch may point to it: level-triggered, what was left undone comes back at
+ * once.
  */
 static void take_events(struct mloop *loop, const struct epoll_event *events, int n)
 {
@@ -412,19 +421,11 @@ static void drop_commands(struct mloop *loop)
 {
 	struct command command;
 
-	while (ring_pop(loop->commands, &command)) {
-		if (command.kind == CMD_PLAY)
-			mplayer_free(command.object);
-		else if (command.kind == CMD_STREAM_ADOPT)
-			mstream_free(command.object);
-		else if (command.kind == CMD_BRIDGE_ADOPT)
-			mbridge_free(command.object);
-		else if (command.kind == CMD_STREAM_UPDATE)
-			free(command.object);
-	}
+	while (ring_pop(loop->commands, &command))
+		command_drop(&command);
 }
 
-static void note_free(struct note *note)
+void note_drop(struct note *note)
 {
 	if (note->kind == NOTE_PLAYED)
 		mplayer_free(note->object);
@@ -454,7 +455,7 @@ struct mloop *mloop_free(struct mloop *loop)
 		struct note *note = loop->unsent;
 
 		loop->unsent = note->next;
-		note_free(note);
+		note_drop(note);
 	}
 	ring_free(loop->commands);
 	wheel_free(loop->wheel);

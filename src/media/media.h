@@ -1,19 +1,22 @@
 /* media/media.h - the seam between engine/ and the media loops
  *
- * A pool of threads (media loops) carries RTP. Everything here is called on the call loop and returns at once:
- * a call becomes a message to the loop that owns the object, and what happens there comes back as a
- * struct media_event from media_poll(). Commands for one stream take effect in the order they were given.
+ * A pool of threads (media loops) carries RTP. Everything here is called on the call loop and
+ * returns at once: a call becomes a message to the loop that owns the object, and what happens
+ * there comes back as a struct media_event from media_poll(). Commands for one stream take effect
+ * in the order they were given.
  *
- * Media knows no SIP and no SDP text: addresses, payload types, codecs and directions come by value.
+ * Media knows no SIP and no SDP text: addresses, payload types, codecs and directions come by
+ * value.
  *
- *     stream   one leg's RTP session: a port (pair), a receiver, one sender (RFC 3550 SSRC, seq, timestamp)
+ *     stream   one leg's RTP session: a port pair, a receiver, one sender (RFC 3550)
  *     bridge   a matrix of who hears whom over streams; by default every member hears every other
  *     player   a sound being played to one stream in place of what it would hear
  *
- * What a stream sends is chosen from, strongest first: its player, its echo, its bridge, its idle source. A
- * listener that hears exactly one member in its own codec is relayed (packets forwarded undecoded, PT, SSRC,
- * sequence and timestamp rewritten); any other is mixed on a 20 ms tick. That is decided for each listener
- * whenever something changes; the receiver of a stream sees one continuous RTP stream across all changes.
+ * What a stream sends is chosen from, strongest first: its player, its echo, its bridge, its idle
+ * source. A listener that hears exactly one member in its own codec is relayed (packets forwarded
+ * undecoded, PT, SSRC, sequence and timestamp rewritten); any other is mixed on a 20 ms tick. That
+ * is decided for each listener whenever something changes; the receiver of a stream sees one
+ * continuous RTP stream across all changes.
  */
 #pragma once
 
@@ -123,7 +126,7 @@ struct media_quality {
 	uint32_t rtt_us;		 /* 0 until the far end has answered a sender report */
 	uint32_t far_loss_permille;	 /* what the far end reports about our sending */
 	uint32_t far_jitter_us;
-	uint32_t mos_x100;		 /* E-model (G.107) for what we receive: 100..450; 0 until known */
+	uint32_t mos_x100; /* E-model (G.107) for what we receive: 100..450; 0 until known */
 };
 
 enum media_event_type {
@@ -131,11 +134,11 @@ enum media_event_type {
 	MEDIA_EVENT_REMOTE,	 /* we send to another address now (latched): .remote */
 	MEDIA_EVENT_DTMF,	 /* a telephone-event began: .dtmf.digit */
 	MEDIA_EVENT_DTMF_END,	 /* it ended: .dtmf with duration_ms */
-	MEDIA_EVENT_SILENT,	 /* no RTP and no RTCP for watchdog_ms while receiving is on: .silent_ms */
+	MEDIA_EVENT_SILENT,	 /* no RTP, no RTCP for watchdog_ms while receiving: .silent_ms */
 	MEDIA_EVENT_BACK,	 /* packets again after MEDIA_EVENT_SILENT */
 	MEDIA_EVENT_PLAYED,	 /* a player ended: .played */
 	MEDIA_EVENT_QUALITY,	 /* with each RTCP interval: .quality */
-	MEDIA_EVENT_CLOSED,	 /* after media_stream_close(): the last one, .quality final, port free again */
+	MEDIA_EVENT_CLOSED,	 /* the last one, the port is free again: final .quality */
 };
 
 struct media_event {
@@ -163,12 +166,16 @@ struct media_event {
 struct media;
 
 struct media_config {
-	unsigned threads; /* media loops. 0: no threads and no sockets; commands are taken, media_inject() makes events */
-	union media_addr address;	/* streams bind here unless they say otherwise; the port is ignored */
-	uint16_t port_min, port_max;	/* RTP on even ports, RTCP on the odd one above */
-	unsigned max_streams;		/* 0: as many as there are port pairs */
-	const char *cname;		/* RTCP CNAME (RFC 7022); NULL: random a process */
-	/* From media_poll() only. May call anything here. After media_stream_close() only CLOSED still comes. */
+	/* Media loops. 0: neither threads nor sockets; commands are taken, media_inject() makes events. */
+	unsigned threads;
+	union media_addr
+		address; /* streams bind here unless they say otherwise; the port is ignored */
+	uint16_t port_min, port_max; /* RTP on even ports, RTCP on the odd one above */
+	unsigned max_streams;	     /* 0: as many as there are port pairs */
+	const char *cname;	     /* RTCP CNAME (RFC 7022); NULL: random a process */
+	/* From media_poll() only. May call anything here. After media_stream_close() only CLOSED
+	 * still comes.
+	 */
 	void (*on_event)(const struct media_event *event, void *arg);
 	void *arg;
 };
@@ -178,7 +185,8 @@ struct media *media_new(const struct media_config *config);
 struct media *media_free(struct media *media);
 DEFINE_CLEANUP(struct media *, media_free)
 
-/* For the call loop to watch: readable while events wait. Then media_poll() hands them to on_event. */
+/* For the call loop to watch: readable while events wait. Then media_poll() hands them to on_event.
+ */
 int media_fd(const struct media *media);
 void media_poll(struct media *media);
 
@@ -196,45 +204,57 @@ enum {
 };
 
 struct media_open {
-	uint64_t owner;		 /* comes back in every event */
-	union media_addr bind;	 /* none: the pool's address */
-	struct media_id near;	 /* put it on the loop of this stream or bridge (the other leg of a call); may be none */
+	uint64_t owner;	       /* comes back in every event */
+	union media_addr bind; /* none: the pool's address */
+	struct media_id near;  /* put it on the loop of this stream or bridge; may be none */
 };
 
-/* Binds the port pair now, so that the offer can be written. The port is the stream's until it closes,
- * whatever is negotiated later. Return: 0 with *ret_id, or MEDIA_E_* with it untouched.
+/* Binds the port pair now, so that the offer can be written. The port is the stream's until it
+ * closes, whatever is negotiated later. Return: 0 with *ret_id, or MEDIA_E_* with it untouched.
  */
-must_check int media_stream_open(struct media *media, const struct media_open *open, struct media_id *ret_id);
-/* The bound address with the RTP port (RTCP is one above, or the same with mux). false: no such stream. */
-must_check bool media_stream_local(const struct media *media, struct media_id stream, union media_addr *ret);
+must_check int media_stream_open(struct media *media, const struct media_open *open,
+				 struct media_id *ret_id);
+/* The bound address with the RTP port (RTCP is one above, or the same with mux). false: no such
+ * stream.
+ */
+must_check bool media_stream_local(const struct media *media, struct media_id stream,
+				   union media_addr *ret);
 
 enum media_latch {
-	MEDIA_LATCH_WINDOW, /* signalled address, else another within 3 s of an update (LESSONS: one-way audio) */
+	MEDIA_LATCH_WINDOW, /* signalled address, else another within 3 s of an update */
 	MEDIA_LATCH_STRICT, /* the signalled address and port only */
-	MEDIA_LATCH_OPEN,   /* as WINDOW, but the window stays open until a first source was taken (far end known to be behind NAT) */
+	MEDIA_LATCH_OPEN,   /* as WINDOW, open until a first source was taken (a NAT is known) */
 };
 
 /* What an offer/answer settled. */
 struct media_params {
-	union media_addr remote;      /* c= and m=; none, or port 0: not known, nothing is sent until latched */
+	union media_addr
+		remote; /* c= and m=; none, or port 0: not known, nothing is sent until latched */
 	union media_addr remote_rtcp; /* a=rtcp; none: remote's port + 1, or the same with mux */
 	bool rtcp_mux;		      /* RFC 5761, agreed by both */
 	enum media_latch latch;
-	bool send, recv;	      /* our direction; recv off suspends the watchdog */
-	struct media_format rx[MEDIA_MAX_FORMATS]; /* what we may receive, best first; ends with codec NONE */
-	struct media_format tx;			   /* audio we send */
-	uint8_t tx_event_pt;			   /* telephone-event we may send, or MEDIA_PT_NONE */
-	unsigned tx_event_rate;			   /* its clock: 0: that of tx */
-	unsigned ptime_ms;			   /* we send packets of: 10, 20, 30, 40, 60; 0: 20 */
+	bool send, recv; /* our direction; recv off suspends the watchdog */
+	struct media_format
+		rx[MEDIA_MAX_FORMATS]; /* what we may receive, best first; ends with codec NONE */
+	struct media_format tx;	       /* audio we send */
+	uint8_t tx_event_pt;	       /* telephone-event we may send, or MEDIA_PT_NONE */
+	unsigned tx_event_rate;	       /* its clock: 0: that of tx */
+	unsigned ptime_ms;	       /* we send packets of: 10, 20, 30, 40, 60; 0: 20 */
 	bool opus_fec;
-	unsigned watchdog_ms;			   /* 0: none */
-	struct media_crypto tx_crypto, rx_crypto;  /* NONE: plain RTP */
+	unsigned watchdog_ms;			  /* 0: none */
+	struct media_crypto tx_crypto, rx_crypto; /* NONE: plain RTP */
 };
 
-#define MEDIA_PARAMS_INIT { .send = true, .recv = true, .tx_event_pt = MEDIA_PT_NONE }
+#define MEDIA_PARAMS_INIT                                                                          \
+	{                                                                                          \
+		.send = true, .recv = true, .tx_event_pt = MEDIA_PT_NONE                           \
+	}
 
-/* After every offer/answer: resets the latch and opens its window. The SSRC, sequence and timestamp go on. */
-void media_stream_update(struct media *media, struct media_id stream, const struct media_params *params);
+/* After every offer/answer: resets the latch and opens its window. The SSRC, sequence and timestamp
+ * go on.
+ */
+void media_stream_update(struct media *media, struct media_id stream,
+			 const struct media_params *params);
 /* Directions only (server-side hold): no new offer/answer, so the latch stays as it is. */
 void media_stream_direction(struct media *media, struct media_id stream, bool send, bool recv);
 /* What the stream sends while nothing else feeds it. */
@@ -243,8 +263,11 @@ void media_stream_idle(struct media *media, struct media_id stream, enum media_i
 /* Its own packets back to it, undecoded. */
 void media_stream_echo(struct media *media, struct media_id stream, bool on);
 /* The latest known; also after SILENT and in CLOSED. false: no such stream. */
-must_check bool media_stream_quality(const struct media *media, struct media_id stream, struct media_quality *ret);
-/* RTCP BYE, sockets closed on the loop, then MEDIA_EVENT_CLOSED. Leaves its bridge, ends its player. */
+must_check bool media_stream_quality(const struct media *media, struct media_id stream,
+				     struct media_quality *ret);
+/* RTCP BYE, sockets closed on the loop, then MEDIA_EVENT_CLOSED. Leaves its bridge, ends its
+ * player.
+ */
 void media_stream_close(struct media *media, struct media_id stream);
 
 /* ---- players ---- */
@@ -252,12 +275,13 @@ void media_stream_close(struct media *media, struct media_id stream);
 struct media_play {
 	struct sound *sound; /* a reference is taken */
 	bool loop;
-	uint32_t offset_ms;  /* start here; past the end: ends at once */
-	int gain_db;	     /* -40..12 */
+	uint32_t offset_ms; /* start here; past the end: ends at once */
+	int gain_db;	    /* -40..12 */
 };
 
 /* Replaces a player of that stream. Return: the player's id, for media_stop() and PLAYED. */
-struct media_id media_play(struct media *media, struct media_id stream, const struct media_play *play);
+struct media_id media_play(struct media *media, struct media_id stream,
+			   const struct media_play *play);
 /* Ends it (PLAYED with complete false). One that has ended meanwhile is left alone. */
 void media_stop(struct media *media, struct media_id stream, struct media_id player);
 
@@ -268,12 +292,13 @@ void media_stop(struct media *media, struct media_id stream, struct media_id pla
 struct media_id media_bridge_open(struct media *media, struct media_id near);
 /* Members are left without a bridge. */
 void media_bridge_close(struct media *media, struct media_id bridge);
-/* A stream has one bridge at most: adding it to another moves it, wherever that one lives. Leaving a bridge
- * forgets its cells, mute, deaf and gain.
+/* A stream has one bridge at most: adding it to another moves it, wherever that one lives. Leaving
+ * a bridge forgets its cells, mute, deaf and gain.
  */
 void media_bridge_add(struct media *media, struct media_id bridge, struct media_id stream);
 void media_bridge_remove(struct media *media, struct media_id stream);
-/* Who hears whom: one cell of the matrix, listener's row. Cells last as long as both are members. */
+/* Who hears whom: one cell of the matrix, listener's row. Cells last as long as both are members.
+ */
 void media_bridge_hear(struct media *media, struct media_id bridge, struct media_id listener,
 		       struct media_id talker, bool hears);
 /* A whole member: mute (nobody hears it), deaf (it hears nobody). Independent of the cells. */

@@ -1,5 +1,5 @@
-/* One pass of sums a tick: the total of all who speak, and for each listener the total less what it must not
- * hear: itself and the cells switched off.
+/* One pass of sums a tick: the total of all who speak, and for each listener the total less what it
+ * must not hear: itself and the cells switched off.
  */
 #include "media/private.h"
 
@@ -21,7 +21,8 @@ static void apply_gain(int16_t *pcm, unsigned samples, int gain_db)
 static void hear_member(struct mstream *member, unsigned samples)
 {
 	member->frame = NULL;
-	if (!member->intake || !intake_pull(member->intake, member->said, samples, member->loop->now_us))
+	if (!member->intake ||
+	    !intake_pull(member->intake, member->said, samples, member->loop->now_us))
 		return;
 	member->frame = member->said;
 	if (member->gain)
@@ -34,7 +35,8 @@ static void subtract(int32_t *sum, const int16_t *frame, unsigned samples)
 		sum[i] -= frame[i];
 }
 
-static void tell_member(struct mstream *member, const int32_t *total, unsigned voices, unsigned samples)
+static void tell_member(struct mstream *member, const int32_t *total, unsigned voices,
+			unsigned samples)
 {
 	int32_t sum[TICK_SAMPLES_MAX];
 	int16_t pcm[TICK_SAMPLES_MAX];

@@ -1,5 +1,5 @@
-/* From PCM to the network: ticks are resampled if need be, gathered to packets of the length agreed, encoded
- * and given to the stream's sender.
+/* From PCM to the network: ticks are resampled if need be, gathered to packets of the length
+ * agreed, encoded and given to the stream's sender.
  */
 #include "media/private.h"
 
@@ -75,7 +75,8 @@ void outlet_set(struct outlet *outlet, const struct media_params *params, unsign
 	outlet->native = setup.rate = codec->native_rate(rate);
 	outlet->coder = codec->coder_new(&setup);
 	if (outlet->native != rate)
-		outlet->resampler = speex_resampler_init(1, rate, outlet->native, RESAMPLE_QUALITY, &r);
+		outlet->resampler =
+			speex_resampler_init(1, rate, outlet->native, RESAMPLE_QUALITY, &r);
 }
 
 static void append(struct outlet *outlet, const int16_t *pcm, unsigned samples)
@@ -86,7 +87,8 @@ static void append(struct outlet *outlet, const int16_t *pcm, unsigned samples)
 	if (!pcm)
 		pcm = silence;
 	if (outlet->resampler) {
-		speex_resampler_process_int(outlet->resampler, 0, pcm, &in, outlet->fifo + outlet->fifo_len, &room);
+		speex_resampler_process_int(outlet->resampler, 0, pcm, &in,
+					    outlet->fifo + outlet->fifo_len, &room);
 		outlet->fifo_len += room;
 		return;
 	}
@@ -111,7 +113,8 @@ void outlet_push(struct mstream *stream, const int16_t *pcm, unsigned samples)
 		len = outlet->codec->encode(outlet->coder, outlet->fifo, want, data + PACKET_HEADER,
 					    PACKET_PAYLOAD_MAX);
 		outlet->fifo_len -= want;
-		memmove(outlet->fifo, outlet->fifo + want, outlet->fifo_len * sizeof(*outlet->fifo));
+		memmove(outlet->fifo, outlet->fifo + want,
+			outlet->fifo_len * sizeof(*outlet->fifo));
 		if (len)
 			sender_send(stream, data + PACKET_HEADER, len,
 				    outlet->codec->info.clock_rate / 1000 * outlet->ptime_ms);

@@ -1,16 +1,17 @@
 /* media/packet.h - RTP packets as they lie in memory (RFC 3550 5.1)
  *
- * Parsing never copies. A packet that is forwarded gets its new header written right before its payload,
- * over what was there: extension and CSRC list of the far end mean nothing on another leg.
+ * Parsing never copies. A packet that is forwarded gets its new header written right before its
+ * payload, over what was there: extension and CSRC list of the far end mean nothing on another leg.
  */
 #pragma once
 
 #include "base/mem.h"
 
-#define PACKET_MAX 2048	      /* bytes read; longer datagrams are cut and then fail to parse or to verify */
+#define PACKET_MAX                                                                                 \
+	2048 /* bytes read; longer datagrams are cut and then fail to parse or to verify */
 #define PACKET_HEADER 12
 #define PACKET_PAYLOAD_MAX 1400
-#define PACKET_TRAILER 32     /* room behind a packet for an SRTP tag */
+#define PACKET_TRAILER 32 /* room behind a packet for an SRTP tag */
 
 struct packet {
 	uint8_t *payload;

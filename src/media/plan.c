@@ -1,9 +1,10 @@
-/* What each stream sends, and what each must do with what it receives: decided here whenever something
- * changes, so that the packet path and the tick only follow pointers.
+/* What each stream sends, and what each must do with what it receives: decided here whenever
+ * something changes, so that the packet path and the tick only follow pointers.
  *
- * A listener that hears one member in its own codec at its own level is relayed; any other is mixed. Members
- * that some mixed listener hears are decoded. The bridge's rate is the second highest of its members': one
- * wideband member among narrowband ones neither brings nor gets anything beyond 8 kHz.
+ * A listener that hears one member in its own codec at its own level is relayed; any other is
+ * mixed. Members that some mixed listener hears are decoded. The bridge's rate is the second
+ * highest of its members': one wideband member among narrowband ones neither brings nor gets
+ * anything beyond 8 kHz.
  */
 #include "media/private.h"
 
@@ -67,11 +68,14 @@ static void choose_receive(struct mstream *stream)
 	bool one = stream->relay_to && !stream->relay_to->relay_next;
 
 	if (!stream->relay_to && !stream->intake)
-		stream->on_rtp = echo ? rx_echo : stream->bridge && stream->bridge->mixing ? rx_full : rx_idle;
+		stream->on_rtp = echo					    ? rx_echo
+				 : stream->bridge && stream->bridge->mixing ? rx_full
+									    : rx_idle;
 	else
-		stream->on_rtp = one && !echo && !stream->intake && !(stream->bridge && stream->bridge->mixing) ?
-					 rx_relay :
-					 rx_full;
+		stream->on_rtp = one && !echo && !stream->intake &&
+						 !(stream->bridge && stream->bridge->mixing)
+					 ? rx_relay
+					 : rx_full;
 }
 
 static enum source source_alone(const struct mstream *stream)
@@ -89,11 +93,13 @@ unsigned plan_feed_rate(const struct mstream *stream)
 {
 	const struct codec *codec = codec_get(stream->params.tx.codec);
 
-	return codec && codec->best_rate > 8000 ? 16000 : 8000; /* the rates that sounds are kept in */
+	return codec && codec->best_rate > 8000 ? 16000
+						: 8000; /* the rates that sounds are kept in */
 }
 
 /* Return: whether it was turned to another source. */
-static bool set_source(struct mstream *stream, enum source source, struct mstream *only, unsigned rate)
+static bool set_source(struct mstream *stream, enum source source, struct mstream *only,
+		       unsigned rate)
 {
 	bool changed = stream->source != source || (source == SOURCE_RELAY && stream->only != only);
 
@@ -217,7 +223,8 @@ static unsigned choose_rate(const struct mbridge *bridge)
 	return second;
 }
 
-static void plan_listener(struct mbridge *bridge, const struct talkers *talkers, struct mstream *listener)
+static void plan_listener(struct mbridge *bridge, const struct talkers *talkers,
+			  struct mstream *listener)
 {
 	enum source source = source_alone(listener);
 	unsigned heard = listener->deaf ? 0 : count_heard(talkers, listener);
@@ -248,13 +255,16 @@ static bool is_decoded(const struct mstream *talker, unsigned mixed)
 	for (unsigned i = 0; mixed && i < talker->bridge->count; i++) {
 		const struct mstream *listener = talker->bridge->members[i];
 
-		if (listener != talker && listener->source == SOURCE_MIX && mbridge_hears(listener, talker))
+		if (listener != talker && listener->source == SOURCE_MIX &&
+		    mbridge_hears(listener, talker))
 			return true;
 	}
 	return false;
 }
 
-/* What waits in a jitter buffer goes out ahead of what follows, so that turning to relaying loses nothing. */
+/* What waits in a jitter buffer goes out ahead of what follows, so that turning to relaying loses
+ * nothing.
+ */
 static void unload(struct mstream *stream)
 {
 	struct packet packet;

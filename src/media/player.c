@@ -19,7 +19,8 @@ static void finish(struct mstream *stream, bool complete)
 	player->note.event = (struct media_event){
 		.type = MEDIA_EVENT_PLAYED,
 		.stream = stream->object.id,
-		.played = { .player = player->id, .complete = complete,
+		.played = { .player = player->id,
+			    .complete = complete,
 			    .ms = (uint32_t)(player->played_us / 1000) },
 	};
 	mloop_note(stream->loop, &player->note);
@@ -31,14 +32,16 @@ void player_end(struct mstream *stream, bool complete)
 	plan_stream(stream);
 }
 
-/* The sound in the rate that the outlet takes now; a place in one rate becomes the same place in another. */
+/* The sound in the rate that the outlet takes now; a place in one rate becomes the same place in
+ * another.
+ */
 static const int16_t *sound_at(struct mplayer *player, unsigned rate, size_t *ret_samples)
 {
 	const int16_t *pcm = sound_pcm(player->sound, rate, ret_samples);
 
 	if (player->rate != rate) {
-		player->at = player->rate ? (size_t)((uint64_t)player->at * rate / player->rate) :
-					    (size_t)((uint64_t)player->offset_ms * rate / 1000);
+		player->at = player->rate ? (size_t)((uint64_t)player->at * rate / player->rate)
+					  : (size_t)((uint64_t)player->offset_ms * rate / 1000);
 		player->rate = rate;
 	}
 	return pcm;

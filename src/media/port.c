@@ -5,7 +5,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Other programs may sit on a few ports of the range; one that has taken this many in a row has taken it over. */
+/* Other programs may sit on a few ports of the range; one that has taken this many in a row has
+ * taken it over.
+ */
 #define PORT_TRIES 256
 
 struct port_pool {
@@ -87,7 +89,8 @@ static int bind_one(const union media_addr *address, unsigned port, int *ret_fd)
 
 	if (fd < 0)
 		return errno;
-	(void)setsockopt(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_TCLASS : IP_TOS, &tos, sizeof(tos));
+	(void)setsockopt(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_TCLASS : IP_TOS, &tos,
+			 sizeof(tos));
 	if (v6)
 		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
 	media_addr_set_port(&addr, (uint16_t)port);
@@ -116,7 +119,8 @@ static int bind_pair(const union media_addr *address, uint16_t port, int fds[sta
 	return 0;
 }
 
-int port_bind(struct port_pool *pool, const union media_addr *address, uint16_t *ret_port, int ret_fds[static 2])
+int port_bind(struct port_pool *pool, const union media_addr *address, uint16_t *ret_port,
+	      int ret_fds[static 2])
 {
 	for (unsigned i = 0; i < PORT_TRIES; i++) {
 		uint16_t port = port_take(pool);

@@ -1,7 +1,8 @@
 /* media/port.h - RTP/RTCP port pairs out of a range
  *
- * A queue of free pairs, shuffled once: taking and giving are O(1) at any fill, a pair given back rests until
- * all others were used, so that a late packet of the last call does not meet the next one. Call loop.
+ * A queue of free pairs, shuffled once: taking and giving are O(1) at any fill, a pair given back
+ * rests until all others were used, so that a late packet of the last call does not meet the next
+ * one. Call loop.
  */
 #pragma once
 
@@ -22,5 +23,5 @@ void port_give(struct port_pool *pool, uint16_t port);
 /* Takes a pair and binds both, going on with the next pair when another program sits on one.
  * Return: 0 with the port and non-blocking sockets, or MEDIA_E_NO_PORT or MEDIA_E_ADDRESS.
  */
-must_check int port_bind(struct port_pool *pool, const union media_addr *address, uint16_t *ret_port,
-			 int ret_fds[static 2]);
+must_check int port_bind(struct port_pool *pool, const union media_addr *address,
+			 uint16_t *ret_port, int ret_fds[static 2]);

@@ -1,10 +1,12 @@
 /* media/private.h - the media loops inside
  *
- * The call loop (media.c) allocates streams, bridges and players and hands them over by message; from then
- * on they are the loop's, until a note brings them back to be freed. A stream that moves travels the same way.
+ * The call loop (media.c) allocates streams, bridges and players and hands them over by message;
+ * from then on they are the loop's, until a note brings them back to be freed. A stream that moves
+ * travels the same way.
  *
+ * pool.c      the call loop's side: ids, ports, what is under way; media.c: its commands
  * loop.c      a thread: sockets, commands, the 20 ms tick
- * stream.c    receiving, latching (latch.c), what it sends (plan.c), RTCP (report.c)
+ * stream.c    receiving, latching (latch.c), RTCP (report.c), settings
  * sender.c    the one sender of a stream
  * bridge.c    membership and the matrix; mix.c: its sums; plan.c: who is relayed and who is mixed
  * intake.c    network to PCM: jitter buffer, decoder, concealment; outlet.c: PCM to network
@@ -38,7 +40,9 @@ struct crypt;
 
 enum note_kind { NOTE_EVENT, NOTE_CLOSED, NOTE_MOVED, NOTE_PLAYED, NOTE_BRIDGE, NOTE_WAKE };
 
-/* An object on its way back to the call loop. Embedded in it, so that it cannot be lost to a full ring. */
+/* An object on its way back to the call loop. Embedded in it, so that it cannot be lost to a full
+ * ring.
+ */
 struct note {
 	struct note *next;
 	enum note_kind kind;
@@ -47,7 +51,7 @@ struct note {
 };
 
 struct from_loop {
-	struct note *note;	  /* or NULL: only the event */
+	struct note *note; /* or NULL: only the event */
 	struct media_event event;
 };
 
@@ -73,10 +77,10 @@ enum command_kind {
 
 struct command {
 	enum command_kind kind;
-	struct media_id id;	/* the stream; for BRIDGE_ADOPT and _CLOSE the bridge */
+	struct media_id id; /* the stream; for BRIDGE_ADOPT and _CLOSE the bridge */
 	struct media_id bridge;
-	struct media_id other;	/* BRIDGE_HEAR: the talker; STOP: the player */
-	void *object;		/* what is handed over: stream, bridge, player; UPDATE: struct media_params */
+	struct media_id other; /* BRIDGE_HEAR: the talker; STOP: the player */
+	void *object; /* what is handed over: stream, bridge, player; UPDATE: struct media_params */
 	int gain_db;
 	bool on, on2;
 };
@@ -93,11 +97,11 @@ struct object {
 /* One RTP stream towards the far end, whatever feeds it (RFC 3550 5.1). */
 struct sender {
 	uint32_t ssrc;
-	uint16_t seq;		/* of the next packet */
-	uint32_t timestamp;	/* of the last packet */
-	uint64_t sent_us;	/* when it went */
+	uint16_t seq;	    /* of the next packet */
+	uint32_t timestamp; /* of the last packet */
+	uint64_t sent_us;   /* when it went */
 	uint32_t clock_rate;
-	uint32_t frame;		/* the last packet's length in clock units */
+	uint32_t frame; /* the last packet's length in clock units */
 	bool started, mark;
 	uint64_t packets, octets;
 	/* while relaying: how the source's numbers map to ours */
@@ -112,8 +116,8 @@ struct sender {
 
 struct latch {
 	enum media_latch mode;
-	bool locked;		/* a source was taken since the last update */
-	bool by_signalling;	/* and it was on the signalled address */
+	bool locked;	    /* a source was taken since the last update */
+	bool by_signalling; /* and it was on the signalled address */
 	uint64_t until_us;
 	union media_addr signalled;
 	/* a candidate elsewhere proves itself by two packets in sequence */
@@ -124,7 +128,7 @@ struct latch {
 
 struct reports {
 	uint64_t due_us;
-	uint32_t sr_last;	   /* middle bits of the NTP time of their last SR */
+	uint32_t sr_last; /* middle bits of the NTP time of their last SR */
 	uint64_t sr_taken_us;
 	uint32_t far_ssrc;
 	uint32_t rtt_us;
@@ -137,10 +141,10 @@ struct mplayer {
 	struct media_id id;
 	struct sound *sound;
 	bool loop;
-	int gain;	     /* GAIN_UNITY: as it is */
+	int gain; /* GAIN_UNITY: as it is */
 	uint32_t offset_ms;
 	uint64_t played_us;
-	unsigned rate;	     /* of `at` */
+	unsigned rate; /* of `at` */
 	size_t at;
 };
 
@@ -159,16 +163,16 @@ struct mstream {
 	socklen_t remote_len; /* 0: nowhere to send */
 	bool connected;	      /* fd is, to remote */
 	union media_addr remote;
-	uint8_t rx_codec[128];	/* enum media_codec of each payload type, NONE: not ours */
+	uint8_t rx_codec[128]; /* enum media_codec of each payload type, NONE: not ours */
 	uint8_t rx_audio_pt;
 	enum media_codec rx_audio; /* what it sends now */
 	uint64_t rx_audio_us;	   /* since when */
-	struct mstream *relay_to; /* listeners relayed from here */
+	struct mstream *relay_to;  /* listeners relayed from here */
 	struct mstream *relay_next;
 	struct sender sender;
 	struct receiver receiver;
-	uint64_t heard_us;	/* last RTP or RTCP */
-	uint64_t rtp_us;	/* last RTP */
+	uint64_t heard_us; /* last RTP or RTCP */
+	uint64_t rtp_us;   /* last RTP */
 	uint64_t dropped;
 	bool started, silent;
 	/* settings */
@@ -250,6 +254,10 @@ struct mstream *mstream_free(struct mstream *stream);
 struct mbridge *mbridge_free(struct mbridge *bridge);
 struct mplayer *mplayer_free(struct mplayer *player);
 
+/* What a command or a note carries, when nobody takes it. */
+void command_drop(const struct command *command);
+void note_drop(struct note *note);
+
 /* loop.c */
 struct mloop *mloop_new(struct ring *events, const char *cname, uint32_t objects);
 int mloop_start(struct mloop *loop);
@@ -268,9 +276,12 @@ void stream_attach(struct mstream *stream, struct mloop *loop);
 void stream_detach(struct mstream *stream);
 void stream_update(struct mstream *stream, struct media_params *params);
 void stream_readable(struct mstream *stream, bool rtcp);
-/* A datagram as it came; the fuzz target's way in too. `data` is writable, PACKET_TRAILER behind `len`. */
+/* A datagram as it came; the fuzz target's way in too. `data` is writable, PACKET_TRAILER behind
+ * `len`.
+ */
 void stream_take(struct mstream *stream, uint8_t *data, size_t len, const union media_addr *from);
-void stream_take_rtcp(struct mstream *stream, uint8_t *data, size_t len, const union media_addr *from);
+void stream_take_rtcp(struct mstream *stream, uint8_t *data, size_t len,
+		      const union media_addr *from);
 void stream_say_bye(struct mstream *stream);
 void stream_set_remote(struct mstream *stream, const union media_addr *remote);
 void stream_emit(struct mstream *stream, struct media_event *event);
@@ -292,7 +303,9 @@ void sender_init(struct sender *sender);
 void sender_switch(struct sender *sender);
 /* Forwards a packet of another stream (or its own: echo). */
 void sender_relay(struct mstream *to, struct packet *packet, uint8_t pt);
-/* Sends a payload made here, of `frame` clock units; data has PACKET_HEADER before and PACKET_TRAILER behind. */
+/* Sends a payload made here, of `frame` clock units; data has PACKET_HEADER before and
+ * PACKET_TRAILER behind.
+ */
 void sender_send(struct mstream *to, uint8_t *payload, size_t len, uint32_t frame);
 /* Passes on a telephone-event of a member that is mixed; rate is the event's clock. */
 void sender_event(struct mstream *to, const struct packet *packet, uint32_t rate);
@@ -340,9 +353,12 @@ struct intake *intake_free(struct intake *intake);
 /* The rate in which PCM is wanted; the decoder follows it as far as the codec can. */
 void intake_set(struct intake *intake, enum media_codec codec, unsigned rate);
 void intake_put(struct intake *intake, const struct packet *packet, uint64_t now_us);
-/* Exactly `samples` at the rate set. Return: false when it is nothing but silence (pcm untouched). */
+/* Exactly `samples` at the rate set. Return: false when it is nothing but silence (pcm untouched).
+ */
 bool intake_pull(struct intake *intake, int16_t *pcm, unsigned samples, uint64_t now_us);
-/* Hands out what is still buffered, oldest first, before it turns to relaying. Return: false: no more. */
+/* Hands out what is still buffered, oldest first, before it turns to relaying. Return: false: no
+ * more.
+ */
 bool intake_unload(struct intake *intake, struct packet *ret);
 
 /* outlet.c */

@@ -34,14 +34,18 @@ static bool sequence_take(struct receiver *rx, const struct packet *packet)
 			return false;
 		}
 		source_begin(rx, packet); /* two in a row: it has restarted without saying so */
-	} /* else: a duplicate, or reordered */
+	}				  /* else: a duplicate, or reordered */
 	return true;
 }
 
-static void jitter_take(struct receiver *rx, uint32_t timestamp, uint32_t clock_rate, uint64_t now_us)
+static void jitter_take(struct receiver *rx, uint32_t timestamp, uint32_t clock_rate,
+			uint64_t now_us)
 {
-	/* The clock is cut to 32 bits after scaling, so that the difference wraps with the timestamp. */
-	uint32_t arrival = (uint32_t)(now_us / 1000 * clock_rate / 1000 + now_us % 1000 * clock_rate / 1000000);
+	/* The clock is cut to 32 bits after scaling, so that the difference wraps with the
+	 * timestamp.
+	 */
+	uint32_t arrival = (uint32_t)(now_us / 1000 * clock_rate / 1000 +
+				      now_us % 1000 * clock_rate / 1000000);
 	uint32_t transit = arrival - timestamp;
 	int32_t d = (int32_t)(transit - rx->transit);
 
@@ -56,7 +60,8 @@ static void jitter_take(struct receiver *rx, uint32_t timestamp, uint32_t clock_
 	rx->transit = transit;
 }
 
-bool receiver_take(struct receiver *rx, const struct packet *packet, uint32_t clock_rate, uint64_t now_us)
+bool receiver_take(struct receiver *rx, const struct packet *packet, uint32_t clock_rate,
+		   uint64_t now_us)
 {
 	if (!rx->active || rx->ssrc != packet->ssrc)
 		source_begin(rx, packet);
@@ -92,14 +97,17 @@ uint64_t receiver_lost(const struct receiver *rx)
 
 uint32_t receiver_jitter_us(const struct receiver *rx)
 {
-	return rx->clock_rate ? (uint32_t)((uint64_t)(rx->jitter_q4 >> 4) * 1000000 / rx->clock_rate) : 0;
+	return rx->clock_rate
+		       ? (uint32_t)((uint64_t)(rx->jitter_q4 >> 4) * 1000000 / rx->clock_rate)
+		       : 0;
 }
 
 void receiver_report(struct receiver *rx, struct report_block *ret)
 {
 	uint32_t expected = source_expected(rx);
 	uint32_t expected_interval = expected - rx->expected_prior;
-	int64_t lost_interval = (int64_t)expected_interval - (int64_t)(rx->received - rx->received_prior);
+	int64_t lost_interval =
+		(int64_t)expected_interval - (int64_t)(rx->received - rx->received_prior);
 	int64_t lost = (int64_t)expected - rx->received;
 
 	rx->expected_prior = expected;
@@ -110,9 +118,9 @@ void receiver_report(struct receiver *rx, struct report_block *ret)
 		.jitter = rx->jitter_q4 >> 4,
 	};
 	if (expected_interval && lost_interval > 0)
-		ret->fraction = (uint8_t)(lost_interval * 256 / expected_interval > 255 ?
-						  255 :
-						  lost_interval * 256 / expected_interval);
+		ret->fraction = (uint8_t)(lost_interval * 256 / expected_interval > 255
+						  ? 255
+						  : lost_interval * 256 / expected_interval);
 	ret->lost = (int32_t)(lost > 0x7fffff ? 0x7fffff : lost < -0x800000 ? -0x800000 : lost);
 }
 

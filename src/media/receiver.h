@@ -1,4 +1,6 @@
-/* media/receiver.h - what a stream counts about the packets it takes (RFC 3550 A.1, A.3, A.8), and the E-model */
+/* media/receiver.h - what a stream counts about the packets it takes (RFC 3550 A.1, A.3, A.8), and
+ * the E-model
+ */
 #pragma once
 
 #include "media/packet.h"
@@ -13,15 +15,16 @@ struct receiver {
 	uint32_t received;
 	uint32_t expected_prior, received_prior;
 	uint32_t transit;
-	uint32_t jitter_q4; /* clock units, times 16 */
+	uint32_t jitter_q4;		       /* clock units, times 16 */
 	uint64_t past_expected, past_received; /* of earlier sources */
 };
 
-/* Accounts for a packet that was accepted. Return: false for one that is far out of sequence (dropped, unless
- * its successor shows that the source has restarted). clock_rate 0: its timestamp says nothing about time
- * (telephone-event).
+/* Accounts for a packet that was accepted. Return: false for one that is far out of sequence
+ * (dropped, unless its successor shows that the source has restarted). clock_rate 0: its timestamp
+ * says nothing about time (telephone-event).
  */
-bool receiver_take(struct receiver *rx, const struct packet *packet, uint32_t clock_rate, uint64_t now_us);
+bool receiver_take(struct receiver *rx, const struct packet *packet, uint32_t clock_rate,
+		   uint64_t now_us);
 uint64_t receiver_expected(const struct receiver *rx);
 uint64_t receiver_received(const struct receiver *rx);
 /* Packets missing over the life of the stream; duplicates never make it negative. */

@@ -98,8 +98,9 @@ void report_send(struct mstream *stream, bool bye)
 {
 	uint8_t data[REPORT_MAX];
 	size_t len;
-	socklen_t to_len = stream->remote_rtcp.sa.sa_family == AF_INET ? sizeof(stream->remote_rtcp.in) :
-									 sizeof(stream->remote_rtcp.in6);
+	socklen_t to_len = stream->remote_rtcp.sa.sa_family == AF_INET
+				   ? sizeof(stream->remote_rtcp.in)
+				   : sizeof(stream->remote_rtcp.in6);
 
 	if (stream->fd < 0 || media_addr_is_any(&stream->remote_rtcp))
 		return;
@@ -125,7 +126,8 @@ static void take_block(struct mstream *stream, const uint8_t *at)
 	if (read_u32(at) != stream->sender.ssrc)
 		return;
 	reports->far_loss_permille = at[4] * 1000u / 256;
-	reports->far_jitter_us = (uint32_t)((uint64_t)read_u32(at + 12) * 1000000 / stream->sender.clock_rate);
+	reports->far_jitter_us =
+		(uint32_t)((uint64_t)read_u32(at + 12) * 1000000 / stream->sender.clock_rate);
 	if (!last_sr)
 		return;
 	rtt = (uint32_t)(ntp_now() >> 16) - last_sr - delay;
@@ -145,7 +147,8 @@ void report_take(struct mstream *stream, const uint8_t *data, size_t len)
 		if (data[1] == RTCP_SR) {
 			if (own < 28)
 				return;
-			stream->reports.sr_last = read_u32(data + 10); /* the middle of the NTP time */
+			stream->reports.sr_last =
+				read_u32(data + 10); /* the middle of the NTP time */
 			stream->reports.sr_taken_us = stream->loop->now_us;
 			at = 28;
 		}
@@ -179,5 +182,6 @@ void report_quality(const struct mstream *stream, struct media_quality *ret)
 		return;
 	/* One way: half the round trip, a packet, and a jitter buffer of twice the jitter. */
 	delay_ms = ret->rtt_us / 2000.0 + 20 + ret->jitter_us / 500.0;
-	ret->mos_x100 = mos_x100(&(struct mos_codec){ codec->impair.ie, codec->impair.bpl }, delay_ms, loss_pct);
+	ret->mos_x100 = mos_x100(&(struct mos_codec){ codec->impair.ie, codec->impair.bpl },
+				 delay_ms, loss_pct);
 }

@@ -2,7 +2,9 @@
 
 /* A source whose sequence jumps further than this has restarted; relaying begins anew with it. */
 #define RELAY_JUMP 3000
-/* Audio is held back behind an event packet: for one that goes on, and for one that was the (repeated) last. */
+/* Audio is held back behind an event packet: for one that goes on, and for one that was the
+ * (repeated) last.
+ */
 #define EVENT_HOLD_US 200000
 #define EVENT_END_HOLD_US 60000
 
@@ -10,7 +12,8 @@ void sender_init(struct sender *sender)
 {
 	*sender = (struct sender){
 		.ssrc = random_u32(),
-		.seq = (uint16_t)(random_u32() & 0x7fff), /* below half: spares SRTP an early wrap, RFC 3711 3.3.1 */
+		/* Below half: spares SRTP an early wrap, RFC 3711 3.3.1. */
+		.seq = (uint16_t)(random_u32() & 0x7fff),
 		.timestamp = random_u32(),
 		.clock_rate = 8000,
 		.frame = 160,
@@ -54,7 +57,9 @@ static void relay_anchor(struct sender *sender, const struct packet *packet, uin
 	sender->mark = true;
 }
 
-/* Losses and reordering of the source stay visible to the receiver: numbers are shifted, not made new. */
+/* Losses and reordering of the source stay visible to the receiver: numbers are shifted, not made
+ * new.
+ */
 void sender_relay(struct mstream *to, struct packet *packet, uint8_t pt)
 {
 	struct sender *sender = &to->sender;
@@ -65,7 +70,8 @@ void sender_relay(struct mstream *to, struct packet *packet, uint8_t pt)
 	if (!to->remote_len || pt == MEDIA_PT_NONE)
 		return;
 	ahead = (int16_t)(packet->seq - sender->in_last);
-	if (!sender->anchored || sender->in_ssrc != packet->ssrc || ahead > RELAY_JUMP || ahead < -RELAY_JUMP) {
+	if (!sender->anchored || sender->in_ssrc != packet->ssrc || ahead > RELAY_JUMP ||
+	    ahead < -RELAY_JUMP) {
 		relay_anchor(sender, packet, to->loop->now_us);
 		ahead = 1;
 	}
@@ -100,7 +106,8 @@ void sender_send(struct mstream *to, uint8_t *payload, size_t len, uint32_t fram
 		.ssrc = sender->ssrc,
 		.pt = to->params.tx.pt,
 		.marker = sender->mark,
-		.timestamp = sender->mark ? sender_timestamp_now(sender, now_us) : sender->timestamp + sender->frame,
+		.timestamp = sender->mark ? sender_timestamp_now(sender, now_us)
+					  : sender->timestamp + sender->frame,
 	};
 
 	if (!to->remote_len || now_us < sender->event_until_us) {
@@ -123,7 +130,9 @@ void sender_event(struct mstream *to, const struct packet *packet, uint32_t rate
 	unsigned to_rate = to->params.tx_event_rate ? to->params.tx_event_rate : sender->clock_rate;
 	bool first = !sender->event_any || sender->event_in != packet->timestamp;
 	bool end;
-	struct packet out = { .seq = sender->seq, .ssrc = sender->ssrc, .pt = to->params.tx_event_pt };
+	struct packet out = { .seq = sender->seq,
+			      .ssrc = sender->ssrc,
+			      .pt = to->params.tx_event_pt };
 
 	if (!to->remote_len || out.pt == MEDIA_PT_NONE || packet->payload_len < 4 || !rate)
 		return;

@@ -65,7 +65,8 @@ const int16_t *sound_pcm(const struct sound *sound, unsigned rate, size_t *ret_s
 
 /* ---- making ---- */
 
-static size_t resample(const int16_t *pcm, size_t samples, unsigned from, unsigned to, int16_t **ret)
+static size_t resample(const int16_t *pcm, size_t samples, unsigned from, unsigned to,
+		       int16_t **ret)
 {
 	size_t cap = (size_t)((uint64_t)samples * to / from + 1), got = 0, at = 0;
 	int16_t *out = xzalloc_array(cap, sizeof(*out));
@@ -77,10 +78,12 @@ static size_t resample(const int16_t *pcm, size_t samples, unsigned from, unsign
 	speex_resampler_skip_zeros(state);
 	while (got < cap) {
 		bool over = at >= samples; /* then zeros push the last of it through the filter */
-		spx_uint32_t in = over ? CHUNK : (spx_uint32_t)(samples - at > CHUNK ? CHUNK : samples - at);
+		spx_uint32_t in =
+			over ? CHUNK : (spx_uint32_t)(samples - at > CHUNK ? CHUNK : samples - at);
 		spx_uint32_t room = (spx_uint32_t)(cap - got > CHUNK ? CHUNK : cap - got);
 
-		speex_resampler_process_int(state, 0, over ? tail : pcm + at, &in, out + got, &room);
+		speex_resampler_process_int(state, 0, over ? tail : pcm + at, &in, out + got,
+					    &room);
 		got += room;
 		at += in;
 	}
@@ -97,10 +100,12 @@ struct sound *sound_new(const int16_t *pcm, size_t samples, unsigned rate)
 	sound->ms = (uint32_t)((uint64_t)samples * 1000 / rate);
 	for (size_t i = 0; i < ARRAY_LEN(kept_rates); i++) {
 		if (kept_rates[i] == rate) {
-			sound->kept[i].pcm = (int16_t *)(void *)xmemdup(pcm, samples * sizeof(*pcm));
+			sound->kept[i].pcm =
+				(int16_t *)(void *)xmemdup(pcm, samples * sizeof(*pcm));
 			sound->kept[i].samples = samples;
 		} else {
-			sound->kept[i].samples = resample(pcm, samples, rate, kept_rates[i], &sound->kept[i].pcm);
+			sound->kept[i].samples =
+				resample(pcm, samples, rate, kept_rates[i], &sound->kept[i].pcm);
 		}
 	}
 	return sound;
@@ -114,8 +119,8 @@ static bool format_is_known(const SF_INFO *info)
 
 	return (type == SF_FORMAT_WAV || type == SF_FORMAT_WAVEX || type == SF_FORMAT_FLAC ||
 		type == SF_FORMAT_OGG || type == SF_FORMAT_MPEG) &&
-	       info->channels >= 1 && info->channels <= CHANNELS_MAX && info->samplerate >= RATE_MIN &&
-	       info->samplerate <= RATE_LIMIT;
+	       info->channels >= 1 && info->channels <= CHANNELS_MAX &&
+	       info->samplerate >= RATE_MIN && info->samplerate <= RATE_LIMIT;
 }
 
 static void mix_down(const float *frames, size_t count, int channels, int16_t *out)
@@ -126,14 +131,17 @@ static void mix_down(const float *frames, size_t count, int channels, int16_t *o
 		for (int c = 0; c < channels; c++)
 			sum += frames[i * (size_t)channels + (size_t)c];
 		sum *= 32768.0f / (float)channels;
-		out[i] = (int16_t)lrintf(sum > 32767 ? 32767 : sum > -32768 ? sum : -32768); /* NaN: lowest */
+		out[i] = (int16_t)lrintf(sum > 32767	? 32767
+					 : sum > -32768 ? sum
+							: -32768); /* NaN: lowest */
 	}
 }
 
 /* What the header says of the length is not believed; reading stops at the limit. */
 static int read_all(SNDFILE *file, const SF_INFO *info, uint32_t max_ms, struct sound **ret)
 {
-	size_t max = (size_t)((uint64_t)max_ms * (unsigned)info->samplerate / 1000), have = 0, cap = 0;
+	size_t max = (size_t)((uint64_t)max_ms * (unsigned)info->samplerate / 1000), have = 0,
+	       cap = 0;
 	float frames[CHUNK * 2];
 	sf_count_t at_once = (sf_count_t)(ARRAY_LEN(frames) / (size_t)info->channels), n;
 	auto_(free) int16_t *pcm = NULL;
@@ -195,7 +203,9 @@ int sound_load(const char *path, const struct sound_limits *limits, struct sound
 static void tone_add(int16_t *out, size_t samples, const struct sound_tone *tone, size_t start)
 {
 	/* 0 dBm0 is 3.14 dB (mu-law: 3.17) below the loudest sine that G.711 can carry. */
-	double amplitude = 32767 * pow(10, ((tone->level_dbm0 ? tone->level_dbm0 : TONE_LEVEL_DEFAULT) - 3.14) / 20);
+	double amplitude =
+		32767 *
+		pow(10, ((tone->level_dbm0 ? tone->level_dbm0 : TONE_LEVEL_DEFAULT) - 3.14) / 20);
 
 	for (size_t i = 0; i < samples; i++) {
 		size_t edge = i < samples - i ? i : samples - 1 - i;
@@ -203,7 +213,8 @@ static void tone_add(int16_t *out, size_t samples, const struct sound_tone *tone
 
 		for (int f = 0; f < 2; f++)
 			if (tone->freq_hz[f])
-				v += amplitude * sin(2 * M_PI * tone->freq_hz[f] * (double)(start + i) / TONE_RATE);
+				v += amplitude * sin(2 * M_PI * tone->freq_hz[f] *
+						     (double)(start + i) / TONE_RATE);
 		out[i] = (int16_t)lround(v * ramp);
 	}
 }
@@ -226,7 +237,9 @@ struct sound *sound_new_tone(const struct sound_tone *tone)
 	return sound_new(pcm, total, TONE_RATE);
 }
 
-/* Ringing tones as national administrations gave them to the ITU (annex to Operational Bulletin 781). */
+/* Ringing tones as national administrations gave them to the ITU (annex to Operational Bulletin
+ * 781).
+ */
 static const struct {
 	const char *country;
 	struct sound_tone tone;

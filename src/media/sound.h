@@ -21,11 +21,13 @@ enum {
 };
 
 struct sound_limits {
-	uint32_t max_ms;      /* 0: 600,000 */
-	uint64_t max_bytes;   /* of the file; 0: 64 MiB */
+	uint32_t max_ms;    /* 0: 600,000 */
+	uint64_t max_bytes; /* of the file; 0: 64 MiB */
 };
 
-/* Blocks: a worker's. Any channels and rate; mixed to mono. limits may be NULL. Return: 0 or SOUND_E_*. */
+/* Blocks: a worker's. Any channels and rate; mixed to mono. limits may be NULL. Return: 0 or
+ * SOUND_E_*.
+ */
 must_check int sound_load(const char *path, const struct sound_limits *limits, struct sound **ret);
 /* The same from a descriptor of a regular or memory file, which stays the caller's. */
 must_check int sound_load_fd(int fd, const struct sound_limits *limits, struct sound **ret);
@@ -34,13 +36,15 @@ struct sound *sound_new(const int16_t *pcm, size_t samples, unsigned rate);
 
 /* One or two frequencies in a cadence; a period of it, meant to be looped. */
 struct sound_tone {
-	unsigned freq_hz[2]; /* second: 0 for one tone */
-	unsigned on_off_ms[6]; /* on, off, on, off...; ends with 0; first alone: a continuous tone that long */
-	int level_dbm0;	     /* each frequency; 0: -13 */
+	unsigned freq_hz[2];   /* second: 0 for one tone */
+	unsigned on_off_ms[6]; /* on, off, on, off...; ends with 0. Alone: that long */
+	int level_dbm0;	       /* each frequency; 0: -13 */
 };
 
 struct sound *sound_new_tone(const struct sound_tone *tone);
-/* Ringback of a country (ISO 3166 two letters, any case); unknown or NULL: 425 Hz, 1 s on, 4 s off (E.180). */
+/* Ringback of a country (ISO 3166 two letters, any case); unknown or NULL: 425 Hz, 1 s on, 4 s off
+ * (E.180).
+ */
 struct sound *sound_new_ringback(const char *country);
 
 uint32_t sound_ms(const struct sound *sound);

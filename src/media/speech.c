@@ -52,14 +52,15 @@ struct speech {
 	uint64_t tickets;
 };
 
-METRIC_COUNTER(speech_failed, "jackfield_speech_failed_total", "Texts that could not be spoken", NULL);
+METRIC_COUNTER(speech_failed, "jackfield_speech_failed_total", "Texts that could not be spoken",
+	       NULL);
 
 static const char *const voices[] = {
-	"af",	 "ar",	  "bg", "bn", "ca", "cs", "cy",	    "da", "de",	   "el",    "en", "en-gb", "en-us",
-	"es",	 "es-419", "et", "eu", "fa", "fi", "fr",     "ga", "gl",	   "gu",    "he", "hi",	  "hr",
-	"hu",	 "hy",	  "id", "is", "it", "ja", "ka",	    "kk", "kn",	   "ko",    "lt", "lv",	  "mk",
-	"ml",	 "mr",	  "ms", "nb", "ne", "nl", "pa",	    "pl", "pt",	   "pt-br", "ro", "ru",	  "sk",
-	"sl",	 "sq",	  "sr", "sv", "sw", "ta", "te",	    "tr", "uk",	   "ur",    "vi", "cmn",  "yue",
+	"af", "ar",	"bg", "bn", "ca", "cs", "cy", "da", "de", "el",	   "en", "en-gb", "en-us",
+	"es", "es-419", "et", "eu", "fa", "fi", "fr", "ga", "gl", "gu",	   "he", "hi",	  "hr",
+	"hu", "hy",	"id", "is", "it", "ja", "ka", "kk", "kn", "ko",	   "lt", "lv",	  "mk",
+	"ml", "mr",	"ms", "nb", "ne", "nl", "pa", "pl", "pt", "pt-br", "ro", "ru",	  "sk",
+	"sl", "sq",	"sr", "sv", "sw", "ta", "te", "tr", "uk", "ur",	   "vi", "cmn",	  "yue",
 };
 
 bool speech_voice_ok(const char *voice)
@@ -87,8 +88,8 @@ static int text_file(const char *text)
 static int spawn(const struct job *job, int in, int out, pid_t *ret_pid)
 {
 	char speed[12];
-	const char *const argv[] = { job->program, "-b", "1",	     "-v",	 job->voice, "-s",
-				     speed,	   "--stdin", "--stdout", NULL };
+	const char *const argv[] = { job->program, "-b",  "1",	     "-v",	 job->voice,
+				     "-s",	   speed, "--stdin", "--stdout", NULL };
 	const char *const env[] = { "PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C.UTF-8", NULL };
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t attr;
@@ -237,7 +238,8 @@ static void evict(struct speech *speech, struct entry *entry)
 
 static struct sound *cache_get(struct speech *speech, const char *key)
 {
-	for (struct hnode *node = hmap_first(&speech->cache, hkey_text(key)); node; node = hmap_same(node)) {
+	for (struct hnode *node = hmap_first(&speech->cache, hkey_text(key)); node;
+	     node = hmap_same(node)) {
 		struct entry *entry = container_of_(node, struct entry, node);
 
 		if (strcmp(entry->key, key))
@@ -363,11 +365,12 @@ static bool text_is_sayable(const char *text)
 {
 	size_t len = text ? strnlen(text, SPEECH_TEXT_MAX + 1) : 0;
 
-	return len && len <= SPEECH_TEXT_MAX && str_is_clean_utf8(text, len) && text[strspn(text, " ")];
+	return len && len <= SPEECH_TEXT_MAX && str_is_clean_utf8(text, len) &&
+	       text[strspn(text, " ")];
 }
 
-int speech_say(struct speech *speech, const struct speech_request *request, speech_fn *on_done, void *arg,
-	       uint64_t *ret_ticket)
+int speech_say(struct speech *speech, const struct speech_request *request, speech_fn *on_done,
+	       void *arg, uint64_t *ret_ticket)
 {
 	const char *voice = request->voice ? request->voice : "en";
 	struct work work = { .run = job_run, .done = job_done, .home = speech->config.home };
@@ -380,7 +383,8 @@ int speech_say(struct speech *speech, const struct speech_request *request, spee
 	if (!speech_voice_ok(voice) ||
 	    (request->speed_wpm && (request->speed_wpm < 80 || request->speed_wpm > 400)))
 		return SPEECH_E_VOICE;
-	key = xasprintf("%s %u %s", voice, request->speed_wpm ? request->speed_wpm : SPEED_WPM, request->text);
+	key = xasprintf("%s %u %s", voice, request->speed_wpm ? request->speed_wpm : SPEED_WPM,
+			request->text);
 	sound = cache_get(speech, key);
 	if (sound) {
 		free(key);

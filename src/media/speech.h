@@ -1,7 +1,7 @@
 /* media/speech.h - text to speech by espeak-ng, as a child process on a worker
  *
- * Belongs to the call loop. No shell: the text goes to the child's standard input, the voice is one of a
- * fixed list, output and run time are bounded. Results are cached by voice, speed and text.
+ * Belongs to the call loop. No shell: the text goes to the child's standard input, the voice is one
+ * of a fixed list, output and run time are bounded. Results are cached by voice, speed and text.
  */
 #pragma once
 
@@ -40,12 +40,12 @@ struct speech_request {
 
 bool speech_voice_ok(const char *voice);
 
-/* `on_done` comes later from work_reap() on the call loop, or, when it is cached, before this returns: with
- * r = 0 and a sound that is lent (take a reference to keep it), or r = SPEECH_E_FAILED and NULL.
- * Return: 0 when on_done was or will be called, else SPEECH_E_* and it never is. *ret_ticket (may be NULL)
- * is for speech_cancel(), 0 when already answered.
+/* `on_done` comes later from work_reap() on the call loop, or, when it is cached, before this
+ * returns: with r = 0 and a sound that is lent (take a reference to keep it), or r =
+ * SPEECH_E_FAILED and NULL. Return: 0 when on_done was or will be called, else SPEECH_E_* and it
+ * never is. *ret_ticket (may be NULL) is for speech_cancel(), 0 when already answered.
  */
 typedef void speech_fn(int r, struct sound *sound, void *arg);
-must_check int speech_say(struct speech *speech, const struct speech_request *request, speech_fn *on_done,
-			  void *arg, uint64_t *ret_ticket);
+must_check int speech_say(struct speech *speech, const struct speech_request *request,
+			  speech_fn *on_done, void *arg, uint64_t *ret_ticket);
 void speech_cancel(struct speech *speech, uint64_t ticket);

@@ -10,9 +10,12 @@
 #define DTMF_CHECK_MS 100
 #define CODEC_CHANGE_US 100000
 
-METRIC_COUNTER(rx_bad, "jackfield_media_dropped_total", "RTP datagrams dropped", "reason=\"malformed\"");
-METRIC_COUNTER(rx_stranger, "jackfield_media_dropped_total", "RTP datagrams dropped", "reason=\"source\"");
-METRIC_COUNTER(rx_forged, "jackfield_media_dropped_total", "RTP datagrams dropped", "reason=\"srtp\"");
+METRIC_COUNTER(rx_bad, "jackfield_media_dropped_total", "RTP datagrams dropped",
+	       "reason=\"malformed\"");
+METRIC_COUNTER(rx_stranger, "jackfield_media_dropped_total", "RTP datagrams dropped",
+	       "reason=\"source\"");
+METRIC_COUNTER(rx_forged, "jackfield_media_dropped_total", "RTP datagrams dropped",
+	       "reason=\"srtp\"");
 
 void stream_emit(struct mstream *stream, struct media_event *event)
 {
@@ -24,8 +27,10 @@ void stream_emit(struct mstream *stream, struct media_event *event)
 
 void tx_plain(struct mstream *stream, uint8_t *data, size_t len)
 {
-	/* A full socket buffer or an unreachable network loses a packet, as the network itself may. */
-	(void)sendto(stream->fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL, stream->connected ? NULL : &stream->remote.sa,
+	/* A full socket buffer or an unreachable network loses a packet, as the network itself may.
+	 */
+	(void)sendto(stream->fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL,
+		     stream->connected ? NULL : &stream->remote.sa,
 		     stream->connected ? 0 : stream->remote_len);
 }
 
@@ -47,9 +52,10 @@ static void tx_nothing(struct mstream *stream, uint8_t *data, size_t len)
 	(void)len;
 }
 
-/* A connected socket sends without looking up the route of every packet, which is a sixth of its cost, and the
- * kernel keeps strangers out. But it is deaf to a source that has moved; so it is connected only while the
- * latch's window is closed and packets flow, and let loose half a second after they stop.
+/* A connected socket sends without looking up the route of every packet, which is a sixth of its
+ * cost, and the kernel keeps strangers out. But it is deaf to a source that has moved; so it is
+ * connected only while the latch's window is closed and packets flow, and let loose half a second
+ * after they stop.
  */
 static void settle(struct mstream *stream, bool settled)
 {
@@ -58,7 +64,8 @@ static void settle(struct mstream *stream, bool settled)
 	if (stream->connected == settled || stream->fd < 0)
 		return;
 	if (settled)
-		stream->connected = connect(stream->fd, &stream->remote.sa, stream->remote_len) == 0;
+		stream->connected =
+			connect(stream->fd, &stream->remote.sa, stream->remote_len) == 0;
 	else
 		stream->connected = connect(stream->fd, &loose, sizeof(loose)) != 0;
 }
@@ -77,9 +84,9 @@ void stream_set_remote(struct mstream *stream, const union media_addr *remote)
 
 	settle(stream, false);
 	stream->remote = *remote;
-	stream->remote_len = media_addr_is_any(remote)	       ? 0 :
-			     remote->sa.sa_family == AF_INET ? sizeof(remote->in) :
-							       sizeof(remote->in6);
+	stream->remote_len = media_addr_is_any(remote)	       ? 0
+			     : remote->sa.sa_family == AF_INET ? sizeof(remote->in)
+							       : sizeof(remote->in6);
 	if (!mux && !media_addr_is_any(&stream->params.remote_rtcp) &&
 	    media_addr_ip_eq(&stream->params.remote_rtcp, remote)) {
 		stream->remote_rtcp = stream->params.remote_rtcp;
@@ -117,7 +124,9 @@ void rx_echo(struct mstream *stream, struct packet *packet)
 	sender_relay(stream, packet, pt_towards(stream, packet));
 }
 
-/* An event reaches those for whom this is the only voice; in a conference digits are nobody else's business. */
+/* An event reaches those for whom this is the only voice; in a conference digits are nobody else's
+ * business.
+ */
 static void event_fan(struct mstream *stream, const struct packet *packet)
 {
 	uint32_t rate = stream->sender.clock_rate;
@@ -218,7 +227,8 @@ void stream_take(struct mstream *stream, uint8_t *data, size_t len, const union 
 		drop(stream, &rx_stranger);
 		return;
 	}
-	if (!receiver_take(&stream->receiver, &packet, clock_of(packet.codec), stream->loop->now_us)) {
+	if (!receiver_take(&stream->receiver, &packet, clock_of(packet.codec),
+			   stream->loop->now_us)) {
 		drop(stream, NULL);
 		return;
 	}
@@ -233,7 +243,8 @@ void stream_take(struct mstream *stream, uint8_t *data, size_t len, const union 
 	stream->on_rtp(stream, &packet);
 }
 
-void stream_take_rtcp(struct mstream *stream, uint8_t *data, size_t len, const union media_addr *from)
+void stream_take_rtcp(struct mstream *stream, uint8_t *data, size_t len,
+		      const union media_addr *from)
 {
 	if (!media_addr_ip_eq(&stream->remote, from)) {
 		drop(stream, &rx_stranger);
@@ -249,16 +260,16 @@ void stream_take_rtcp(struct mstream *stream, uint8_t *data, size_t len, const u
 	report_take(stream, data, len);
 }
 
-/* One datagram for each readiness: level-triggered epoll brings a second one back at once, while a try that
- * finds nothing costs a system call for every packet.
+/* One datagram for each readiness: level-triggered epoll brings a second one back at once, while a
+ * try that finds nothing costs a system call for every packet.
  */
 void stream_readable(struct mstream *stream, bool rtcp)
 {
 	struct mloop *loop = stream->loop;
 	union media_addr from;
 	socklen_t from_len = sizeof(from);
-	ssize_t n = recvfrom(rtcp ? stream->rtcp_fd : stream->fd, loop->buffer, PACKET_MAX, MSG_DONTWAIT, &from.sa,
-			     &from_len);
+	ssize_t n = recvfrom(rtcp ? stream->rtcp_fd : stream->fd, loop->buffer, PACKET_MAX,
+			     MSG_DONTWAIT, &from.sa, &from_len);
 
 	if (n <= 0)
 		return;
@@ -275,7 +286,8 @@ static void watchdog(struct mstream *stream)
 {
 	uint64_t limit_us = stream->params.watchdog_ms * 1000ull;
 	uint64_t silent_us = stream->loop->now_us - stream->heard_us;
-	struct media_event event = { .type = MEDIA_EVENT_SILENT, .silent_ms = (uint32_t)(silent_us / 1000) };
+	struct media_event event = { .type = MEDIA_EVENT_SILENT,
+				     .silent_ms = (uint32_t)(silent_us / 1000) };
 
 	if (!limit_us || stream->silent || !stream->params.recv || silent_us < limit_us)
 		return;
@@ -331,8 +343,11 @@ static bool crypto_same(const struct media_crypto *a, const struct media_crypto 
 	return a->suite == b->suite && !memcmp(a->key, b->key, media_crypto_key_len(a->suite));
 }
 
-/* Keys that stay keep their context: a fresh one would forget the roll-over counter and the replay list. */
-static void set_crypto(struct crypt **crypt, const struct media_crypto *old, const struct media_crypto *new)
+/* Keys that stay keep their context: a fresh one would forget the roll-over counter and the replay
+ * list.
+ */
+static void set_crypto(struct crypt **crypt, const struct media_crypto *old,
+		       const struct media_crypto *new)
 {
 	if (crypto_same(old, new))
 		return;
@@ -345,7 +360,8 @@ static tx_fn *tx_choose(const struct mstream *stream)
 {
 	if (stream->params.tx_crypto.suite == MEDIA_CRYPTO_NONE)
 		return tx_plain;
-	return stream->crypt_tx ? tx_crypt : tx_nothing; /* never in the clear when keys were agreed */
+	return stream->crypt_tx ? tx_crypt
+				: tx_nothing; /* never in the clear when keys were agreed */
 }
 
 void stream_update(struct mstream *stream, struct media_params *params)
@@ -385,7 +401,8 @@ void stream_attach(struct mstream *stream, struct mloop *loop)
 	if (!stream->heard_us)
 		stream->heard_us = loop->now_us;
 	if (!stream->reports.due_us)
-		stream->reports.due_us = loop->now_us + report_interval_us() / 2; /* the first comes sooner, 6.2 */
+		stream->reports.due_us =
+			loop->now_us + report_interval_us() / 2; /* the first comes sooner, 6.2 */
 	if (stream->fd >= 0) {
 		if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, stream->fd, &rtp) ||
 		    epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, stream->rtcp_fd, &rtcp))

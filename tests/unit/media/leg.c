@@ -130,7 +130,8 @@ static void tx_keep(struct mstream *stream, uint8_t *data, size_t len)
 		kept->header = packet;
 		kept->at_us = stream->loop->now_us;
 		kept->len = packet.payload_len;
-		memcpy(kept->payload, packet.payload, packet.payload_len < 64 ? packet.payload_len : 64);
+		memcpy(kept->payload, packet.payload,
+		       packet.payload_len < 64 ? packet.payload_len : 64);
 	}
 	hear(leg, &packet);
 }
@@ -159,7 +160,8 @@ struct leg *leg_new(struct world *world, enum media_codec codec, double freq)
 	assert_true(world->leg_count < LEGS_MAX);
 	world->leg_count++;
 	leg->stream = mstream_new(id);
-	mloop_command(world->loop, &(struct command){ .kind = CMD_STREAM_ADOPT, .object = leg->stream });
+	mloop_command(world->loop,
+		      &(struct command){ .kind = CMD_STREAM_ADOPT, .object = leg->stream });
 	leg->addr = test_addr("192.0.2.1", (uint16_t)(4000 + 2 * id.index));
 	leg->codec = codec;
 	leg->pt = pt_of(codec);
@@ -189,8 +191,8 @@ void leg_join(struct world *world, struct leg *leg)
 						      .bridge = world->bridge->object.id });
 }
 
-void leg_packet(struct leg *leg, const union media_addr *from, uint8_t pt, uint16_t seq, uint32_t timestamp,
-		uint32_t ssrc, const void *payload, size_t len)
+void leg_packet(struct leg *leg, const union media_addr *from, uint8_t pt, uint16_t seq,
+		uint32_t timestamp, uint32_t ssrc, const void *payload, size_t len)
 {
 	uint8_t data[PACKET_MAX + PACKET_TRAILER];
 	struct packet header = { .pt = pt, .seq = seq, .timestamp = timestamp, .ssrc = ssrc };
@@ -282,7 +284,8 @@ void assert_continuous(const struct leg *leg)
 {
 	assert_true(leg->packet_count > 1);
 	for (size_t i = 1; i < leg->packet_count; i++) {
-		const struct packet *was = &leg->packets[i - 1].header, *is = &leg->packets[i].header;
+		const struct packet *was = &leg->packets[i - 1].header,
+				    *is = &leg->packets[i].header;
 
 		assert_int_equal((uint16_t)(is->seq - was->seq), 1);
 		assert_int_equal(is->ssrc, was->ssrc);

@@ -1,6 +1,7 @@
 /* tests/unit/media/leg.h - legs on a media loop that no thread runs: virtual time, no sockets
  *
- * A leg speaks a tone of its own in its codec, and keeps what the loop sends to it, header and sound.
+ * A leg speaks a tone of its own in its codec, and keeps what the loop sends to it, header and
+ * sound.
  */
 #pragma once
 
@@ -75,7 +76,7 @@ double tone_share(const int16_t *pcm, size_t samples, unsigned rate, double freq
 double energy_rms(const int16_t *pcm, size_t samples);
 union media_addr test_addr(const char *ip, uint16_t port);
 /* A packet as if it had come from the network. */
-void leg_packet(struct leg *leg, const union media_addr *from, uint8_t pt, uint16_t seq, uint32_t timestamp,
-		uint32_t ssrc, const void *payload, size_t len);
+void leg_packet(struct leg *leg, const union media_addr *from, uint8_t pt, uint16_t seq,
+		uint32_t timestamp, uint32_t ssrc, const void *payload, size_t len);
 /* Sequence without holes and timestamps that never go back, one SSRC. */
 void assert_continuous(const struct leg *leg);

@@ -26,7 +26,8 @@ static void hear(struct world *world, struct leg *listener, struct leg *talker, 
 static void two_with_the_same_codec_are_relayed(void **state)
 {
 	struct world *world = world_new();
-	struct leg *a = leg_new(world, MEDIA_CODEC_PCMU, 440), *b = leg_new(world, MEDIA_CODEC_PCMU, 1000);
+	struct leg *a = leg_new(world, MEDIA_CODEC_PCMU, 440),
+		   *b = leg_new(world, MEDIA_CODEC_PCMU, 1000);
 
 	(void)state;
 	leg_join(world, a);
@@ -47,14 +48,15 @@ static void two_with_the_same_codec_are_relayed(void **state)
 
 static void codecs_that_differ_are_converted_both_ways(void **state)
 {
-	static const enum media_codec codecs[] = { MEDIA_CODEC_PCMU, MEDIA_CODEC_PCMA, MEDIA_CODEC_G722,
-						   MEDIA_CODEC_OPUS };
+	static const enum media_codec codecs[] = { MEDIA_CODEC_PCMU, MEDIA_CODEC_PCMA,
+						   MEDIA_CODEC_G722, MEDIA_CODEC_OPUS };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(codecs); i++) {
 		for (size_t j = 0; j < ARRAY_LEN(codecs); j++) {
 			struct world *world = world_new();
-			struct leg *a = leg_new(world, codecs[i], 440), *b = leg_new(world, codecs[j], 1000);
+			struct leg *a = leg_new(world, codecs[i], 440),
+				   *b = leg_new(world, codecs[j], 1000);
 
 			leg_join(world, a);
 			leg_join(world, b);
@@ -73,7 +75,8 @@ static void codecs_that_differ_are_converted_both_ways(void **state)
 static void opus_runs_narrowband_towards_g711(void **state)
 {
 	struct world *world = world_new();
-	struct leg *a = leg_new(world, MEDIA_CODEC_OPUS, 440), *b = leg_new(world, MEDIA_CODEC_PCMA, 1000);
+	struct leg *a = leg_new(world, MEDIA_CODEC_OPUS, 440),
+		   *b = leg_new(world, MEDIA_CODEC_PCMA, 1000);
 	struct leg *c;
 
 	(void)state;
@@ -98,7 +101,9 @@ static void in_a_conference_everybody_hears_the_others_and_not_itself(void **sta
 
 	(void)state;
 	for (unsigned i = 0; i < 5; i++)
-		leg_join(world, legs[i] = leg_new(world, i % 2 ? MEDIA_CODEC_PCMA : MEDIA_CODEC_PCMU, tones[i]));
+		leg_join(world,
+			 legs[i] = leg_new(world, i % 2 ? MEDIA_CODEC_PCMA : MEDIA_CODEC_PCMU,
+					   tones[i]));
 	world_run(world, 2000);
 	for (unsigned i = 0; i < 5; i++) {
 		for (unsigned j = 0; j < 5; j++) {
@@ -120,7 +125,9 @@ static void the_matrix_holds_cell_by_cell(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < 3; i++)
-		leg_join(world, legs[i] = leg_new(world, i == 2 ? MEDIA_CODEC_PCMA : MEDIA_CODEC_PCMU, tones[i]));
+		leg_join(world,
+			 legs[i] = leg_new(world, i == 2 ? MEDIA_CODEC_PCMA : MEDIA_CODEC_PCMU,
+					   tones[i]));
 	for (unsigned cells = 0; cells < 64; cells++) {
 		unsigned bit = 0;
 
@@ -147,7 +154,8 @@ static void the_matrix_holds_cell_by_cell(void **state)
 static void a_listener_joins_and_leaves_without_a_gap_for_the_two(void **state)
 {
 	struct world *world = world_new();
-	struct leg *a = leg_new(world, MEDIA_CODEC_PCMU, 440), *b = leg_new(world, MEDIA_CODEC_PCMU, 1000);
+	struct leg *a = leg_new(world, MEDIA_CODEC_PCMU, 440),
+		   *b = leg_new(world, MEDIA_CODEC_PCMU, 1000);
 	struct leg *c = leg_new(world, MEDIA_CODEC_PCMU, 2000);
 
 	(void)state;
@@ -158,8 +166,10 @@ static void a_listener_joins_and_leaves_without_a_gap_for_the_two(void **state)
 	world_run(world, 1000);
 	assert_int_equal(a->stream->source, SOURCE_MIX);
 	assert_true(leg_hears(a, 1000) > 0.4 && leg_hears(a, 2000) > 0.4);
-	command(world, (struct command){ .kind = CMD_BRIDGE_MUTE, .id = c->stream->object.id, .on = true });
-	assert_int_equal(a->stream->source, SOURCE_RELAY); /* listens only: the two are relayed again */
+	command(world, (struct command){
+			       .kind = CMD_BRIDGE_MUTE, .id = c->stream->object.id, .on = true });
+	assert_int_equal(a->stream->source,
+			 SOURCE_RELAY); /* listens only: the two are relayed again */
 	assert_int_equal(c->stream->source, SOURCE_MIX);
 	world_run(world, 1000);
 	assert_true(leg_hears(c, 440) > 0.4 && leg_hears(c, 1000) > 0.4);
@@ -180,20 +190,23 @@ static void a_listener_joins_and_leaves_without_a_gap_for_the_two(void **state)
 static void turning_to_relaying_loses_no_packet(void **state)
 {
 	struct world *world = world_new();
-	struct leg *a = leg_new(world, MEDIA_CODEC_PCMU, 440), *b = leg_new(world, MEDIA_CODEC_PCMU, 1000);
+	struct leg *a = leg_new(world, MEDIA_CODEC_PCMU, 440),
+		   *b = leg_new(world, MEDIA_CODEC_PCMU, 1000);
 	uint8_t mark[160];
 
 	(void)state;
 	leg_join(world, a);
 	leg_join(world, b);
-	command(world, (struct command){ .kind = CMD_BRIDGE_GAIN, .id = a->stream->object.id, .gain_db = 3 });
+	command(world, (struct command){
+			       .kind = CMD_BRIDGE_GAIN, .id = a->stream->object.id, .gain_db = 3 });
 	world_run(world, 1000);
 	assert_int_equal(b->stream->source, SOURCE_MIX);
 	assert_int_equal(a->stream->source, SOURCE_RELAY); /* the other direction is as it was */
 	a->quiet = true;
 	memset(mark, 0x55, sizeof(mark));
 	leg_packet(a, &a->addr, 0, a->seq, a->timestamp, a->ssrc, mark, sizeof(mark));
-	command(world, (struct command){ .kind = CMD_BRIDGE_GAIN, .id = a->stream->object.id, .gain_db = 0 });
+	command(world, (struct command){
+			       .kind = CMD_BRIDGE_GAIN, .id = a->stream->object.id, .gain_db = 0 });
 	assert_int_equal(b->stream->source, SOURCE_RELAY);
 	assert_memory_equal(b->packets[b->packet_count - 1].payload, mark, 64);
 	assert_continuous(b);
@@ -207,7 +220,8 @@ static void packets_of_every_length_are_taken_and_made(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(lengths); i++) {
 		struct world *world = world_new();
-		struct leg *a = leg_new(world, MEDIA_CODEC_PCMU, 440), *b = leg_new(world, MEDIA_CODEC_PCMA, 1000);
+		struct leg *a = leg_new(world, MEDIA_CODEC_PCMU, 440),
+			   *b = leg_new(world, MEDIA_CODEC_PCMA, 1000);
 
 		a->ptime_ms = lengths[i];
 		b->params.ptime_ms = lengths[ARRAY_LEN(lengths) - 1 - i];
@@ -226,7 +240,8 @@ static void packets_of_every_length_are_taken_and_made(void **state)
 static void gain_changes_the_level_by_what_it_says(void **state)
 {
 	struct world *world = world_new();
-	struct leg *a = leg_new(world, MEDIA_CODEC_PCMU, 440), *b = leg_new(world, MEDIA_CODEC_PCMU, 1000);
+	struct leg *a = leg_new(world, MEDIA_CODEC_PCMU, 440),
+		   *b = leg_new(world, MEDIA_CODEC_PCMU, 1000);
 	double full, half;
 
 	(void)state;
@@ -234,7 +249,9 @@ static void gain_changes_the_level_by_what_it_says(void **state)
 	leg_join(world, b);
 	world_run(world, 1000);
 	full = energy_rms(b->heard + b->heard_count - 4000, 4000);
-	command(world, (struct command){ .kind = CMD_BRIDGE_GAIN, .id = a->stream->object.id, .gain_db = -6 });
+	command(world, (struct command){ .kind = CMD_BRIDGE_GAIN,
+					 .id = a->stream->object.id,
+					 .gain_db = -6 });
 	world_run(world, 1000);
 	half = energy_rms(b->heard + b->heard_count - 4000, 4000);
 	assert_true(fabs(20 * log10(full / half) - 6) < 0.3);
@@ -256,14 +273,17 @@ static struct mplayer *player_of(struct sound *sound, bool loop)
 static void a_player_is_heard_by_one_while_the_others_go_on(void **state)
 {
 	struct world *world = world_new();
-	struct leg *a = leg_new(world, MEDIA_CODEC_PCMU, 440), *b = leg_new(world, MEDIA_CODEC_PCMU, 1000);
+	struct leg *a = leg_new(world, MEDIA_CODEC_PCMU, 440),
+		   *b = leg_new(world, MEDIA_CODEC_PCMU, 1000);
 	struct sound *sound = sound_new_tone(&(struct sound_tone){ { 600, 0 }, { 1000 } });
 
 	(void)state;
 	leg_join(world, a);
 	leg_join(world, b);
 	world_run(world, 500);
-	command(world, (struct command){ .kind = CMD_PLAY, .id = a->stream->object.id, .object = player_of(sound, false) });
+	command(world, (struct command){ .kind = CMD_PLAY,
+					 .id = a->stream->object.id,
+					 .object = player_of(sound, false) });
 	world_run(world, 800);
 	assert_true(leg_hears(a, 600) > ALONE);
 	assert_true(leg_hears(b, 440) > ALONE);
@@ -282,7 +302,9 @@ static void a_player_loops_and_is_stopped(void **state)
 	struct sound *sound = sound_new_tone(&(struct sound_tone){ { 600, 0 }, { 100 } });
 
 	(void)state;
-	command(world, (struct command){ .kind = CMD_PLAY, .id = a->stream->object.id, .object = player_of(sound, true) });
+	command(world, (struct command){ .kind = CMD_PLAY,
+					 .id = a->stream->object.id,
+					 .object = player_of(sound, true) });
 	world_run(world, 2000);
 	assert_true(leg_hears(a, 600) > 0.6);
 	assert_int_equal(world_count(world, MEDIA_EVENT_PLAYED), 0);
@@ -303,7 +325,8 @@ static void an_echo_returns_its_own_packets_undecoded(void **state)
 	struct leg *a = leg_new(world, MEDIA_CODEC_OPUS, 440);
 
 	(void)state;
-	command(world, (struct command){ .kind = CMD_STREAM_ECHO, .id = a->stream->object.id, .on = true });
+	command(world, (struct command){
+			       .kind = CMD_STREAM_ECHO, .id = a->stream->object.id, .on = true });
 	world_run(world, 1000);
 	assert_true(leg_hears(a, 440) > ALONE);
 	assert_null(a->stream->intake);
@@ -315,19 +338,23 @@ static void an_echo_returns_its_own_packets_undecoded(void **state)
 static void a_direction_that_is_off_stays_silent(void **state)
 {
 	struct world *world = world_new();
-	struct leg *a = leg_new(world, MEDIA_CODEC_PCMU, 440), *b = leg_new(world, MEDIA_CODEC_PCMU, 1000);
+	struct leg *a = leg_new(world, MEDIA_CODEC_PCMU, 440),
+		   *b = leg_new(world, MEDIA_CODEC_PCMU, 1000);
 
 	(void)state;
 	leg_join(world, a);
 	leg_join(world, b);
 	world_run(world, 500);
-	command(world, (struct command){ .kind = CMD_STREAM_DIRECTION, .id = a->stream->object.id, .on = true });
+	command(world, (struct command){ .kind = CMD_STREAM_DIRECTION,
+					 .id = a->stream->object.id,
+					 .on = true });
 	leg_forget(b);
 	leg_forget(a);
 	world_run(world, 500);
 	assert_int_equal(b->packet_count, 0); /* what A says is not taken */
 	assert_int_equal(a->packet_count, 25);
-	command(world, (struct command){ .kind = CMD_STREAM_IDLE, .id = b->stream->object.id, .on = true });
+	command(world, (struct command){
+			       .kind = CMD_STREAM_IDLE, .id = b->stream->object.id, .on = true });
 	world_run(world, 1000);
 	assert_in_range(b->packet_count, 49, 51); /* silence keeps it alive */
 	assert_true(energy_rms(b->heard, b->heard_count) < 10);
@@ -340,7 +367,8 @@ static void digits_pass_a_relay_and_a_conversion(void **state)
 	for (int converted = 0; converted < 2; converted++) {
 		struct world *world = world_new();
 		struct leg *a = leg_new(world, MEDIA_CODEC_PCMU, 440);
-		struct leg *b = leg_new(world, converted ? MEDIA_CODEC_OPUS : MEDIA_CODEC_PCMU, 1000);
+		struct leg *b =
+			leg_new(world, converted ? MEDIA_CODEC_OPUS : MEDIA_CODEC_PCMU, 1000);
 		unsigned events = 0, ends = 0;
 		uint32_t timestamp = 0;
 
@@ -368,7 +396,8 @@ static void digits_pass_a_relay_and_a_conversion(void **state)
 			timestamp = b->packets[i].header.timestamp;
 			ends += b->packets[i].payload[1] >> 7;
 			if (b->packets[i].payload[1] & 0x80)
-				assert_int_equal(read_u16(b->packets[i].payload + 2), converted ? 5760 : 960);
+				assert_int_equal(read_u16(b->packets[i].payload + 2),
+						 converted ? 5760 : 960);
 		}
 		assert_int_equal(events, 8);
 		assert_int_equal(ends, 3);
@@ -403,7 +432,8 @@ static void a_digit_whose_end_was_lost_ends_by_silence(void **state)
 static void a_far_end_that_changes_codec_is_still_heard(void **state)
 {
 	struct world *world = world_new();
-	struct leg *a = leg_new(world, MEDIA_CODEC_PCMU, 440), *b = leg_new(world, MEDIA_CODEC_PCMU, 1000);
+	struct leg *a = leg_new(world, MEDIA_CODEC_PCMU, 440),
+		   *b = leg_new(world, MEDIA_CODEC_PCMU, 1000);
 
 	(void)state;
 	a->params.rx[2] = (struct media_format){ MEDIA_CODEC_PCMA, 8, 0 };
@@ -429,7 +459,8 @@ static void a_far_end_that_changes_codec_is_still_heard(void **state)
 static void losses_stay_visible_through_a_relay(void **state)
 {
 	struct world *world = world_new();
-	struct leg *a = leg_new(world, MEDIA_CODEC_PCMU, 440), *b = leg_new(world, MEDIA_CODEC_PCMU, 1000);
+	struct leg *a = leg_new(world, MEDIA_CODEC_PCMU, 440),
+		   *b = leg_new(world, MEDIA_CODEC_PCMU, 1000);
 	uint16_t before;
 
 	(void)state;

@@ -8,7 +8,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
-static const enum media_codec all[] = { MEDIA_CODEC_PCMU, MEDIA_CODEC_PCMA, MEDIA_CODEC_G722, MEDIA_CODEC_OPUS };
+static const enum media_codec all[] = { MEDIA_CODEC_PCMU, MEDIA_CODEC_PCMA, MEDIA_CODEC_G722,
+					MEDIA_CODEC_OPUS };
 
 static void fill_tone(int16_t *pcm, size_t samples, unsigned rate, double freq)
 {
@@ -29,15 +30,18 @@ static void round_trip(enum media_codec id, unsigned rate, unsigned ptime_ms, do
 
 	fill_tone(in, samples * frames, rate, freq);
 	for (unsigned i = 0; i < frames; i++) {
-		size_t len = codec->encode(coder, in + i * samples, samples, payload, sizeof(payload));
+		size_t len =
+			codec->encode(coder, in + i * samples, samples, payload, sizeof(payload));
 
 		assert_true(len > 0);
-		assert_int_equal(codec->units(payload, len), codec->info.clock_rate / 1000 * ptime_ms);
+		assert_int_equal(codec->units(payload, len),
+				 codec->info.clock_rate / 1000 * ptime_ms);
 		assert_int_equal(codec->decode(decoder, payload, len, out + got), samples);
 		got += samples;
 	}
 	assert_true(tone_share(out + got - half, half, rate, freq) > 0.97);
-	assert_true(fabs(20 * log10(energy_rms(out + got - half, half) / energy_rms(in, half))) < 1.5);
+	assert_true(fabs(20 * log10(energy_rms(out + got - half, half) / energy_rms(in, half))) <
+		    1.5);
 	codec->coder_free(coder);
 	codec->decoder_free(decoder);
 	free(in);
@@ -82,7 +86,8 @@ static void g711_holds_its_known_values(void **state)
 	assert_int_equal(g711_alaw_to_linear(0x2a), -32256);
 	assert_int_equal(g711_linear_to_alaw(INT16_MAX), 0xaa);
 	assert_int_equal(g711_linear_to_alaw(INT16_MIN), 0x2a);
-	for (int i = 0; i < 256; i++) { /* each code stands for itself; both zeros of mu-law are one */
+	for (int i = 0; i < 256;
+	     i++) { /* each code stands for itself; both zeros of mu-law are one */
 		assert_int_equal(g711_linear_to_alaw(g711_alaw_to_linear((uint8_t)i)), i);
 		if (i != 0x7f)
 			assert_int_equal(g711_linear_to_ulaw(g711_ulaw_to_linear((uint8_t)i)), i);
@@ -103,7 +108,8 @@ static void a_short_gap_is_filled_with_what_was_heard(void **state)
 
 		fill_tone(in, samples * 50, rate, 250);
 		for (unsigned i = 0; i < 30; i++) {
-			len = codec->encode(coder, in + i * samples, samples, payload, sizeof(payload));
+			len = codec->encode(coder, in + i * samples, samples, payload,
+					    sizeof(payload));
 			codec->decode(decoder, payload, len, out);
 		}
 		codec->conceal(decoder, NULL, 0, gap, samples);
@@ -131,7 +137,8 @@ static void rubbish_is_refused_or_decoded_within_bounds(void **state)
 			uint8_t *payload = xzalloc(len + 1);
 
 			for (size_t i = 0; i < len; i++)
-				payload[i] = (uint8_t)((seed = seed * 1664525u + 1013904223u) >> 24);
+				payload[i] =
+					(uint8_t)((seed = seed * 1664525u + 1013904223u) >> 24);
 			assert_true(codec->decode(decoder, payload, len, out) <= CODEC_SAMPLES_MAX);
 			(void)codec->units(payload, len);
 			seed = seed * 1664525u + 1013904223u;
@@ -160,7 +167,8 @@ static void make_file(const char *path, int format, int rate, int channels, doub
 {
 	SF_INFO info = { .format = format, .samplerate = rate, .channels = channels };
 	SNDFILE *file = sf_open(path, SFM_WRITE, &info);
-	float *pcm = xzalloc_array((size_t)(rate * channels), sizeof(*pcm)); /* its MP3 from stereo shorts is noise */
+	float *pcm = xzalloc_array((size_t)(rate * channels),
+				   sizeof(*pcm)); /* its MP3 from stereo shorts is noise */
 
 	assert_non_null(file);
 	for (int i = 0; i < rate * channels; i++)
@@ -175,9 +183,12 @@ static void files_of_each_kind_are_loaded(void **state)
 	static const struct {
 		int format, rate, channels;
 	} kinds[] = {
-		{ SF_FORMAT_WAV | SF_FORMAT_PCM_16, 44100, 2 }, { SF_FORMAT_WAV | SF_FORMAT_ULAW, 8000, 1 },
-		{ SF_FORMAT_WAV | SF_FORMAT_PCM_16, 16000, 1 }, { SF_FORMAT_FLAC | SF_FORMAT_PCM_16, 48000, 2 },
-		{ SF_FORMAT_OGG | SF_FORMAT_VORBIS, 22050, 1 }, { SF_FORMAT_MPEG | SF_FORMAT_MPEG_LAYER_III, 44100, 2 },
+		{ SF_FORMAT_WAV | SF_FORMAT_PCM_16, 44100, 2 },
+		{ SF_FORMAT_WAV | SF_FORMAT_ULAW, 8000, 1 },
+		{ SF_FORMAT_WAV | SF_FORMAT_PCM_16, 16000, 1 },
+		{ SF_FORMAT_FLAC | SF_FORMAT_PCM_16, 48000, 2 },
+		{ SF_FORMAT_OGG | SF_FORMAT_VORBIS, 22050, 1 },
+		{ SF_FORMAT_MPEG | SF_FORMAT_MPEG_LAYER_III, 44100, 2 },
 	};
 	char path[] = "/tmp/jackfield-sound-XXXXXX";
 	int fd = mkstemp(path);
@@ -238,12 +249,14 @@ static void ringback_is_that_of_the_country(void **state)
 	assert_true(tone_share(pcm + 800, 4000, 8000, 425) > 0.97);
 	assert_true(energy_rms(pcm + 10000, 20000) < 2);
 	/* -13 dBm0 against a full-scale sine of +3.14 dBm0 */
-	assert_true(fabs(20 * log10(energy_rms(pcm + 800, 4000) / (32767 / sqrt(2))) + 16.14) < 0.2);
+	assert_true(fabs(20 * log10(energy_rms(pcm + 800, 4000) / (32767 / sqrt(2))) + 16.14) <
+		    0.2);
 	sound_unref(sound);
 	sound = sound_new_ringback("US");
 	pcm = sound_pcm(sound, 8000, &samples);
 	assert_int_equal(sound_ms(sound), 6000);
-	assert_true(tone_share(pcm + 800, 8000, 8000, 440) > 0.4 && tone_share(pcm + 800, 8000, 8000, 480) > 0.4);
+	assert_true(tone_share(pcm + 800, 8000, 8000, 440) > 0.4 &&
+		    tone_share(pcm + 800, 8000, 8000, 480) > 0.4);
 	sound_unref(sound);
 }
 

@@ -1,4 +1,5 @@
-/* Properties of the jitter buffer under networks of many kinds, and of what is counted about them. */
+/* Properties of the jitter buffer under networks of many kinds, and of what is counted about them.
+ */
 #include "leg.h"
 #include "media/jitter.h"
 #include "unit.h"
@@ -47,7 +48,8 @@ static unsigned fly(const struct network *net, struct flight *flights)
 
 	for (unsigned n = 0; n < net->packets; n++) {
 		uint64_t at_us = 1000000 + (uint64_t)(n * net->frame_ms * 1000 * (1 - net->drift)) +
-				 net->delay_ms * 1000 + (net->jitter_ms ? rnd(net->jitter_ms * 1000) : 0);
+				 net->delay_ms * 1000 +
+				 (net->jitter_ms ? rnd(net->jitter_ms * 1000) : 0);
 
 		if (rnd(100) < net->loss_pct)
 			continue;
@@ -70,8 +72,8 @@ static void put(struct jitter *jitter, const struct network *net, const struct f
 	jitter_put(jitter, &packet, flight->at_us);
 }
 
-static void take_one(struct jitter *jitter, const struct network *net, uint64_t now_us, uint8_t *seen, int64_t *last,
-		 struct outcome *out)
+static void take_one(struct jitter *jitter, const struct network *net, uint64_t now_us,
+		     uint8_t *seen, int64_t *last, struct outcome *out)
 {
 	struct jitter_slot *slot;
 	unsigned n;
@@ -158,7 +160,10 @@ static void whatever_the_network_does_packets_come_once_and_in_order(void **stat
 
 static void a_perfect_network_loses_nothing_and_waits_little(void **state)
 {
-	struct network net = { .packets = 2000, .frame_ms = 20, .delay_ms = 5, .first_seq = 65000,
+	struct network net = { .packets = 2000,
+			       .frame_ms = 20,
+			       .delay_ms = 5,
+			       .first_seq = 65000,
 			       .first_timestamp = 0xfffff000u };
 	struct jitter jitter;
 	struct outcome out = run(&net, &jitter);
@@ -173,7 +178,9 @@ static void a_perfect_network_loses_nothing_and_waits_little(void **state)
 
 static void jitter_and_reordering_within_its_reach_cost_few_packets(void **state)
 {
-	struct network net = { .packets = 5000, .frame_ms = 20, .jitter_ms = 80, .first_seq = 60000 };
+	struct network net = {
+		.packets = 5000, .frame_ms = 20, .jitter_ms = 80, .first_seq = 60000
+	};
 	struct jitter jitter;
 	struct outcome out;
 
@@ -257,7 +264,9 @@ static void a_pause_is_silence_and_not_loss(void **state)
 	(void)state;
 	jitter_init(&jitter, 8000);
 	for (unsigned n = 0; n < 400; n++, now_us += 20000) {
-		bool speaks = n % 100 < 50; /* a second on, a second off; sequence numbers go on without a gap */
+		bool speaks =
+			n % 100 <
+			50; /* a second on, a second off; sequence numbers go on without a gap */
 
 		if (speaks) {
 			packet.seq = (uint16_t)(n / 100 * 50 + n % 100);
@@ -271,15 +280,18 @@ static void a_pause_is_silence_and_not_loss(void **state)
 	assert_int_equal(jitter.late, 0);
 }
 
-/* A source whose clock is half a percent fast or slow, for ten minutes: neither delay nor gaps pile up. */
+/* A source whose clock is half a percent fast or slow, for ten minutes: neither delay nor gaps pile
+ * up.
+ */
 static void clock_drift_does_not_pile_up(void **state)
 {
 	(void)state;
 	for (int fast = -1; fast <= 1; fast += 2) {
 		struct intake *intake = intake_new();
 		uint8_t payload[160];
-		struct packet packet = { .payload = payload, .payload_len = 160, .ssrc = 1,
-					 .codec = MEDIA_CODEC_PCMU };
+		struct packet packet = {
+			.payload = payload, .payload_len = 160, .ssrc = 1, .codec = MEDIA_CODEC_PCMU
+		};
 		double next_us = 1000000;
 		int16_t pcm[160];
 		unsigned silent = 0, ticks = 0, left = 0;
@@ -297,7 +309,7 @@ static void clock_drift_does_not_pile_up(void **state)
 		}
 		while (intake_unload(intake, &packet))
 			left++;
-		assert_true(left <= 10);		   /* 200 ms */
+		assert_true(left <= 10);	  /* 200 ms */
 		assert_true(silent < ticks / 50); /* of the slow one half a percent is missing */
 		intake_free(intake);
 	}
@@ -393,7 +405,8 @@ static void a_report_about_us_gives_loss_jitter_and_round_trip(void **state)
 	struct leg *leg = leg_new(world, MEDIA_CODEC_PCMU, 440);
 	struct media_quality quality;
 	uint64_t now = (uint64_t)clock_wall_us();
-	uint32_t middle = (uint32_t)(((now / 1000000 + 2208988800u) << 16) + (now % 1000000 << 16) / 1000000);
+	uint32_t middle =
+		(uint32_t)(((now / 1000000 + 2208988800u) << 16) + (now % 1000000 << 16) / 1000000);
 	uint8_t rr[32] = { 0x81, 201, 0, 7 };
 
 	(void)state;

@@ -26,7 +26,8 @@ static struct scene scene_new(enum media_latch mode)
 	return scene;
 }
 
-static void say_pt(struct scene *scene, const union media_addr *from, uint8_t pt, uint16_t seq, uint32_t ssrc)
+static void say_pt(struct scene *scene, const union media_addr *from, uint8_t pt, uint16_t seq,
+		   uint32_t ssrc)
 {
 	leg_packet(scene->leg, from, pt, seq, seq * 160u, ssrc, sound, sizeof(sound));
 }
@@ -47,7 +48,8 @@ static void expect_remote(struct scene *scene, const union media_addr *addr, uns
 	world_collect(scene->world);
 	assert_int_equal(world_count(scene->world, MEDIA_EVENT_REMOTE), reports);
 	if (reports)
-		assert_true(media_addr_eq(&world_last(scene->world, MEDIA_EVENT_REMOTE)->remote, addr));
+		assert_true(
+			media_addr_eq(&world_last(scene->world, MEDIA_EVENT_REMOTE)->remote, addr));
 }
 
 static void the_signalled_address_is_taken_at_once(void **state)
@@ -214,7 +216,8 @@ static void a_refresh_with_the_same_address_costs_no_audio(void **state)
 	assert_int_equal(taken(&scene), 2);
 	world_run(scene.world, 10000);
 	stream_update(scene.leg->stream, &scene.leg->params);
-	say(&scene, &scene.attacker, 30, 9); /* the window is open for others as well, if they prove themselves */
+	say(&scene, &scene.attacker, 30,
+	    9); /* the window is open for others as well, if they prove themselves */
 	say(&scene, &scene.nat, 4, 7);
 	say(&scene, &scene.attacker, 31, 9);
 	expect_remote(&scene, &scene.nat, 1);
@@ -290,7 +293,9 @@ static void silence_is_reported_once_and_its_end_too(void **state)
 static void hold_suspends_the_watchdog(void **state)
 {
 	struct scene scene = scene_new(MEDIA_LATCH_WINDOW);
-	struct command hold = { .kind = CMD_STREAM_DIRECTION, .id = scene.leg->stream->object.id, .on = true };
+	struct command hold = { .kind = CMD_STREAM_DIRECTION,
+				.id = scene.leg->stream->object.id,
+				.on = true };
 
 	(void)state;
 	scene.leg->params.watchdog_ms = 5000;

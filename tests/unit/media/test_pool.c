@@ -44,17 +44,20 @@ static union media_addr addr_of(const char *ip, uint16_t port)
 
 static void scene_init(struct scene *scene, unsigned threads, uint16_t min, uint16_t max)
 {
-	struct media_config config = {
-		.threads = threads, .address = addr_of(OWN_IP, 0), .port_min = min, .port_max = max,
-		.on_event = on_event, .arg = scene
-	};
+	struct media_config config = { .threads = threads,
+				       .address = addr_of(OWN_IP, 0),
+				       .port_min = min,
+				       .port_max = max,
+				       .on_event = on_event,
+				       .arg = scene };
 
 	*scene = (struct scene){ 0 };
 	scene->media = media_new(&config);
 	assert_non_null(scene->media);
 }
 
-static const struct media_event *find(const struct scene *scene, enum media_event_type type, struct media_id stream)
+static const struct media_event *find(const struct scene *scene, enum media_event_type type,
+				      struct media_id stream)
 {
 	for (unsigned i = 0; i < scene->count; i++)
 		if (scene->log[i].type == type && media_id_eq(scene->log[i].stream, stream))
@@ -62,7 +65,8 @@ static const struct media_event *find(const struct scene *scene, enum media_even
 	return NULL;
 }
 
-static const struct media_event *await(struct scene *scene, enum media_event_type type, struct media_id stream)
+static const struct media_event *await(struct scene *scene, enum media_event_type type,
+				       struct media_id stream)
 {
 	uint64_t until_ms = clock_mono_ms() + 5000;
 	struct pollfd pfd = { .fd = media_fd(scene->media), .events = POLLIN };
@@ -126,10 +130,12 @@ static void far_say(struct far_end *far, uint8_t value)
 	far->seq++;
 	memset(data, value, sizeof(data));
 	packet_write_header(data, &header);
-	assert_int_equal(sendto(far->fd, data, sizeof(data), 0, &far->to.sa, sizeof(far->to.in)), sizeof(data));
+	assert_int_equal(sendto(far->fd, data, sizeof(data), 0, &far->to.sa, sizeof(far->to.in)),
+			 sizeof(data));
 }
 
-static bool far_hear(struct far_end *far, int timeout_ms, struct packet *ret, uint8_t data[static 2048])
+static bool far_hear(struct far_end *far, int timeout_ms, struct packet *ret,
+		     uint8_t data[static 2048])
 {
 	struct pollfd pfd = { .fd = far->fd, .events = POLLIN };
 	ssize_t n;
@@ -279,8 +285,10 @@ static void a_player_plays_at_the_pace_of_time_and_reports_its_end(void **state)
 		n++;
 	}
 	assert_int_equal(n, 15);
-	assert_in_range(clock_mono_ms() - begun_ms, 240, 3000); /* not faster; a busy machine may be late */
-	assert_true(media_id_eq(await(&scene, MEDIA_EVENT_PLAYED, a.stream)->played.player, player));
+	assert_in_range(clock_mono_ms() - begun_ms, 240,
+			3000); /* not faster; a busy machine may be late */
+	assert_true(
+		media_id_eq(await(&scene, MEDIA_EVENT_PLAYED, a.stream)->played.player, player));
 	assert_true(await(&scene, MEDIA_EVENT_PLAYED, a.stream)->played.complete);
 	assert_int_equal(await(&scene, MEDIA_EVENT_PLAYED, a.stream)->played.ms, 300);
 	sound_unref(sound);
@@ -303,13 +311,15 @@ static void closing_with_everything_running_leaves_nothing_behind(void **state)
 		bridge = media_bridge_open(scene.media, MEDIA_NONE);
 		for (unsigned i = 0; i < 6; i++) {
 			struct far_end far = { .own = addr_of(FAR_IP, (uint16_t)(9 + 2 * i)) };
-			struct media_params params = params_of(&far, i % 2 ? MEDIA_CODEC_OPUS : MEDIA_CODEC_G722,
-							       i % 2 ? 111 : 9);
+			struct media_params params = params_of(
+				&far, i % 2 ? MEDIA_CODEC_OPUS : MEDIA_CODEC_G722, i % 2 ? 111 : 9);
 
 			media_stream_update(scene.media, streams[i], &params);
 			media_bridge_add(scene.media, bridge, streams[i]);
-			media_play(scene.media, streams[i], &(struct media_play){ .sound = sound, .loop = true });
-			media_play(scene.media, streams[i], &(struct media_play){ .sound = sound, .loop = true });
+			media_play(scene.media, streams[i],
+				   &(struct media_play){ .sound = sound, .loop = true });
+			media_play(scene.media, streams[i],
+				   &(struct media_play){ .sound = sound, .loop = true });
 		}
 		if (round) { /* round 0: all of it may still be under way */
 			usleep(100000);
@@ -363,7 +373,8 @@ static void every_port_of_the_range_is_used_and_then_refused(void **state)
 		assert_false(seen[media_addr_port(&addr) - 21500]);
 		seen[media_addr_port(&addr) - 21500] = true;
 	}
-	assert_int_equal(media_stream_open(scene.media, &(struct media_open){ 0 }, &one_more), MEDIA_E_NO_PORT);
+	assert_int_equal(media_stream_open(scene.media, &(struct media_open){ 0 }, &one_more),
+			 MEDIA_E_NO_PORT);
 	media_stream_close(scene.media, ids[3]);
 	await(&scene, MEDIA_EVENT_CLOSED, ids[3]); /* free only now */
 	assert_int_equal(media_stream_open(scene.media, &(struct media_open){ 0 }, &one_more), 0);
@@ -457,8 +468,10 @@ static void srtp_is_relayed_to_plain_rtp_and_back(void **state)
 	scene_init(&scene, 1, 21900, 21999);
 	a = far_new(&scene, MEDIA_NONE);
 	b = far_new(&scene, a.stream);
-	for (int suite = MEDIA_CRYPTO_AES_CM_128_SHA1_80; suite <= MEDIA_CRYPTO_AEAD_AES_256_GCM; suite++) {
-		struct media_id left = open_stream(&scene, 1, a.stream), right = open_stream(&scene, 2, a.stream);
+	for (int suite = MEDIA_CRYPTO_AES_CM_128_SHA1_80; suite <= MEDIA_CRYPTO_AEAD_AES_256_GCM;
+	     suite++) {
+		struct media_id left = open_stream(&scene, 1, a.stream),
+				right = open_stream(&scene, 2, a.stream);
 		union media_addr left_addr, right_addr;
 		struct media_crypto one = { .suite = (enum media_crypto_suite)suite }, two = one;
 

@@ -125,8 +125,8 @@ static void script(const char *path, const char *text)
 
 static void a_program_that_fails_hangs_or_babbles_is_survived(void **state)
 {
-	static const char *const programs[] = { "exit 1", "exec sleep 60", "exec cat /dev/zero", "echo RIFF",
-						"kill -9 $$" };
+	static const char *const programs[] = { "exit 1", "exec sleep 60", "exec cat /dev/zero",
+						"echo RIFF", "kill -9 $$" };
 	char dir[] = "/tmp/jackfield-speech-XXXXXX", path[64];
 	struct scene scene;
 
