@@ -52,7 +52,7 @@ static void take_say(const json_t *connect, struct connect_spec *ret, json_t **b
 	const char *text = json_string_value(value);
 
 	ret->kind = CONNECT_SAY;
-	if (!text || !*text)
+	if (!text || !*text || strlen(text) != json_string_length(value))
 		field_complain(bad, "say", "Not a valid string, or blank.");
 	else if (json_string_length(value) > SAY_MAX)
 		field_complain(bad, "say", "Ensure this field has no more than 4000 characters.");

@@ -249,7 +249,8 @@ static struct api_done *take_body(struct api_req *req)
 		snprintf(message, sizeof(message), "Unsupported media type in request. Send application/json.");
 		return api_error_detail(req, 415, "unsupported_media_type", message);
 	}
-	req->body = json_loadb(text, len, 0, &error);
+	/* A NUL inside a string is the member's fault, and named there. */
+	req->body = json_loadb(text, len, JSON_ALLOW_NUL, &error);
 	if (!req->body)
 		return body_wrong(req, &error);
 	if (!json_is_object(req->body))

@@ -328,11 +328,17 @@ void web_answer(struct web_req *req, int status, const char *type, char *body, s
 	web_send(req->web, &(struct web_msg){ .kind = WEB_MSG_ANSWERED, .req = req });
 }
 
-/* `code` and `detail` are our own words: no quotes or backslashes but those of a 405. */
-static char *error_body(const char *code, const char *detail)
+/* `code` and `detail` are our own words: no quotes or backslashes but those of a 405. A 400 has the form of a
+ * form's errors.
+ */
+static char *error_body(int status, const char *code, const char *detail)
 {
 	struct buf out = BUF_MAX(1024);
 
+	if (status == 400) {
+		buf_addf(&out, "{\"non_field_errors\": [\"%s\"]}", detail);
+		return out.data;
+	}
 	buf_adds(&out, "{\"detail\": \"");
 	for (const char *c = detail; *c; c++) {
 		if (*c == '"' || *c == '\\')
@@ -346,7 +352,7 @@ static char *error_body(const char *code, const char *detail)
 
 void web_answer_error(struct web_req *req, int status, const char *code, const char *detail)
 {
-	char *body = error_body(code, detail);
+	char *body = error_body(status, code, detail);
 
 	web_answer(req, status, "application/json", body, strlen(body));
 }
@@ -357,7 +363,7 @@ void req_error(struct web_req *req, int status, const char *code, const char *de
 	free(req->answer);
 	req->status = status;
 	req->type = "application/json";
-	req->answer = error_body(code, detail);
+	req->answer = error_body(status, code, detail);
 	req->answer_len = strlen(req->answer);
 	req->state = REQ_ANSWERED;
 }

@@ -204,8 +204,8 @@ static void routes_are_found_with_and_without_slash(void **state)
 	expect(fix->port, "GET /api/nothing/ HTTP/1.1\r\nHost: x\r\n\r\n", 404, "\"code\": \"not_found\"");
 	expect(fix->port, "GET /api//things HTTP/1.1\r\nHost: x\r\n\r\n", 404);
 	expect(fix->port, "GET /api/things/a/b HTTP/1.1\r\nHost: x\r\n\r\n", 404);
-	expect(fix->port, "GET /api/things/a%00b HTTP/1.1\r\nHost: x\r\n\r\n", 400, "bad_uri");
-	expect(fix->port, "GET /api/things?a=%ff HTTP/1.1\r\nHost: x\r\n\r\n", 400, "bad_query");
+	expect(fix->port, "GET /api/things/a%00b HTTP/1.1\r\nHost: x\r\n\r\n", 400, "non_field_errors");
+	expect(fix->port, "GET /api/things?a=%ff HTTP/1.1\r\nHost: x\r\n\r\n", 400, "non_field_errors");
 }
 
 static void methods_are_told(void **state)
