@@ -309,7 +309,7 @@ static struct api_done *call_hangup(struct api_req *req)
 		reply_free(reply);
 		return answer_not_live(req, command.call_id, true);
 	}
-	return answer_call_view(req, 202, reply);
+	return answer_call_view(req, reply && reply->state ? 200 : 202, reply);
 }
 
 const struct api_route call_routes[] = {

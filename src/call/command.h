@@ -116,7 +116,7 @@ struct reply {
 	enum reply_code code;
 	char field[32], detail[200];
 	int retry_after_s;
-	const char *state; /* WRONG_STATE: a static name */
+	const char *state; /* WRONG_STATE, and HANGUP_CALL of what had ended before: a static name; else NULL */
 	struct call_view *call;
 	unsigned count; /* of calls or registrations */
 	unsigned total; /* CALLS: how many there are in all */

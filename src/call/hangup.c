@@ -54,8 +54,12 @@ struct reply *do_hangup_call(struct call_app *app, struct command *command)
 		if (!leg)
 			return reply_error(REPLY_NOT_FOUND, "leg_id", "This call has no such leg.");
 	}
-	if (call_is_over(call) || (leg && !leg_is_live(leg)))
-		return reply_call(call);
+	if (call_is_over(call) || (leg && !leg_is_live(leg))) {
+		struct reply *reply = reply_call(call);
+
+		reply->state = call_state_names[call->shown]; /* nothing was left to do */
+		return reply;
+	}
 	if (leg && leg->in_group)
 		hangup_one(call, leg, command->hangup_reason);
 	else

@@ -159,8 +159,10 @@ static void describe(struct call *call, const struct making *making)
 	call->shown_number = copy_if_any(wish->caller_number);
 	call->shown_name = copy_if_any(wish->caller_name);
 	call->variables = copy_if_any(wish->variables);
-	if (wish->ring_timeout_s > 0 && wish->ring_timeout_s * 1000 < CALL_SETUP_MS)
-		call->ring_timeout_ms = (unsigned)wish->ring_timeout_s * 1000;
+	if (wish->ring_timeout_s > 0)
+		call->ring_timeout_ms = wish->ring_timeout_s < CALL_SETUP_MS / 1000
+						? (unsigned)wish->ring_timeout_s * 1000
+						: CALL_SETUP_MS;
 	if (wish->max_duration_s > 0 && wish->max_duration_s < (int)(call->max_duration_ms / 1000))
 		call->max_duration_ms = (unsigned)wish->max_duration_s * 1000;
 }

@@ -274,6 +274,7 @@ def test_a_lost_bye_does_not_keep_the_call(tenant, agents):
     call = dial_with_echo(tenant, profile, "+4930123")
     remote = far.expect_invite(ear=Ear(far.address)).answer()
     remote.auto_bye = False
+    net.until(lambda: remote.ear.audio(), 5, "the echo is heard")
     tenant.hangup(call["id"])
     assert events.wait_ended(call["id"])["end_reason"] == "completed"
     net.until(lambda: len([m for m in far.log if m.method == "BYE"]) >= 3, 10, "BYE sent again")

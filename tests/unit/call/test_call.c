@@ -242,8 +242,10 @@ static void hanging_up_twice_does_nothing(void **state)
 	half_way(world, &agent);
 	call = last_call(world);
 	assert_int_equal(world_hangup(world, call, HANGUP_NORMAL)->code, REPLY_OK);
+	assert_null(world->reply->state);
 	world_expect_end(world, END_CANCELED, 487, HANGUP_API);
 	assert_int_equal(world_hangup(world, call, HANGUP_BUSY)->code, REPLY_OK);
+	assert_string_equal(world->reply->state, "ended");
 	world_expect_end(world, END_CANCELED, 487, HANGUP_API);
 	assert_int_equal(world_events(world, EVENT_CALL_ENDED), 1);
 	assert_int_equal(world->reply->call->end_reason, END_CANCELED);
