@@ -4,7 +4,7 @@
 
 #include <errno.h>
 
-int (*db_fault_hook)(const char *sql);
+int (*_Atomic db_fault_hook)(const char *sql);
 
 static struct db_stmt *stmt_free(struct db *db, struct db_stmt *stmt)
 {
@@ -155,6 +155,7 @@ int db_connect(struct db *db)
 /* A connection that can take a statement: found dead while idle it is made anew, never inside a transaction. */
 static int db_ready(struct db *db, const char *sql)
 {
+	int (*hook)(const char *sql);
 	int r;
 
 	if (db->tx_lost)
@@ -164,8 +165,9 @@ static int db_ready(struct db *db, const char *sql)
 	r = db_connect(db);
 	if (r)
 		return r;
-	if (db_fault_hook) {
-		r = db_fault_hook(sql);
+	hook = db_fault_hook;
+	if (hook) {
+		r = hook(sql);
 		if (r == DB_E_AWAY)
 			return db_lost(db, "made to fail");
 		if (r && db->in_tx)

@@ -179,4 +179,4 @@ must_check int db_migrate(struct db *db, const struct db_migration *list, size_t
 /* Tests: asked before each statement on any thread; what it returns (a DB_E_*, 0: nothing) happens to the statement
  * instead of running it. DB_E_AWAY drops the connection too.
  */
-extern int (*db_fault_hook)(const char *sql);
+extern int (*_Atomic db_fault_hook)(const char *sql);
