@@ -23,6 +23,8 @@
 #define WATCHES 8
 #define ROUND_BYTES (64 * 1024) /* read from one client before the others have their turn */
 #define IOVECS 32
+/* What the kernel may hold for one client. Left alone it grows to megabytes, which hides a client that does not read. */
+#define SOCKET_ROOM (64 * 1024)
 
 METRIC_GAUGE(clients_metric, "jackfield_ws_clients", "Open WebSocket connections", NULL);
 METRIC_COUNTER(slow_metric, "jackfield_ws_slow_total", "WebSocket clients closed because they did not read", NULL);
@@ -440,6 +442,10 @@ static void on_timer(struct timer *timer, void *arg)
 	struct wslay_event_msg ping = { .opcode = WSLAY_PING };
 
 	if (conn->closing || conn->missed >= 2) {
+		/* It had its time: what the kernel still holds is not sent any more. */
+		struct linger now = { .l_onoff = 1 };
+
+		setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 		conn_kill(conn, 1006);
 		return;
 	}
@@ -523,7 +529,7 @@ static void on_arrival(void *arg)
 	struct epoll_event event = { .events = EPOLLIN };
 	struct address *address;
 	struct ws_conn *conn;
-	int one = 1, flags;
+	int one = 1, room = SOCKET_ROOM, flags;
 
 	free(arrival);
 	address = address_get(ws, birth->peer);
@@ -538,6 +544,7 @@ static void on_arrival(void *arg)
 		return;
 	}
 	setsockopt(birth->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	setsockopt(birth->fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
 	conn = conn_new(ws, birth);
 	conn->address = address;
 	hmap_add(&ws->conns, &conn->by_id, conn->id * 0x9e3779b97f4a7c15ull);
