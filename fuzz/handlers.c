@@ -220,6 +220,8 @@ static void check(const char *text)
 	json_t *json;
 
 	must(body && sscanf(text, "HTTP/1.1 %d", &status) == 1);
+	if (status < 200 || status == 500)
+		fprintf(stderr, "%s\n", text);
 	must(status >= 200 && status != 500);
 	if (status < 400)
 		return;
