@@ -8,6 +8,7 @@
 #include "api/api.h"
 #include "call/command.h"
 #include "event/journal.h"
+#include "http/web.h"
 #include "store/store.h"
 
 #include <errno.h>
@@ -100,6 +101,7 @@ static int start_api(struct daemon *daemon)
 	auto_(buf_fini) struct buf url = BUF_MAX(4096);
 	struct config_addr sip, tls;
 	struct api_setup setup;
+	int r;
 	bool has_sip = config_addr(config, "sip", "listen", &sip);
 	bool has_tls = config_addr(config, "sip", "tls_listen", &tls);
 	const char *public_address = config_str(config, "sip", "public_address");
@@ -130,7 +132,10 @@ static int start_api(struct daemon *daemon)
 		.ready = is_ready,
 		.ready_arg = daemon,
 	};
-	return api_start(&setup, &daemon->api);
+	r = api_start(&setup, &daemon->api);
+	if (r == WEB_E_BUSY)
+		log_error("[http] listen: the address is taken or not ours", LOG_STR("listen", setup.listen));
+	return r;
 }
 
 static int start_all(struct daemon *daemon)

@@ -513,11 +513,16 @@ static void unsent(struct reg *reg, enum request_failure failure)
 	enum resolve_outcome outcome = exchange_request(reg->exchange) ?
 					       request_resolve_outcome(exchange_request(reg->exchange)) :
 					       RESOLVE_OK;
-	const char *words = failure == REQUEST_TIMEOUT	    ? "No answer" :
-			    failure == REQUEST_UNRESOLVED   ? resolve_outcome_name(outcome) :
-			    failure == REQUEST_TRANSPORT    ? "Connection failed" :
-							      "The request cannot be sent";
+	const struct flow *flow = exchange_request(reg->exchange) ? request_flow(exchange_request(reg->exchange)) :
+								    NULL;
+	const char *why = flow && *flow_why(flow) ? flow_why(flow) : "Connection failed";
+	char words[REG_REASON_SIZE];
 
+	(void)re_snprintf(words, sizeof(words), "%s",
+			  failure == REQUEST_TIMEOUT	? "No answer" :
+			  failure == REQUEST_UNRESOLVED ? resolve_outcome_name(outcome) :
+			  failure == REQUEST_TRANSPORT	? why :
+							  "The request cannot be sent");
 	reg->exchange = exchange_free(reg->exchange);
 	reg->redirected = false;
 	reg->account->has_sticky = false; /* the next round looks at all of its targets */

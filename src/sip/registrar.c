@@ -14,6 +14,7 @@ METRIC_GAUGE(metric_bindings, "jackfield_sip_device_bindings", "Contacts of devi
 #define CONTACT_MAX 512
 #define FAILURE_SLOTS 4096
 #define FAILURE_WINDOW_MS 60000
+#define SOURCE_FAILURES 4 /* so many names' worth of wrong passwords from one source, whatever the names */
 #define KEEPALIVE_S 25
 
 /* ---- data ---- */
@@ -323,14 +324,20 @@ static bool on_own_flow(const struct registrar *registrar, const struct inmsg *i
 	return false;
 }
 
+/* One name tried from one source. A name alone is never locked: whoever knows it could keep its phone out. */
+static uint64_t guess_key(const struct inmsg *in, const struct pl *username)
+{
+	return addr_key(&in->msg->src) * 31 ^ hkey_bytes(username->p, username->l);
+}
+
 static bool throttled(struct registrar *registrar, const struct inmsg *in, const struct pl *username)
 {
 	unsigned max = registrar->setup.max_failures;
 
 	if (on_own_flow(registrar, in, username))
 		return false; /* a binding that works is never locked out by somebody else's guesses */
-	if (failures_slot(registrar, addr_key(&in->msg->src))->count < max &&
-	    failures_slot(registrar, hkey_bytes(username->p, username->l))->count < max)
+	if (failures_slot(registrar, addr_key(&in->msg->src))->count < SOURCE_FAILURES * max &&
+	    failures_slot(registrar, guess_key(in, username))->count < max)
 		return false;
 	metric_add(&metric_throttled, 1);
 	return true;
@@ -340,7 +347,7 @@ static void failure_count(struct registrar *registrar, const struct inmsg *in, c
 {
 	metric_add(&metric_wrong, 1);
 	failures_slot(registrar, addr_key(&in->msg->src))->count++;
-	failures_slot(registrar, hkey_bytes(username->p, username->l))->count++;
+	failures_slot(registrar, guess_key(in, username))->count++;
 	wire_penalize(stack_wire(registrar->stack), &in->msg->src, 5);
 	log_rated(LOG_WARN_, "device with a wrong password");
 }

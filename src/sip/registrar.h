@@ -47,7 +47,7 @@ struct registrar_setup {
 	const char *realm; /* copied; also the domain of device addresses */
 	unsigned expires_min, expires_max; /* seconds; 0: 60 and 3600 */
 	unsigned expires_nat_max;  /* for UDP devices behind NAT; 0: 120 */
-	unsigned max_failures;	   /* wrong passwords a minute from one source, or for one name; 0: 10 */
+	unsigned max_failures;	   /* wrong passwords a minute for one name from one source; 0: 10 */
 	struct registrar_handlers handlers;
 	void *arg;
 };

@@ -8,6 +8,12 @@ from peers.ear import Ear
 from peers.talk import wait_no_calls
 
 
+def answer_silently(agent, call):
+    call.ear = Ear(agent.address, tone=None)
+    call.ring()
+    call.answer()
+
+
 def tenants_with_lines(daemon, provider, count):
     """[(client, registered profile)]"""
     made = []
@@ -37,6 +43,7 @@ def test_killed_in_the_middle_of_fifty_calls(own_daemon, provider, sipp):
     for stream, (client, call_id) in zip(streams, over):
         client.hangup(call_id)
         stream.wait_ended(call_id)
+        client.log_row(call_id)
     before = {client: provider.count("REGISTER", line["username"]) for client, line in homes}
     daemon.kill()
     daemon.start()
@@ -195,7 +202,7 @@ def test_thirty_calls_come_and_go_at_once(daemon, provider, agents):
     homes = tenants_with_lines(daemon, provider, 3)
     far = agents(net.token("far"))
     number = provider.add_number(f"+4930{net.digits(7)}", far.address)
-    far.on_invite = lambda call: (call.ring(), call.answer())
+    far.on_invite = lambda call: answer_silently(far, call)
     streams = [client.events() for client, _ in homes]
     made = []
     for index in range(30):
@@ -225,6 +232,7 @@ def test_a_far_end_that_vanishes_does_not_hold_the_call(own_daemon, provider, ag
     remote.ear.wait_tone(620)
     far.close(hang_up=False)
     ended = events.wait_for("call.ended", timeout=60, call_id=call["id"])["data"]
-    assert ended["hangup_by"] == "platform" and ended["end_reason"] == "media_failed"
+    assert ended["hangup_by"] == "platform"
+    assert ended["end_reason"] in ("media_failed", "timeout")
     wait_no_calls(client)
     client.close()

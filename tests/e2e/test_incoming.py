@@ -97,6 +97,7 @@ def test_nobody_answers_and_the_caller_gives_up(tenant, provider, line, far_end,
     at_desk.expect("ACK")
     ended = events.wait_ended(events.wait_for("call.created")["call_id"])
     assert ended["end_reason"] == "canceled" and ended["hangup_by"] == "caller"
+    tenant.log_row(ended["id"])
     assert [r["id"] for r in tenant.logs(status="missed")] == [ended["id"]]
     assert not (at_desk.end_reason_header and ELSEWHERE in at_desk.end_reason_header)
 
@@ -107,6 +108,7 @@ def test_without_any_phone_the_caller_is_told_at_once(tenant, provider, line, fa
     caller.expect(480)
     ended = events.wait_for("call.ended")["data"]
     assert ended["end_reason"] == "unavailable"
+    tenant.log_row(ended["id"])
     assert [r["id"] for r in tenant.logs(status="missed")] == [ended["id"]]
 
 

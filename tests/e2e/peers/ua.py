@@ -120,6 +120,7 @@ class Message:
     def user(self, header):
         """The user of the URI in a header ("from", "to", "request")."""
         value = self.uri if header == "request" else self.get(header) or ""
+        value = re.sub(r'"(\\.|[^"\\])*"', "", value)  # a display name may look like a URI
         found = re.search(r"sips?:([^@>;]+)@", value)
         return found.group(1) if found else None
 
