@@ -11,6 +11,7 @@
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -23,6 +24,7 @@
 #define BUSY_FROM 100
 #define BUSY_UNTIL 50
 #define COMMANDS 8192
+#define NICE (-10)
 /* Ticks that are made up for after a stall; older ones are lost, as their packets would be useless.
  */
 #define TICKS_LATE_MAX 5
@@ -379,6 +381,8 @@ static void *loop_thread(void *arg)
 	struct mloop *loop = arg;
 
 	prctl(PR_SET_NAME, "media");
+	/* Sound cannot wait for a busy machine. Without the right to it things go on as they are. */
+	(void)setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
 	while (!loop->quit) {
 		if (loop->busy)
 			sleep_to_edge(clock_mono_us());

@@ -173,6 +173,7 @@ struct mstream {
 	struct receiver receiver;
 	uint64_t heard_us; /* last RTP or RTCP */
 	uint64_t rtp_us;   /* last RTP */
+	uint64_t read_us;  /* last datagram of any kind */
 	uint64_t dropped;
 	bool started, silent;
 	/* settings */

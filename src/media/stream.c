@@ -7,6 +7,9 @@
 
 #define HOUSEKEEPING_MS 1000
 #define FLOWING_US 500000
+/* Packets nearer to each other than this are a burst: the shortest are 10 ms apart. */
+#define BURST_US 7000
+#define BURST_MAX 32
 #define DTMF_CHECK_MS 100
 #define CODEC_CHANGE_US 100000
 
@@ -260,10 +263,7 @@ void stream_take_rtcp(struct mstream *stream, uint8_t *data, size_t len,
 	report_take(stream, data, len);
 }
 
-/* One datagram for each readiness: level-triggered epoll brings a second one back at once, while a
- * try that finds nothing costs a system call for every packet.
- */
-void stream_readable(struct mstream *stream, bool rtcp)
+static bool read_one(struct mstream *stream, bool rtcp)
 {
 	struct mloop *loop = stream->loop;
 	union media_addr from;
@@ -271,13 +271,28 @@ void stream_readable(struct mstream *stream, bool rtcp)
 	ssize_t n = recvfrom(rtcp ? stream->rtcp_fd : stream->fd, loop->buffer, PACKET_MAX,
 			     MSG_DONTWAIT, &from.sa, &from_len);
 
-	if (n <= 0)
-		return;
+	if (n < 0)
+		return false;
 	loop->handled++;
 	if (rtcp)
 		stream_take_rtcp(stream, loop->buffer, (size_t)n, &from);
 	else
 		stream_take(stream, loop->buffer, (size_t)n, &from);
+	return true;
+}
+
+/* One datagram for each readiness: level-triggered epoll brings a second one back, while a try that
+ * finds nothing costs a system call for every packet. Only where the last one came so recently that
+ * more must be waiting (the network had held them up) is the socket drained.
+ */
+void stream_readable(struct mstream *stream, bool rtcp)
+{
+	uint64_t now_us = stream->loop->now_us;
+	unsigned most = now_us - stream->read_us < BURST_US ? BURST_MAX : 1;
+
+	stream->read_us = now_us;
+	while (most-- && read_one(stream, rtcp))
+		;
 }
 
 /* ---- housekeeping ---- */

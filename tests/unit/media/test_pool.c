@@ -531,6 +531,131 @@ static void with_wrong_keys_nothing_is_believed(void **state)
 	close(a.fd);
 }
 
+/* ---- anything in any order ---- */
+
+#define MANY 12
+
+struct chaos {
+	struct scene scene;
+	struct far_end far[MANY];
+	struct media_id bridges[4], players[MANY];
+	struct sound *sound;
+	uint32_t seed;
+};
+
+static uint32_t pick(struct chaos *chaos, uint32_t below)
+{
+	chaos->seed = chaos->seed * 1664525u + 1013904223u;
+	return (uint32_t)((uint64_t)(chaos->seed >> 8) * below >> 24);
+}
+
+static void chaos_update(struct chaos *chaos, struct far_end *far)
+{
+	static const struct media_format formats[] = { { MEDIA_CODEC_PCMU, 0, 0 },
+						       { MEDIA_CODEC_PCMA, 8, 0 },
+						       { MEDIA_CODEC_G722, 9, 0 },
+						       { MEDIA_CODEC_OPUS, 111, 0 } };
+	struct media_format format = formats[pick(chaos, 4)];
+	struct media_params params = params_of(far, format.codec, format.pt);
+
+	params.rx[1] = formats[0];
+	params.ptime_ms = 10 * (1 + pick(chaos, 6));
+	params.send = pick(chaos, 8);
+	params.recv = pick(chaos, 8);
+	media_stream_update(chaos->scene.media, far->stream, &params);
+}
+
+static void chaos_step(struct chaos *chaos)
+{
+	struct media *media = chaos->scene.media;
+	unsigned n = pick(chaos, MANY), b = pick(chaos, 4);
+	struct far_end *far = &chaos->far[n];
+
+	switch (pick(chaos, 14)) {
+	case 0:
+		media_stream_close(media, far->stream);
+		far->stream = open_stream(&chaos->scene, n, MEDIA_NONE);
+		assert_true(media_stream_local(media, far->stream, &far->to));
+		chaos_update(chaos, far);
+		break;
+	case 1:
+		chaos_update(chaos, far);
+		break;
+	case 2:
+		chaos->players[n] =
+			media_play(media, far->stream,
+				   &(struct media_play){ .sound = chaos->sound,
+							 .loop = pick(chaos, 2),
+							 .offset_ms = pick(chaos, 6000) });
+		break;
+	case 3:
+		media_stop(media, far->stream, chaos->players[n]);
+		break;
+	case 4:
+		media_bridge_close(media, chaos->bridges[b]);
+		chaos->bridges[b] = media_bridge_open(media, MEDIA_NONE);
+		break;
+	case 5:
+		media_bridge_remove(media, far->stream);
+		break;
+	case 6:
+		media_bridge_mute(media, far->stream, pick(chaos, 2), pick(chaos, 2));
+		break;
+	case 7:
+		media_bridge_gain(media, far->stream, (int)pick(chaos, 3) * 6 - 6);
+		break;
+	case 8:
+		media_stream_echo(media, far->stream, pick(chaos, 2));
+		break;
+	case 9:
+		media_stream_idle(media, far->stream, pick(chaos, 2));
+		break;
+	case 10:
+		media_bridge_hear(media, chaos->bridges[b], far->stream,
+				  chaos->far[pick(chaos, MANY)].stream, pick(chaos, 2));
+		break;
+	default:
+		media_bridge_add(media, chaos->bridges[b], far->stream);
+	}
+}
+
+static void anything_in_any_order_is_survived(void **state)
+{
+	struct chaos *chaos = xzalloc(sizeof(*chaos));
+
+	(void)state;
+	chaos->seed = 20;
+	chaos->sound = sound_new_ringback("de");
+	scene_init(&chaos->scene, 2, 22200, 22399);
+	for (unsigned i = 0; i < MANY; i++)
+		chaos->far[i] = far_new(&chaos->scene, MEDIA_NONE);
+	for (unsigned i = 0; i < 4; i++)
+		chaos->bridges[i] = media_bridge_open(chaos->scene.media, MEDIA_NONE);
+	for (unsigned i = 0; i < 4000; i++) {
+		chaos_step(chaos);
+		far_say(&chaos->far[pick(chaos, MANY)], (uint8_t)i);
+		if (i % 16 == 0) {
+			usleep(2000);
+			chaos->scene.count = 0;
+			media_poll(chaos->scene.media);
+		}
+	}
+	for (unsigned i = 0; i < MANY; i++)
+		media_stream_close(chaos->scene.media, chaos->far[i].stream);
+	for (unsigned i = 0; i < 400 && media_stream_count(chaos->scene.media); i++) {
+		usleep(5000);
+		chaos->scene.count = 0;
+		media_poll(chaos->scene.media);
+	}
+	assert_int_equal(media_stream_count(chaos->scene.media), 0);
+	assert_int_equal(media_ports_free(chaos->scene.media), 100); /* nothing was lost */
+	for (unsigned i = 0; i < MANY; i++)
+		close(chaos->far[i].fd);
+	media_free(chaos->scene.media);
+	sound_unref(chaos->sound);
+	free(chaos);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -545,6 +670,7 @@ int main(void)
 		cmocka_unit_test(an_address_that_is_not_here_is_said_so),
 		cmocka_unit_test(without_loops_commands_are_taken_and_events_injected),
 		cmocka_unit_test(srtp_is_relayed_to_plain_rtp_and_back),
+		cmocka_unit_test(anything_in_any_order_is_survived),
 		cmocka_unit_test(with_wrong_keys_nothing_is_believed),
 	};
 
