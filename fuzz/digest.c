@@ -54,7 +54,7 @@ static void client(const uint8_t *data, size_t size)
 		digest_jar_sign(jar, &creds, &round, &request, &out);
 	}
 	lines_check(&out);
-	if (out.len && strstr(out.data, "secret"))
+	if (out.len && strstr(out.data, "secret") && !memmem(data, size, "secret", 6))
 		abort();
 	digest_jar_free(jar);
 	digest_creds_fini(&creds);

@@ -107,16 +107,19 @@ int session_refer(struct session *session, const char *to, const struct session 
 static bool sipfrag_code(struct session_body body, uint16_t *ret_code, char *reason, size_t size)
 {
 	const char *text = body.data;
-	struct pl digits = { .p = text + 8, .l = 3 };
+	struct pl digits;
 	uint32_t code;
 	size_t len = 0;
 
-	if (!body.type || strncasecmp(body.type, "message/sipfrag", 15) || body.len < 11 || memcmp(text, "SIP/2.0 ", 8) ||
-	    !inmsg_u32(&digits, 699, &code) || code < 100)
+	if (!body.type || strncasecmp(body.type, "message/sipfrag", 15) || body.len < 12 ||
+	    memcmp(text, "SIP/2.0 ", 8))
+		return false;
+	digits = (struct pl){ .p = text + 8, .l = 3 };
+	if (!inmsg_u32(&digits, 699, &code) || code < 100)
 		return false;
 	while (12 + len < body.len && text[12 + len] != '\r' && text[12 + len] != '\n')
 		len++;
-	text_clean(reason, size, text + 12 <= text + body.len ? text + 12 : text, len);
+	text_clean(reason, size, text + 12, len);
 	*ret_code = (uint16_t)code;
 	return true;
 }
