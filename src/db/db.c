@@ -176,7 +176,8 @@ static int db_ready(struct db *db, const char *sql)
 	return r;
 }
 
-static int db_start(struct db *db, const char *sql, struct db_args args, bool stream, struct db_stmt **ret_stmt)
+static int db_start(struct db *db, const char *sql, struct db_args args, bool stream,
+		    struct db_stmt **ret_stmt)
 {
 	int r = db_ready(db, sql);
 
@@ -275,8 +276,8 @@ int db_ping(struct db *db)
 	return r < 0 ? err_pass(r) : r;
 }
 
-int db_get(struct db *db, const char *sql, struct db_args args, const struct field *fields, struct arena *arena,
-	   void *ret_row)
+int db_get(struct db *db, const char *sql, struct db_args args, const struct field *fields,
+	   struct arena *arena, void *ret_row)
 {
 	struct db_stmt *stmt;
 	int r = db_start(db, sql, args, false, &stmt);
@@ -290,8 +291,8 @@ int db_get(struct db *db, const char *sql, struct db_args args, const struct fie
 	return r < 0 ? err_pass(r) : r;
 }
 
-int db_list(struct db *db, const char *sql, struct db_args args, const struct field *fields, size_t row_size,
-	    struct arena *arena, void *ret_rows, size_t *ret_count)
+int db_list(struct db *db, const char *sql, struct db_args args, const struct field *fields,
+	    size_t row_size, struct arena *arena, void *ret_rows, size_t *ret_count)
 {
 	struct db_stmt *stmt;
 	size_t count = 0, room = 0;
@@ -324,8 +325,8 @@ int db_list(struct db *db, const char *sql, struct db_args args, const struct fi
 	return 0;
 }
 
-int db_each(struct db *db, const char *sql, struct db_args args, const struct field *fields, size_t row_size,
-	    int (*on_row)(void *arg, const void *row), void *arg)
+int db_each(struct db *db, const char *sql, struct db_args args, const struct field *fields,
+	    size_t row_size, int (*on_row)(void *arg, const void *row), void *arg)
 {
 	auto_(arena_free) struct arena *arena = arena_new();
 	auto_(free) void *row = xzalloc(row_size);

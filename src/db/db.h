@@ -21,9 +21,9 @@
 enum {
 	DB_E_NONE = 1, /* no such row */
 	DB_E_DUP,      /* a unique key has that value already */
-	DB_E_AWAY,     /* the server (or the disk) is gone: nothing was done, or it cannot be known */
-	DB_E_BUSY,     /* lost against other writers for too long, or deadlocked: the whole transaction may be tried again */
-	DB_E_REF,      /* a row that it refers to is not there, or rows refer to it */
+	DB_E_AWAY, /* the server (or the disk) is gone: nothing was done, or it cannot be known */
+	DB_E_BUSY, /* lost against other writers for too long, or deadlocked: the whole transaction may be tried again */
+	DB_E_REF,  /* a row that it refers to is not there, or rows refer to it */
 };
 
 enum db_engine { DB_SQLITE, DB_POSTGRESQL };
@@ -91,12 +91,11 @@ static inline struct db_val db_val_id(struct id id)
 	return (struct db_val){ .kind = DB_KIND_ID, .null = id_is_none(id), .id = id };
 }
 /* A time: 0 is NULL. */
-static inline struct db_val V_TIME(int64_t wall_us)
-{
+static inline struct db_val V_TIME(int64_t wall_us) {
 	return (struct db_val){ .kind = DB_KIND_INT, .null = wall_us == 0, .num = wall_us };
 }
 
-#define V(x)                                                                                           \
+#define V(x)                                                                                       \
 	_Generic((x),                                                                                  \
 		struct id: db_val_id,                                                                  \
 		char *: db_val_str,                                                                    \
@@ -108,15 +107,16 @@ static inline struct db_val V_TIME(int64_t wall_us)
 		long: db_val_int,                                                                      \
 		long long: db_val_int)(x)
 
-#define DB_ARGS(...)                                                                                   \
-	((struct db_args){ (struct db_val[]){ __VA_ARGS__ },                                           \
+#define DB_ARGS(...)                                                                               \
+	((struct db_args){ (struct db_val[]){ __VA_ARGS__ },                                       \
 			   sizeof((struct db_val[]){ __VA_ARGS__ }) / sizeof(struct db_val) })
 #define DB_NO_ARGS ((struct db_args){ 0 })
 
 /* $1..$n are the table's columns (members without FIELD_NO_DB) of `row`, in the table's order, followed by
  * `more`. The texts of JSON members live in the arena.
  */
-struct db_args db_args_of(const struct field *fields, const void *row, struct db_args more, struct arena *arena);
+struct db_args
+db_args_of(const struct field *fields, const void *row, struct db_args more, struct arena *arena);
 
 /* Rows become structs: each column goes to the member of its name; a column that the table does not have
  * is an error; members without a column keep what they were (db_get) or are zero (db_list, db_each).
@@ -125,18 +125,20 @@ struct db_args db_args_of(const struct field *fields, const void *row, struct db
  */
 
 /* Return: 0 with *ret_row filled; DB_E_NONE with it untouched; DB_E_AWAY, DB_E_BUSY. */
-must_check int db_get(struct db *db, const char *sql, struct db_args args, const struct field *fields,
-		      struct arena *arena, void *ret_row);
+must_check int db_get(struct db *db, const char *sql, struct db_args args,
+		      const struct field *fields, struct arena *arena, void *ret_row);
 
 /* All rows, as an array in the arena (*ret_rows NULL when there are none). Give the statement a LIMIT. */
-must_check int db_list(struct db *db, const char *sql, struct db_args args, const struct field *fields,
-		       size_t row_size, struct arena *arena, void *ret_rows, size_t *ret_count);
+must_check int db_list(struct db *db, const char *sql, struct db_args args,
+		       const struct field *fields, size_t row_size, struct arena *arena,
+		       void *ret_rows, size_t *ret_count);
 
 /* Row by row, with memory for one row only. `on_row` returns 0 to go on; anything else ends the reading and
  * is what db_each() returns. It must not use this connection.
  */
-must_check int db_each(struct db *db, const char *sql, struct db_args args, const struct field *fields,
-		       size_t row_size, int (*on_row)(void *arg, const void *row), void *arg);
+must_check int db_each(struct db *db, const char *sql, struct db_args args,
+		       const struct field *fields, size_t row_size,
+		       int (*on_row)(void *arg, const void *row), void *arg);
 
 /* One number (count, sum, RETURNING); NULL reads as 0. Return: 0, DB_E_NONE without a row, ... */
 must_check int db_num(struct db *db, const char *sql, struct db_args args, int64_t *ret_num);

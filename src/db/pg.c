@@ -20,7 +20,8 @@ static void pg_clear(struct db *db)
 
 static int pg_lost(struct db *db)
 {
-	snprintf(db->reason, sizeof(db->reason), "%s", db->pg ? PQerrorMessage(db->pg) : "not connected");
+	snprintf(db->reason, sizeof(db->reason), "%s",
+		 db->pg ? PQerrorMessage(db->pg) : "not connected");
 	return db_lost(db, db->reason);
 }
 
@@ -51,7 +52,8 @@ static int pg_await_connect(struct db *db, uint64_t deadline_ms)
 			return DB_E_AWAY;
 		}
 		if (!pg_poll(db, state == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline_ms)) {
-			snprintf(db->reason, sizeof(db->reason), "no connection within %u ms", db->opts.connect_ms);
+			snprintf(db->reason, sizeof(db->reason), "no connection within %u ms",
+				 db->opts.connect_ms);
 			return DB_E_AWAY;
 		}
 		state = PQconnectPoll(db->pg);
@@ -116,8 +118,8 @@ static int pg_state_outcome(const char *state)
 		{ "57014", DB_E_BUSY }, /* query_canceled: the statement's limit */
 		{ "57P", DB_E_AWAY },	/* shutting down, crashed, starting up */
 		{ "08", DB_E_AWAY },	{ "53", DB_E_AWAY }, /* out of disk, memory, connections */
-		{ "25006", DB_E_AWAY }, /* read only: it was demoted */
-		{ "58", DB_E_AWAY },	/* its files fail it */
+		{ "25006", DB_E_AWAY },			     /* read only: it was demoted */
+		{ "58", DB_E_AWAY },			     /* its files fail it */
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
@@ -136,12 +138,13 @@ static int pg_fail(struct db *db, const char *sql)
 	int r;
 
 	if (outcome == DB_E_AWAY && !(db->opts.read_only && state && str_eq(state, "25006"))) {
-		snprintf(db->reason, sizeof(db->reason), "%s", text ? text : PQerrorMessage(db->pg));
+		snprintf(db->reason, sizeof(db->reason), "%s",
+			 text ? text : PQerrorMessage(db->pg));
 		return db_lost(db, db->reason);
 	}
-	r = outcome > 0 && outcome != DB_E_AWAY ?
-		    outcome :
-		    err_newf(EPROTO, "postgresql %s %s: %s", state, text ? text : "", sql);
+	r = outcome > 0 && outcome != DB_E_AWAY
+		    ? outcome
+		    : err_newf(EPROTO, "postgresql %s %s: %s", state, text ? text : "", sql);
 	if (pg_drain(db) == DB_E_AWAY)
 		return DB_E_AWAY;
 	return r;
@@ -158,7 +161,8 @@ static int pg_simple(struct db *db, const char *sql, uint64_t deadline_ms)
 		r = pg_next(db, deadline_ms);
 		if (r || !db->pg_res)
 			return r;
-		if (PQresultStatus(db->pg_res) != PGRES_COMMAND_OK && PQresultStatus(db->pg_res) != PGRES_TUPLES_OK)
+		if (PQresultStatus(db->pg_res) != PGRES_COMMAND_OK &&
+		    PQresultStatus(db->pg_res) != PGRES_TUPLES_OK)
 			return pg_fail(db, sql);
 	}
 	return r;
@@ -172,8 +176,9 @@ static void pg_notice(void *arg, const char *text)
 
 static int pg_connect(struct db *db)
 {
-	const char *const keys[] = { "dbname",	   "fallback_application_name", "keepalives_idle",
-				     "tcp_user_timeout", "client_encoding",		NULL };
+	const char *const keys[] = { "dbname",		"fallback_application_name",
+				     "keepalives_idle", "tcp_user_timeout",
+				     "client_encoding", NULL };
 	const char *const vals[] = { db->url, "jackfield", "30", "20000", "UTF8", NULL };
 	PQconninfoOption *parsed = PQconninfoParse(db->url, NULL);
 	uint64_t deadline = clock_mono_ms() + db->opts.connect_ms;
@@ -232,11 +237,16 @@ static bool pg_alive(struct db *db)
 static Oid pg_oid(enum db_kind kind)
 {
 	switch (kind) {
-	case DB_KIND_INT: return OID_INT8;
-	case DB_KIND_BOOL: return OID_BOOL;
-	case DB_KIND_REAL: return OID_FLOAT8;
-	case DB_KIND_STR: return OID_TEXT;
-	case DB_KIND_ID: return OID_UUID;
+	case DB_KIND_INT:
+		return OID_INT8;
+	case DB_KIND_BOOL:
+		return OID_BOOL;
+	case DB_KIND_REAL:
+		return OID_FLOAT8;
+	case DB_KIND_STR:
+		return OID_TEXT;
+	case DB_KIND_ID:
+		return OID_UUID;
 	}
 	return 0;
 }
@@ -309,11 +319,21 @@ static void pg_params(struct db_args args, struct pg_params *ret)
 		if (val->null)
 			continue;
 		switch (val->kind) {
-		case DB_KIND_INT: snprintf(ret->text[i], ID_STR_SIZE, "%lld", (long long)val->num); break;
-		case DB_KIND_BOOL: str_copy(ret->text[i], ID_STR_SIZE, val->num ? "t" : "f"); break;
-		case DB_KIND_REAL: snprintf(ret->text[i], ID_STR_SIZE, "%.17g", val->real); break;
-		case DB_KIND_STR: ret->vals[i] = val->str; break;
-		case DB_KIND_ID: id_print(val->id, ret->text[i]); break;
+		case DB_KIND_INT:
+			snprintf(ret->text[i], ID_STR_SIZE, "%lld", (long long)val->num);
+			break;
+		case DB_KIND_BOOL:
+			str_copy(ret->text[i], ID_STR_SIZE, val->num ? "t" : "f");
+			break;
+		case DB_KIND_REAL:
+			snprintf(ret->text[i], ID_STR_SIZE, "%.17g", val->real);
+			break;
+		case DB_KIND_STR:
+			ret->vals[i] = val->str;
+			break;
+		case DB_KIND_ID:
+			id_print(val->id, ret->text[i]);
+			break;
 		}
 	}
 }
@@ -338,7 +358,8 @@ static bool pg_is_good(const PGresult *res)
 {
 	ExecStatusType status = PQresultStatus(res);
 
-	return status == PGRES_SINGLE_TUPLE || status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK;
+	return status == PGRES_SINGLE_TUPLE || status == PGRES_TUPLES_OK ||
+	       status == PGRES_COMMAND_OK;
 }
 
 static int pg_step(struct db *db, struct db_stmt *stmt)

@@ -22,10 +22,11 @@ struct db_stmt {
 	struct hnode node;
 	struct db_stmt *newer, *older; /* by last use */
 	char *sql;
-	char kinds[DB_MAX_ARGS + 1]; /* of its arguments: PostgreSQL types parameters when it prepares */
-	void *native;		     /* sqlite3_stmt */
-	unsigned number;	     /* PostgreSQL's name for it */
-	const struct field *fields;  /* whose places `map` holds */
+	char kinds[DB_MAX_ARGS +
+		   1];	 /* of its arguments: PostgreSQL types parameters when it prepares */
+	void *native;	 /* sqlite3_stmt */
+	unsigned number; /* PostgreSQL's name for it */
+	const struct field *fields; /* whose places `map` holds */
 	unsigned map_count;
 	const struct field **map; /* by column */
 };
@@ -78,5 +79,6 @@ void db_stmts_clear(struct db *db);
 int db_script(struct db *db, const char *sql);
 
 /* row.c */
-int db_row_read(struct db *db, struct db_stmt *stmt, const struct field *fields, struct arena *arena, void *row);
+int db_row_read(struct db *db, struct db_stmt *stmt, const struct field *fields,
+		struct arena *arena, void *row);
 must_check bool db_cell_int(const struct db_cell *cell, int64_t *ret);

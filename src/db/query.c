@@ -62,7 +62,8 @@ void db_where_add_only(struct db_query *query, const char *fragment)
 	where_text(query, fragment, strlen(fragment));
 }
 
-void db_where_add_in(struct db_query *query, const char *column, const struct db_val *vals, unsigned count)
+void db_where_add_in(struct db_query *query, const char *column, const struct db_val *vals,
+		     unsigned count)
 {
 	unsigned rounded = 1;
 
@@ -87,7 +88,8 @@ void db_where_add_in(struct db_query *query, const char *column, const struct db
 }
 
 /* Folds the case of ASCII here and leaves the rest to the engine's lower(), which the fragment applies to the column. */
-void db_search_add(struct db_query *query, struct arena *arena, const char *fragment, const char *text)
+void db_search_add(struct db_query *query, struct arena *arena, const char *fragment,
+		   const char *text)
 {
 	char *pattern = arena_alloc(arena, strlen(text) * 2 + 3);
 	char *p = pattern;
@@ -103,7 +105,8 @@ void db_search_add(struct db_query *query, struct arena *arena, const char *frag
 	db_where_add(query, fragment, db_val_str(pattern));
 }
 
-static const struct db_order *order_find(const struct db_order *orders, const char *name, size_t len)
+static const struct db_order *order_find(const struct db_order *orders, const char *name,
+					 size_t len)
 {
 	for (; orders->name; orders++) {
 		if (strlen(orders->name) == len && memcmp(orders->name, name, len) == 0)
@@ -122,11 +125,12 @@ static void order_add(struct buf *sql, const struct db_list *list, const char *o
 	while (ordering && *ordering && used < 4) {
 		size_t len = strcspn(ordering, ",");
 		bool minus = *ordering == '-';
-		const struct db_order *order = order_find(list->orders, ordering + minus, len - minus);
+		const struct db_order *order =
+			order_find(list->orders, ordering + minus, len - minus);
 
 		if (order) {
-			buf_addf(sql, "%s%s%s", used ? ", " : "", order->column ? order->column : order->name,
-				 minus ? " DESC" : "");
+			buf_addf(sql, "%s%s%s", used ? ", " : "",
+				 order->column ? order->column : order->name, minus ? " DESC" : "");
 			descending = used++ ? descending : minus;
 		}
 		ordering += len + (ordering[len] == ',');
@@ -144,8 +148,9 @@ static struct db_args query_args(const struct db_query *query)
 	return (struct db_args){ query->vals, query->count };
 }
 
-int db_page(struct db *db, const struct db_query *query, const struct db_list *list, const struct db_page *page,
-	    struct arena *arena, void *ret_rows, struct db_page_info *ret_info)
+int db_page(struct db *db, const struct db_query *query, const struct db_list *list,
+	    const struct db_page *page, struct arena *arena, void *ret_rows,
+	    struct db_page_info *ret_info)
 {
 	auto_(buf_fini) struct buf sql = BUF_MAX(16384);
 	struct db_page_info info = { .number = page->number ? page->number : 1,
@@ -174,7 +179,8 @@ int db_page(struct db *db, const struct db_query *query, const struct db_list *l
 	paged.vals[paged.count++] = db_val_int(skip);
 	buf_addf(&sql, " LIMIT $%u OFFSET $%u", paged.count - 1, paged.count);
 	bug_on(sql.failed);
-	r = db_list(db, sql.data, query_args(&paged), list->fields, list->row_size, arena, ret_rows, &info.rows);
+	r = db_list(db, sql.data, query_args(&paged), list->fields, list->row_size, arena, ret_rows,
+		    &info.rows);
 	if (r)
 		return r < 0 ? err_pass(r) : r;
 	info.has_previous = info.number > 1;
@@ -183,8 +189,8 @@ int db_page(struct db *db, const struct db_query *query, const struct db_list *l
 	return 0;
 }
 
-int db_page_each(struct db *db, const struct db_query *query, const struct db_list *list, const char *ordering,
-		 int (*on_row)(void *arg, const void *row), void *arg)
+int db_page_each(struct db *db, const struct db_query *query, const struct db_list *list,
+		 const char *ordering, int (*on_row)(void *arg, const void *row), void *arg)
 {
 	auto_(buf_fini) struct buf sql = BUF_MAX(16384);
 	int r;

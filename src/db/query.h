@@ -25,8 +25,8 @@ struct db_query {
 };
 
 enum {
-	DB_PAGE_E_RANGE = 32,	/* no such page: 404 "Invalid page." */
-	DB_QUERY_E_TOO_MUCH,	/* more filter values than a query takes: 400 */
+	DB_PAGE_E_RANGE = 32, /* no such page: 404 "Invalid page." */
+	DB_QUERY_E_TOO_MUCH,  /* more filter values than a query takes: 400 */
 };
 
 /* AND fragment; each `?` in it stands for the one value. */
@@ -34,16 +34,20 @@ enum {
 /* AND fragment without a value. */
 #define db_where_only(query, fragment) db_where_add_only((query), "" fragment "")
 /* AND column IN (...); no values: nothing matches. */
-#define db_where_in(query, column, vals, count) db_where_add_in((query), "" column "", (vals), (count))
+#define db_where_in(query, column, vals, count)                                                    \
+	db_where_add_in((query), "" column "", (vals), (count))
 /* AND fragment, where `?` is a pattern that finds `text` anywhere: write it as
  * "(lower(a) LIKE ? ESCAPE '\\' OR lower(b) LIKE ? ESCAPE '\\')". Case is folded on both sides.
  */
-#define db_search(query, arena, fragment, text) db_search_add((query), (arena), "" fragment "", (text))
+#define db_search(query, arena, fragment, text)                                                    \
+	db_search_add((query), (arena), "" fragment "", (text))
 
 void db_where_add(struct db_query *query, const char *fragment, struct db_val val);
 void db_where_add_only(struct db_query *query, const char *fragment);
-void db_where_add_in(struct db_query *query, const char *column, const struct db_val *vals, unsigned count);
-void db_search_add(struct db_query *query, struct arena *arena, const char *fragment, const char *text);
+void db_where_add_in(struct db_query *query, const char *column, const struct db_val *vals,
+		     unsigned count);
+void db_search_add(struct db_query *query, struct arena *arena, const char *fragment,
+		   const char *text);
 
 /* A list: what it selects from and what it may be ordered by. */
 struct db_order {
@@ -64,7 +68,8 @@ struct db_list {
 struct db_page {
 	unsigned number; /* 1.. ; 0: 1 */
 	unsigned size;	 /* 0: DB_PAGE_DEFAULT; at most DB_PAGE_MAX */
-	const char *ordering; /* "-started_at,talk_s" or NULL; names that the list does not know are ignored */
+	const char *
+		ordering; /* "-started_at,talk_s" or NULL; names that the list does not know are ignored */
 };
 
 struct db_page_info {
@@ -83,4 +88,5 @@ must_check int db_page(struct db *db, const struct db_query *query, const struct
 
 /* The whole of it, row by row, in the same order. */
 must_check int db_page_each(struct db *db, const struct db_query *query, const struct db_list *list,
-			    const char *ordering, int (*on_row)(void *arg, const void *row), void *arg);
+			    const char *ordering, int (*on_row)(void *arg, const void *row),
+			    void *arg);

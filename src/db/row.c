@@ -125,20 +125,39 @@ static bool cell_strs(const struct db_cell *cell, struct arena *arena, const cha
 static void cell_null(const struct field *f, void *member)
 {
 	switch (f->type) {
-	case FIELD_ID: *(struct id *)member = ID_NONE; break;
-	case FIELD_STR: *(const char **)member = NULL; break;
-	case FIELD_INT: *(int *)member = 0; break;
-	case FIELD_ENUM: *(int *)member = -1; break; /* 0 is a name */
+	case FIELD_ID:
+		*(struct id *)member = ID_NONE;
+		break;
+	case FIELD_STR:
+		*(const char **)member = NULL;
+		break;
+	case FIELD_INT:
+		*(int *)member = 0;
+		break;
+	case FIELD_ENUM:
+		*(int *)member = -1;
+		break; /* 0 is a name */
 	case FIELD_I64:
-	case FIELD_TIME: *(int64_t *)member = 0; break;
-	case FIELD_BOOL: *(bool *)member = false; break;
-	case FIELD_REAL: *(double *)member = 0; break;
-	case FIELD_JSON: *(json_t **)member = NULL; break;
-	case FIELD_STRS: *(const char ***)member = NULL; break;
+	case FIELD_TIME:
+		*(int64_t *)member = 0;
+		break;
+	case FIELD_BOOL:
+		*(bool *)member = false;
+		break;
+	case FIELD_REAL:
+		*(double *)member = 0;
+		break;
+	case FIELD_JSON:
+		*(json_t **)member = NULL;
+		break;
+	case FIELD_STRS:
+		*(const char ***)member = NULL;
+		break;
 	}
 }
 
-static bool cell_read(const struct db_cell *cell, const struct field *f, struct arena *arena, void *member)
+static bool cell_read(const struct db_cell *cell, const struct field *f, struct arena *arena,
+		      void *member)
 {
 	int64_t num;
 
@@ -147,7 +166,8 @@ static bool cell_read(const struct db_cell *cell, const struct field *f, struct 
 		return true;
 	}
 	switch (f->type) {
-	case FIELD_ID: return cell->kind == CELL_TEXT && id_parse(cell->text, member);
+	case FIELD_ID:
+		return cell->kind == CELL_TEXT && id_parse(cell->text, member);
 	case FIELD_STR:
 		if (cell->kind != CELL_TEXT)
 			return false;
@@ -159,17 +179,24 @@ static bool cell_read(const struct db_cell *cell, const struct field *f, struct 
 		*(int *)member = (int)num;
 		return true;
 	case FIELD_I64:
-	case FIELD_TIME: return db_cell_int(cell, member);
-	case FIELD_BOOL: return cell_bool(cell, member);
-	case FIELD_REAL: return cell_real(cell, member);
-	case FIELD_ENUM: return cell_enum(cell, f->names, member);
-	case FIELD_JSON: return cell_json(cell, arena, member);
-	case FIELD_STRS: return cell_strs(cell, arena, member);
+	case FIELD_TIME:
+		return db_cell_int(cell, member);
+	case FIELD_BOOL:
+		return cell_bool(cell, member);
+	case FIELD_REAL:
+		return cell_real(cell, member);
+	case FIELD_ENUM:
+		return cell_enum(cell, f->names, member);
+	case FIELD_JSON:
+		return cell_json(cell, arena, member);
+	case FIELD_STRS:
+		return cell_strs(cell, arena, member);
 	}
 	return false;
 }
 
-int db_row_read(struct db *db, struct db_stmt *stmt, const struct field *fields, struct arena *arena, void *row)
+int db_row_read(struct db *db, struct db_stmt *stmt, const struct field *fields,
+		struct arena *arena, void *row)
 {
 	int r;
 
@@ -221,22 +248,33 @@ static const char *strs_text(const char **strs, struct arena *arena)
 static struct db_val field_val(const struct field *f, const void *member, struct arena *arena)
 {
 	switch (f->type) {
-	case FIELD_ID: return db_val_id(*(const struct id *)member);
-	case FIELD_STR: return db_val_str(*(const char *const *)member);
-	case FIELD_INT: return db_val_int(*(const int *)member);
-	case FIELD_I64: return db_val_int(*(const int64_t *)member);
-	case FIELD_BOOL: return db_val_bool(*(const bool *)member);
-	case FIELD_TIME: return V_TIME(*(const int64_t *)member);
-	case FIELD_REAL: return db_val_real(*(const double *)member);
-	case FIELD_ENUM: return db_val_str(*(const int *)member < 0 ? NULL : f->names[*(const int *)member]);
-	case FIELD_JSON: return db_val_str(json_text(*(json_t *const *)member, arena));
-	case FIELD_STRS: return db_val_str(strs_text(*(const char **const *)member, arena));
+	case FIELD_ID:
+		return db_val_id(*(const struct id *)member);
+	case FIELD_STR:
+		return db_val_str(*(const char *const *)member);
+	case FIELD_INT:
+		return db_val_int(*(const int *)member);
+	case FIELD_I64:
+		return db_val_int(*(const int64_t *)member);
+	case FIELD_BOOL:
+		return db_val_bool(*(const bool *)member);
+	case FIELD_TIME:
+		return V_TIME(*(const int64_t *)member);
+	case FIELD_REAL:
+		return db_val_real(*(const double *)member);
+	case FIELD_ENUM:
+		return db_val_str(*(const int *)member < 0 ? NULL : f->names[*(const int *)member]);
+	case FIELD_JSON:
+		return db_val_str(json_text(*(json_t *const *)member, arena));
+	case FIELD_STRS:
+		return db_val_str(strs_text(*(const char **const *)member, arena));
 	}
 	bug_on(true);
 	return db_val_str(NULL);
 }
 
-struct db_args db_args_of(const struct field *fields, const void *row, struct db_args more, struct arena *arena)
+struct db_args db_args_of(const struct field *fields, const void *row, struct db_args more,
+			  struct arena *arena)
 {
 	struct db_val *vals;
 	unsigned count = 0;

@@ -19,7 +19,8 @@ static int lite_fail(struct db *db, int code, const char *sql)
 	switch (code & 0xff) {
 	case SQLITE_BUSY:
 	case SQLITE_LOCKED:
-	case SQLITE_INTERRUPT: return DB_E_BUSY;
+	case SQLITE_INTERRUPT:
+		return DB_E_BUSY;
 	case SQLITE_IOERR:
 	case SQLITE_FULL:
 	case SQLITE_CANTOPEN:
@@ -37,7 +38,8 @@ static int lite_fail(struct db *db, int code, const char *sql)
 		if (code == SQLITE_CONSTRAINT_FOREIGNKEY)
 			return DB_E_REF;
 		break;
-	default: break;
+	default:
+		break;
 	}
 	return err_newf(EPROTO, "sqlite %d %s: %s", code, sqlite3_errmsg(db->lite), sql);
 }
@@ -66,7 +68,8 @@ static int lite_connect(struct db *db)
 	static const char setup[] = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; "
 				    "PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; "
 				    "PRAGMA cache_size = -8000;";
-	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
+	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
+		    SQLITE_OPEN_EXRESCODE;
 	int code;
 
 	lite_create(lite_path(db));
@@ -105,7 +108,8 @@ static int lite_prepare(struct db *db, struct db_stmt *stmt, struct db_args args
 
 	(void)args;
 	db->lite_deadline_ms = clock_mono_ms() + db->opts.statement_ms;
-	code = sqlite3_prepare_v3(db->lite, stmt->sql, -1, SQLITE_PREPARE_PERSISTENT, &native, NULL);
+	code = sqlite3_prepare_v3(db->lite, stmt->sql, -1, SQLITE_PREPARE_PERSISTENT, &native,
+				  NULL);
 	if (code != SQLITE_OK)
 		return lite_fail(db, code, stmt->sql);
 	stmt->native = native;
@@ -126,10 +130,14 @@ static int lite_bind_one(sqlite3_stmt *native, int at, const struct db_val *val)
 		return sqlite3_bind_null(native, at);
 	switch (val->kind) {
 	case DB_KIND_INT:
-	case DB_KIND_BOOL: return sqlite3_bind_int64(native, at, val->num);
-	case DB_KIND_REAL: return sqlite3_bind_double(native, at, val->real);
-	case DB_KIND_STR: return sqlite3_bind_text(native, at, val->str, -1, SQLITE_STATIC);
-	case DB_KIND_ID: return sqlite3_bind_text(native, at, id_print(val->id, id), -1, SQLITE_TRANSIENT);
+	case DB_KIND_BOOL:
+		return sqlite3_bind_int64(native, at, val->num);
+	case DB_KIND_REAL:
+		return sqlite3_bind_double(native, at, val->real);
+	case DB_KIND_STR:
+		return sqlite3_bind_text(native, at, val->str, -1, SQLITE_STATIC);
+	case DB_KIND_ID:
+		return sqlite3_bind_text(native, at, id_print(val->id, id), -1, SQLITE_TRANSIENT);
 	}
 	return SQLITE_MISUSE;
 }
@@ -145,7 +153,8 @@ static int lite_bind(struct db *db, struct db_stmt *stmt, struct db_args args)
 		int code;
 
 		if (!name || name[0] != '$' || !str_to_i64(name + 1, 1, args.count, &n))
-			return err_newf(EINVAL, "parameter %s without a value: %s", name ? name : "?", stmt->sql);
+			return err_newf(EINVAL, "parameter %s without a value: %s",
+					name ? name : "?", stmt->sql);
 		code = lite_bind_one(stmt->native, at, &args.vals[n - 1]);
 		if (code != SQLITE_OK)
 			return lite_fail(db, code, stmt->sql);
@@ -192,7 +201,9 @@ static void lite_cell(struct db *db, struct db_stmt *stmt, unsigned col, struct 
 
 	(void)db;
 	switch (sqlite3_column_type(native, (int)col)) {
-	case SQLITE_NULL: ret->null = true; break;
+	case SQLITE_NULL:
+		ret->null = true;
+		break;
 	case SQLITE_INTEGER:
 		ret->kind = CELL_INT;
 		ret->num = sqlite3_column_int64(native, (int)col);

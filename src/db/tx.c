@@ -9,14 +9,16 @@
 #define BUSY_TRIES 5
 #define MIGRATION_LOCK 0x6a61636b6669656cll /* any number that is ours alone */
 
-METRIC_COUNTER(tx_retried, "jackfield_db_retries_total", "Transactions run again after a conflict", NULL);
+METRIC_COUNTER(tx_retried, "jackfield_db_retries_total", "Transactions run again after a conflict",
+	       NULL);
 
 int db_begin(struct db *db)
 {
 	int r;
 
 	bug_on(db->in_tx);
-	r = db_exec(db, db->driver->engine == DB_SQLITE ? "BEGIN IMMEDIATE" : "BEGIN", DB_NO_ARGS, NULL);
+	r = db_exec(db, db->driver->engine == DB_SQLITE ? "BEGIN IMMEDIATE" : "BEGIN", DB_NO_ARGS,
+		    NULL);
 	if (r)
 		return r < 0 ? err_pass(r) : r;
 	db->in_tx = true;
@@ -125,11 +127,13 @@ static int migrate_one(struct db *db, const struct db_migration *migration)
 	r = db_script(db, sql.data);
 	if (r)
 		return r < 0 ? err_pass(r) : r;
-	r = db_exec(db, "INSERT INTO schema_version (version, name, applied_at) VALUES ($1, $2, $3)",
+	r = db_exec(db,
+		    "INSERT INTO schema_version (version, name, applied_at) VALUES ($1, $2, $3)",
 		    DB_ARGS(V(migration->version), V(migration->name), V(clock_wall_us())), NULL);
 	if (r)
 		return r < 0 ? err_pass(r) : r;
-	log_info("schema migrated", LOG_INT("version", migration->version), LOG_STR("name", migration->name));
+	log_info("schema migrated", LOG_INT("version", migration->version),
+		 LOG_STR("name", migration->name));
 	return 0;
 }
 
@@ -139,7 +143,8 @@ static int migrate_lock(struct db *db)
 
 	if (db->driver->engine == DB_SQLITE)
 		return 0; /* BEGIN IMMEDIATE is the lock */
-	snprintf(sql, sizeof(sql), "SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock(%lld)",
+	snprintf(sql, sizeof(sql),
+		 "SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock(%lld)",
 		 (long long)MIGRATION_LOCK);
 	return db_script(db, sql);
 }
@@ -152,8 +157,10 @@ static int migrate(struct db *db, void *arg)
 
 	r = migrate_lock(db);
 	if (r == 0)
-		r = db_script(db, "CREATE TABLE IF NOT EXISTS schema_version (version BIGINT PRIMARY KEY, "
-				  "name TEXT NOT NULL, applied_at BIGINT NOT NULL)");
+		r = db_script(
+			db,
+			"CREATE TABLE IF NOT EXISTS schema_version (version BIGINT PRIMARY KEY, "
+			"name TEXT NOT NULL, applied_at BIGINT NOT NULL)");
 	if (r == 0)
 		r = db_num(db, "SELECT max(version) FROM schema_version", DB_NO_ARGS, &have);
 	if (r)

@@ -8,9 +8,12 @@
 #define WAITING_DEFAULT 100000
 
 METRIC_COUNTER(published, "jackfield_events_total", "Events published", NULL);
-METRIC_GAUGE(waiting_now, "jackfield_events_waiting", "Events that wait for room in the journal's ring", NULL);
-METRIC_COUNTER(journal_lost, "jackfield_events_lost_total", "Events that found no room", "reader=\"journal\"");
-METRIC_COUNTER(hub_lost_count, "jackfield_events_lost_total", "Events that found no room", "reader=\"hub\"");
+METRIC_GAUGE(waiting_now, "jackfield_events_waiting",
+	     "Events that wait for room in the journal's ring", NULL);
+METRIC_COUNTER(journal_lost, "jackfield_events_lost_total", "Events that found no room",
+	       "reader=\"journal\"");
+METRIC_COUNTER(hub_lost_count, "jackfield_events_lost_total", "Events that found no room",
+	       "reader=\"hub\"");
 
 struct bus_tenant {
 	struct hnode node;
@@ -32,7 +35,8 @@ struct event_bus *event_bus_new(const struct event_bus_opts *opts)
 	struct event_bus *bus = xzalloc(sizeof(*bus));
 	struct event_bus_opts o = opts ? *opts : (struct event_bus_opts){ 0 };
 
-	bus->journal = ring_new(sizeof(struct event_msg), o.journal_ring ? o.journal_ring : RING_DEFAULT);
+	bus->journal =
+		ring_new(sizeof(struct event_msg), o.journal_ring ? o.journal_ring : RING_DEFAULT);
 	bus->hub = ring_new(sizeof(struct event_msg), o.hub_ring ? o.hub_ring : RING_DEFAULT);
 	bus->waiting_max = o.waiting_max ? o.waiting_max : WAITING_DEFAULT;
 	return bus;
@@ -103,7 +107,8 @@ uint64_t event_bus_seq(struct event_bus *bus, struct id tenant)
 	return tenant_get(bus, tenant)->seq;
 }
 
-void event_bus_each_seq(struct event_bus *bus, void (*on_seq)(void *arg, struct id tenant, uint64_t seq), void *arg)
+void event_bus_each_seq(struct event_bus *bus,
+			void (*on_seq)(void *arg, struct id tenant, uint64_t seq), void *arg)
 {
 	struct hnode *node = NULL;
 	size_t cursor = 0;
@@ -136,7 +141,8 @@ static void waiting_add(struct event_bus *bus, struct event *event)
 	if (bus->count >= bus->waiting_max) {
 		metric_add(&journal_lost, 1);
 		log_rated(LOG_ERROR_, "event lost: the journal does not keep up",
-			  LOG_STR("type", event_type_names[event->type]), LOG_ID("call", event->call_id));
+			  LOG_STR("type", event_type_names[event->type]),
+			  LOG_ID("call", event->call_id));
 		event_unref(event);
 		return;
 	}

@@ -27,13 +27,15 @@ size_t event_bus_flush(struct event_bus *bus);
 uint64_t event_bus_seq(struct event_bus *bus, struct id tenant);
 
 /* Before the call loop starts: every seq that was seeded. */
-void event_bus_each_seq(struct event_bus *bus, void (*on_seq)(void *arg, struct id tenant, uint64_t seq), void *arg);
+void event_bus_each_seq(struct event_bus *bus,
+			void (*on_seq)(void *arg, struct id tenant, uint64_t seq), void *arg);
 
 /* What the rings carry: one reference each. */
 struct event_msg {
 	struct event *event;		 /* or */
 	struct event_snapshot *snapshot; /* (hub only), or */
-	struct ticket *sync;		 /* (journal only) given once all before it is safe; may be NULL: just wakes it */
+	struct ticket *
+		sync; /* (journal only) given once all before it is safe; may be NULL: just wakes it */
 };
 struct ring *event_bus_journal_ring(struct event_bus *bus); /* read by the journal */
 struct ring *event_bus_hub_ring(struct event_bus *bus);	    /* read by the hub */

@@ -67,8 +67,8 @@ void entry_of_event(const struct event *event, struct arena *arena, struct entry
 	*ret = (struct entry){ .tenant = event->tenant, .seq = (int64_t)event->seq };
 	ret->has_call = call != NULL;
 	/* Passing measurements are in the call's row; the timeline tells what happened. */
-	ret->has_event = event_type_topic(event->type) == TOPIC_CALLS && event->type != EVENT_CALL_UPDATED &&
-			 !id_is_none(event->call_id);
+	ret->has_event = event_type_topic(event->type) == TOPIC_CALLS &&
+			 event->type != EVENT_CALL_UPDATED && !id_is_none(event->call_id);
 	if (ret->has_event)
 		event_row(event, arena, &ret->event);
 	if (!call)
@@ -136,14 +136,25 @@ static void put_field(struct buf *out, const struct field *f, const void *member
 		if (text)
 			put_member(out, f->name, KIND_TEXT, text, strlen(text));
 		break;
-	case FIELD_INT: put_int(out, f->name, *(const int *)member); break;
+	case FIELD_INT:
+		put_int(out, f->name, *(const int *)member);
+		break;
 	case FIELD_I64:
-	case FIELD_TIME: put_int(out, f->name, *(const int64_t *)member); break;
-	case FIELD_BOOL: put_int(out, f->name, *(const bool *)member); break;
-	case FIELD_REAL: put_member(out, f->name, KIND_REAL, member, sizeof(double)); break;
-	case FIELD_JSON: put_json(out, f->name, *(json_t *const *)member); break;
+	case FIELD_TIME:
+		put_int(out, f->name, *(const int64_t *)member);
+		break;
+	case FIELD_BOOL:
+		put_int(out, f->name, *(const bool *)member);
+		break;
+	case FIELD_REAL:
+		put_member(out, f->name, KIND_REAL, member, sizeof(double));
+		break;
+	case FIELD_JSON:
+		put_json(out, f->name, *(json_t *const *)member);
+		break;
 	case FIELD_ENUM:
-	case FIELD_STRS: bug_on(true); /* not in the journal's tables */
+	case FIELD_STRS:
+		bug_on(true); /* not in the journal's tables */
 	}
 }
 
@@ -227,19 +238,25 @@ static bool set_int(const struct field *f, void *member, int64_t num)
 		*(int *)member = (int)num;
 		return true;
 	case FIELD_I64:
-	case FIELD_TIME: *(int64_t *)member = num; return true;
-	case FIELD_BOOL: *(bool *)member = num != 0; return true;
+	case FIELD_TIME:
+		*(int64_t *)member = num;
+		return true;
+	case FIELD_BOOL:
+		*(bool *)member = num != 0;
+		return true;
 	case FIELD_ID:
 	case FIELD_STR:
 	case FIELD_REAL:
 	case FIELD_ENUM:
 	case FIELD_JSON:
-	case FIELD_STRS: return false;
+	case FIELD_STRS:
+		return false;
 	}
 	return false;
 }
 
-static bool set_text(const struct field *f, void *member, const uint8_t *data, size_t len, struct arena *arena)
+static bool set_text(const struct field *f, void *member, const uint8_t *data, size_t len,
+		     struct arena *arena)
 {
 	char *text;
 
@@ -256,12 +273,14 @@ static bool set_text(const struct field *f, void *member, const uint8_t *data, s
 	return view_text_is_clean(text);
 }
 
-static bool set_member(const struct field *f, void *member, uint64_t kind, const uint8_t *data, size_t len,
-		       struct arena *arena)
+static bool set_member(const struct field *f, void *member, uint64_t kind, const uint8_t *data,
+		       size_t len, struct arena *arena)
 {
 	switch (kind) {
-	case KIND_INT: return len == 8 && set_int(f, member, int_of(data));
-	case KIND_TEXT: return set_text(f, member, data, len, arena);
+	case KIND_INT:
+		return len == 8 && set_int(f, member, int_of(data));
+	case KIND_TEXT:
+		return set_text(f, member, data, len, arena);
 	case KIND_REAL:
 		if (len != sizeof(double) || f->type != FIELD_REAL)
 			return false;
@@ -272,7 +291,8 @@ static bool set_member(const struct field *f, void *member, uint64_t kind, const
 			return false;
 		memcpy(member, data, len);
 		return true;
-	default: return false;
+	default:
+		return false;
 	}
 }
 
@@ -304,14 +324,15 @@ static bool call_is_whole(const struct entry *entry)
 {
 	const struct call_row *call = &entry->call;
 
-	if (id_is_none(call->id) || !id_eq(call->tenant_id, entry->tenant) || !call->direction || !call->state ||
-	    !call->recording || !call->created_at || !call->last_at)
+	if (id_is_none(call->id) || !id_eq(call->tenant_id, entry->tenant) || !call->direction ||
+	    !call->state || !call->recording || !call->created_at || !call->last_at)
 		return false;
 	for (unsigned i = 0; i < entry->leg_count; i++) {
 		const struct call_leg_row *leg = &entry->legs[i];
 
 		if (id_is_none(leg->id) || !id_eq(leg->call_id, call->id) ||
-		    !id_eq(leg->tenant_id, entry->tenant) || !leg->role || !leg->kind || !leg->state)
+		    !id_eq(leg->tenant_id, entry->tenant) || !leg->role || !leg->kind ||
+		    !leg->state)
 			return false;
 	}
 	return true;
@@ -321,8 +342,8 @@ static bool event_is_whole(const struct entry *entry)
 {
 	const struct call_event_row *event = &entry->event;
 
-	return !id_is_none(event->id) && !id_is_none(event->call_id) && id_eq(event->tenant_id, entry->tenant) &&
-	       event->type && event->time;
+	return !id_is_none(event->id) && !id_is_none(event->call_id) &&
+	       id_eq(event->tenant_id, entry->tenant) && event->type && event->time;
 }
 
 static void get_call(struct reader *in, struct arena *arena, struct entry *entry)
@@ -330,7 +351,8 @@ static void get_call(struct reader *in, struct arena *arena, struct entry *entry
 	get_row(in, call_row_fields, &entry->call, arena);
 	entry->leg_count = (unsigned)get_num(in, 2);
 	/* Each leg takes a byte at least, so that a small file cannot ask for much memory. */
-	if (in->bad || entry->leg_count > ENTRY_LEGS_MAX || entry->leg_count > (size_t)(in->end - in->at)) {
+	if (in->bad || entry->leg_count > ENTRY_LEGS_MAX ||
+	    entry->leg_count > (size_t)(in->end - in->at)) {
 		entry->leg_count = 0;
 		in->bad = true;
 		return;
@@ -361,7 +383,8 @@ bool entry_decode(const uint8_t *data, size_t len, struct arena *arena, struct e
 		get_call(&in, arena, &entry);
 	if (in.bad || in.at != in.end || id_is_none(entry.tenant))
 		return false;
-	if ((entry.has_event && !event_is_whole(&entry)) || (entry.has_call && !call_is_whole(&entry)))
+	if ((entry.has_event && !event_is_whole(&entry)) ||
+	    (entry.has_call && !call_is_whole(&entry)))
 		return false;
 	*ret = entry;
 	return true;

@@ -24,4 +24,5 @@ struct entry {
 void entry_of_event(const struct event *event, struct arena *arena, struct entry *ret);
 void entry_encode(const struct entry *entry, struct buf *out);
 /* Return: false for bytes that are no entry. */
-must_check bool entry_decode(const uint8_t *data, size_t len, struct arena *arena, struct entry *ret);
+must_check bool entry_decode(const uint8_t *data, size_t len, struct arena *arena,
+			     struct entry *ret);

@@ -20,7 +20,8 @@ const char *const event_type_names[] = {
 	[EVENT_TYPE_COUNT] = NULL,
 };
 
-const char *const event_topic_names[] = { "calls", "registrations", "conferences", "recordings", "monitoring", NULL };
+const char *const event_topic_names[] = { "calls",	"registrations", "conferences",
+					  "recordings", "monitoring",	 NULL };
 
 enum event_topic event_type_topic(enum event_type type)
 {

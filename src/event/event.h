@@ -12,17 +12,33 @@
 
 enum event_type {
 	/* topic calls */
-	EVENT_CALL_CREATED, EVENT_CALL_RINGING, EVENT_CALL_EARLY_MEDIA, EVENT_CALL_ANSWERED, EVENT_CALL_HELD,
-	EVENT_CALL_RESUMED, EVENT_CALL_DTMF, EVENT_CALL_DTMF_SENT, EVENT_CALL_TRANSFERRING,
-	EVENT_CALL_TRANSFERRED, EVENT_CALL_ENDED,
+	EVENT_CALL_CREATED,
+	EVENT_CALL_RINGING,
+	EVENT_CALL_EARLY_MEDIA,
+	EVENT_CALL_ANSWERED,
+	EVENT_CALL_HELD,
+	EVENT_CALL_RESUMED,
+	EVENT_CALL_DTMF,
+	EVENT_CALL_DTMF_SENT,
+	EVENT_CALL_TRANSFERRING,
+	EVENT_CALL_TRANSFERRED,
+	EVENT_CALL_ENDED,
 	EVENT_CALL_UPDATED, /* anything else about it changed: a leg came or went, quality, mute */
 	/* topic registrations */
-	EVENT_REGISTRATION_CHANGED, EVENT_DEVICE_CHANGED,
+	EVENT_REGISTRATION_CHANGED,
+	EVENT_DEVICE_CHANGED,
 	EVENT_TYPE_COUNT,
 };
 extern const char *const event_type_names[]; /* "call.created", ... */
 
-enum event_topic { TOPIC_CALLS, TOPIC_REGISTRATIONS, TOPIC_CONFERENCES, TOPIC_RECORDINGS, TOPIC_MONITORING, TOPIC_COUNT };
+enum event_topic {
+	TOPIC_CALLS,
+	TOPIC_REGISTRATIONS,
+	TOPIC_CONFERENCES,
+	TOPIC_RECORDINGS,
+	TOPIC_MONITORING,
+	TOPIC_COUNT
+};
 extern const char *const event_topic_names[];
 enum event_topic event_type_topic(enum event_type type);
 
@@ -58,10 +74,11 @@ void event_publish(struct event_bus *bus, struct event *event);
  */
 struct event_snapshot {
 	uint64_t client; /* the hub's handle of who asked */
-	struct id tenant, user_id; /* user_id: only what this user may see; none: the whole tenant */
+	struct id tenant,
+		user_id; /* user_id: only what this user may see; none: the whole tenant */
 	uint64_t as_of_seq;
 	size_t call_count, registration_count;
-	struct call_view **calls;		   /* own */
+	struct call_view **calls;		  /* own */
 	struct registration_view **registrations; /* own */
 };
 struct event_snapshot *event_snapshot_free(struct event_snapshot *snapshot);

@@ -15,7 +15,8 @@
 METRIC_GAUGE(clients_now, "jackfield_event_clients", "Connected event clients", NULL);
 METRIC_COUNTER(frames_sent, "jackfield_event_frames_total", "Frames given to clients", NULL);
 METRIC_COUNTER(closed_slow, "jackfield_event_closed_total", "Clients closed", "reason=\"slow\"");
-METRIC_COUNTER(closed_resync, "jackfield_event_closed_total", "Clients closed", "reason=\"resync\"");
+METRIC_COUNTER(closed_resync, "jackfield_event_closed_total", "Clients closed",
+	       "reason=\"resync\"");
 METRIC_GAUGE(history_now, "jackfield_event_history_bytes", "Bytes of event history", NULL);
 
 /* ---- clients ---- */
@@ -150,8 +151,8 @@ bool hub_client_go_live(struct hub_client *client, uint64_t next_seq)
 	return client_pump(client);
 }
 
-struct hub_client *hub_client_add(struct hub *hub, const struct hub_who *who, const struct hub_client_ops *ops,
-				  void *arg)
+struct hub_client *hub_client_add(struct hub *hub, const struct hub_who *who,
+				  const struct hub_client_ops *ops, void *arg)
 {
 	struct hub_client *client = xzalloc(sizeof(*client));
 	struct hub_tenant *tenant = hub_tenant_get(hub, who->tenant);
@@ -266,7 +267,8 @@ static void history_add(struct hub_tenant *tenant, const struct event *event)
 	struct hub_entry *entry;
 	size_t cost;
 
-	while (tenant->count && (tenant->count >= hub->opts.history_events || tenant->bytes > hub->opts.history_bytes))
+	while (tenant->count && (tenant->count >= hub->opts.history_events ||
+				 tenant->bytes > hub->opts.history_bytes))
 		history_drop(tenant);
 	if (tenant->count == tenant->room)
 		history_grow(tenant);
@@ -320,8 +322,8 @@ static void on_event(struct hub *hub, struct event *event)
 	struct hub_tenant *tenant = hub_tenant_get(hub, event->tenant);
 
 	if (event->seq != tenant->next_seq && tenant->next_seq > 1) {
-		log_warn("event stream has a hole", LOG_ID("tenant", event->tenant), LOG_INT("seq", event->seq),
-			 LOG_INT("expected", tenant->next_seq));
+		log_warn("event stream has a hole", LOG_ID("tenant", event->tenant),
+			 LOG_INT("seq", event->seq), LOG_INT("expected", tenant->next_seq));
 		tenant_resync(tenant);
 	}
 	tenant->next_seq = event->seq;

@@ -23,12 +23,12 @@ enum {
 };
 
 struct hub_opts {
-	unsigned history_events;	/* a tenant; 0: 50000 */
-	size_t history_bytes;		/* a tenant; 0: 32 MiB */
-	size_t history_total;		/* all tenants; 0: 256 MiB: the longest histories give way */
-	unsigned history_s;		/* 0: 600 */
-	unsigned lag_events;		/* a client; 0: 5000 */
-	size_t lag_bytes;		/* a client; 0: 4 MiB */
+	unsigned history_events; /* a tenant; 0: 50000 */
+	size_t history_bytes;	 /* a tenant; 0: 32 MiB */
+	size_t history_total;	 /* all tenants; 0: 256 MiB: the longest histories give way */
+	unsigned history_s;	 /* 0: 600 */
+	unsigned lag_events;	 /* a client; 0: 5000 */
+	size_t lag_bytes;	 /* a client; 0: 4 MiB */
 	/* Asks the call loop for a snapshot (COMMAND_SNAPSHOT); false when that cannot be done now: the
 	 * client is closed with 4410. It comes back through the bus.
 	 */
@@ -61,7 +61,7 @@ struct hub_client_ops {
 
 struct hub_who {
 	struct id tenant;
-	struct id user;	   /* an agent: only what is this user's; ID_NONE: the whole tenant */
+	struct id user;	    /* an agent: only what is this user's; ID_NONE: the whole tenant */
 	struct id account;  /* the user in any case, for hub_kick() */
 	int64_t expires_at; /* of the access token; 0: never */
 };
@@ -79,8 +79,8 @@ void hub_drain(struct hub *hub);
 void hub_tick(struct hub *hub, int64_t now_us);
 
 /* A connection that is allowed in. It is sent `hello` before this returns. Return: the client; never NULL. */
-struct hub_client *hub_client_add(struct hub *hub, const struct hub_who *who, const struct hub_client_ops *ops,
-				  void *arg);
+struct hub_client *hub_client_add(struct hub *hub, const struct hub_who *who,
+				  const struct hub_client_ops *ops, void *arg);
 /* The connection went away: close() is not called. */
 void hub_client_remove(struct hub_client *client);
 /* A text from the client. May close it (then false comes back and the client is gone). */

@@ -4,7 +4,7 @@
 #include "base/hmap.h"
 #include "event/hub.h"
 
-#define HUB_OWN_MAX 8 /* frames for one client alone: hello, snapshot, answers */
+#define HUB_OWN_MAX 8	  /* frames for one client alone: hello, snapshot, answers */
 #define HUB_TEXT_MAX 4096 /* of a client's text */
 
 struct hub_entry {
@@ -80,4 +80,5 @@ bool hub_client_go_live(struct hub_client *client, uint64_t next_seq);
 /* hub_text.c: new frames */
 struct hub_frame *hub_hello(const struct hub_client *client);
 struct hub_frame *hub_event_frame(const struct event *event);
-struct hub_frame *hub_snapshot_frame(const struct hub_client *client, const struct event_snapshot *snapshot);
+struct hub_frame *hub_snapshot_frame(const struct hub_client *client,
+				     const struct event_snapshot *snapshot);

@@ -40,9 +40,10 @@ struct hub_frame *hub_hello(const struct hub_client *client)
 {
 	const struct hub_tenant *tenant = client->tenant;
 
-	return frame_of(json_pack("{s:s, s:o, s:i, s:I, s:I, s:o}", "type", "hello", "session", id_json(id_new()),
-				  "heartbeat_ms", HUB_HEARTBEAT_MS, "oldest_seq", (json_int_t)hub_oldest(tenant),
-				  "seq", (json_int_t)tenant->next_seq - 1, "time",
+	return frame_of(json_pack("{s:s, s:o, s:i, s:I, s:I, s:o}", "type", "hello", "session",
+				  id_json(id_new()), "heartbeat_ms", HUB_HEARTBEAT_MS, "oldest_seq",
+				  (json_int_t)hub_oldest(tenant), "seq",
+				  (json_int_t)tenant->next_seq - 1, "time",
 				  json_string(time_str(clock_wall_us()))));
 }
 
@@ -66,7 +67,8 @@ struct hub_frame *hub_event_frame(const struct event *event)
 	json_object_set_new(json, "time", json_string(time_str(event->time)));
 	json_object_set_new(json, "profile_id", id_json(event->profile_id));
 	json_object_set_new(json, "call_id", id_json(event->call_id));
-	json_object_set_new(json, "call_seq", event->call ? json_integer(event->call->seq) : json_null());
+	json_object_set_new(json, "call_seq",
+			    event->call ? json_integer(event->call->seq) : json_null());
 	json_object_set_new(json, "data", event_data(event, detail));
 	if (detail)
 		json_object_set_new(json, "detail", detail);
@@ -87,22 +89,25 @@ static json_t *registrations_json(const struct event_snapshot *snapshot)
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < snapshot->registration_count; i++)
-		json_array_append_new(list, registration_view_json(snapshot->registrations[i], false));
+		json_array_append_new(list,
+				      registration_view_json(snapshot->registrations[i], false));
 	return list;
 }
 
-struct hub_frame *hub_snapshot_frame(const struct hub_client *client, const struct event_snapshot *snapshot)
+struct hub_frame *hub_snapshot_frame(const struct hub_client *client,
+				     const struct event_snapshot *snapshot)
 {
-	json_t *json = json_pack("{s:s, s:I}", "type", "snapshot", "as_of_seq", (json_int_t)snapshot->as_of_seq);
+	json_t *json = json_pack("{s:s, s:I}", "type", "snapshot", "as_of_seq",
+				 (json_int_t)snapshot->as_of_seq);
 
 	for (unsigned topic = 0; topic < TOPIC_COUNT; topic++) {
 		json_t *list;
 
 		if (!(client->topics & (1u << topic)))
 			continue;
-		list = topic == TOPIC_CALLS	    ? calls_json(snapshot) :
-		       topic == TOPIC_REGISTRATIONS ? registrations_json(snapshot) :
-						      json_array();
+		list = topic == TOPIC_CALLS	      ? calls_json(snapshot)
+		       : topic == TOPIC_REGISTRATIONS ? registrations_json(snapshot)
+						      : json_array();
 		json_object_set_new(json, event_topic_names[topic], list);
 	}
 	return frame_of(json);
@@ -110,8 +115,8 @@ struct hub_frame *hub_snapshot_frame(const struct hub_client *client, const stru
 
 static bool say_error(struct hub_client *client, const char *code, const char *detail)
 {
-	return hub_client_own(client, frame_of(json_pack("{s:s, s:s, s:s}", "type", "error", "code", code, "detail",
-							 detail)));
+	return hub_client_own(client, frame_of(json_pack("{s:s, s:s, s:s}", "type", "error", "code",
+							 code, "detail", detail)));
 }
 
 /* No topics at all means all of them. */
@@ -129,7 +134,8 @@ static bool topics_parse(const json_t *list, unsigned *ret_topics)
 		const char *name = json_string_value(json_array_get(list, i));
 		unsigned topic = 0;
 
-		while (topic < TOPIC_COUNT && !(name && strcmp(event_topic_names[topic], name) == 0))
+		while (topic < TOPIC_COUNT &&
+		       !(name && strcmp(event_topic_names[topic], name) == 0))
 			topic++;
 		if (topic == TOPIC_COUNT)
 			return false;
@@ -142,7 +148,8 @@ static bool topics_parse(const json_t *list, unsigned *ret_topics)
 /* Every event after `since` is still there, or there was none. */
 static bool can_resume(const struct hub_tenant *tenant, json_int_t since)
 {
-	return since >= 0 && (uint64_t)since + 1 >= hub_oldest(tenant) && (uint64_t)since < tenant->next_seq;
+	return since >= 0 && (uint64_t)since + 1 >= hub_oldest(tenant) &&
+	       (uint64_t)since < tenant->next_seq;
 }
 
 static bool on_subscribe(struct hub_client *client, const json_t *message)
@@ -162,7 +169,8 @@ static bool on_subscribe(struct hub_client *client, const json_t *message)
 	if (json_is_integer(since) && can_resume(client->tenant, json_integer_value(since)))
 		return hub_client_go_live(client, (uint64_t)json_integer_value(since) + 1);
 	client->state = HUB_ASKED;
-	if (hub->opts.ask_snapshot(hub->opts.arg, client->handle, client->who.tenant, client->who.user))
+	if (hub->opts.ask_snapshot(hub->opts.arg, client->handle, client->who.tenant,
+				   client->who.user))
 		return true;
 	hub_client_close(client, HUB_CLOSE_RESYNC, "no snapshot now");
 	return false;

@@ -25,9 +25,12 @@
 #define STUCK_MS 500
 #define DRAIN_BATCHES 8 /* of the spool, between two looks at the ring */
 
-METRIC_COUNTER(applied_total, "jackfield_journal_events_total", "Events written to the database", NULL);
-METRIC_COUNTER(dropped_total, "jackfield_journal_dropped_total", "Events that could not be kept", NULL);
-METRIC_GAUGE(spool_now, "jackfield_journal_spool_bytes", "Bytes waiting in the journal's spool", NULL);
+METRIC_COUNTER(applied_total, "jackfield_journal_events_total", "Events written to the database",
+	       NULL);
+METRIC_COUNTER(dropped_total, "jackfield_journal_dropped_total", "Events that could not be kept",
+	       NULL);
+METRIC_GAUGE(spool_now, "jackfield_journal_spool_bytes", "Bytes waiting in the journal's spool",
+	     NULL);
 METRIC_HISTOGRAM(commit_time, "jackfield_journal_commit_seconds", "Time to write a batch", NULL);
 
 struct batch {
@@ -113,7 +116,8 @@ static void batch_supersede(struct batch *batch)
 	for (unsigned i = batch->count; i-- > 0;) {
 		const struct entry *entry = &batch->entries[i];
 
-		batch->superseded[i] = entry->has_call && !seen_add(&calls, batch->arena, entry->call.id);
+		batch->superseded[i] =
+			entry->has_call && !seen_add(&calls, batch->arena, entry->call.id);
 	}
 	hmap_fini(&calls);
 }
@@ -168,7 +172,9 @@ static int apply_singly(struct journal *journal, struct batch *batch)
 {
 	for (unsigned i = 0; i < batch->count; i++) {
 		bool alone = false;
-		struct batch one = { .arena = batch->arena, .entries = &batch->entries[i], .superseded = &alone,
+		struct batch one = { .arena = batch->arena,
+				     .entries = &batch->entries[i],
+				     .superseded = &alone,
 				     .count = 1 };
 		int r = db_transact(journal->db, apply_body, &one);
 
@@ -316,8 +322,8 @@ static void collect(struct journal *journal)
 	struct batch *batch = &journal->batch;
 	struct event_msg msg;
 
-	while (batch->count < journal->opts.batch_max && journal->ticket_count < journal->opts.batch_max &&
-	       ring_pop(journal->ring, &msg)) {
+	while (batch->count < journal->opts.batch_max &&
+	       journal->ticket_count < journal->opts.batch_max && ring_pop(journal->ring, &msg)) {
 		if (msg.event) {
 			entry_of_event(msg.event, batch->arena, &batch->entries[batch->count++]);
 			event_unref(msg.event);
@@ -423,7 +429,8 @@ static void journal_fini(struct journal *journal)
 	free(journal);
 }
 
-int journal_open(const struct journal_opts *opts, struct event_bus *bus, struct journal **ret_journal)
+int journal_open(const struct journal_opts *opts, struct event_bus *bus,
+		 struct journal **ret_journal)
 {
 	struct journal *journal = xzalloc(sizeof(*journal));
 	struct journal_opts *o = &journal->opts;

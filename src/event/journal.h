@@ -15,9 +15,10 @@ struct journal_opts {
 	const char *db_url;
 	const char *data_dir;
 	struct db_opts db;
-	uint64_t spool_max;	/* bytes; 0: 1 GiB. When it is full the newest events are dropped, counted and logged */
-	unsigned batch_max;	/* events a transaction; 0: 2000 */
-	unsigned linger_ms;	/* how long a batch may wait for company; 0: 5 */
+	uint64_t
+		spool_max; /* bytes; 0: 1 GiB. When it is full the newest events are dropped, counted and logged */
+	unsigned batch_max; /* events a transaction; 0: 2000 */
+	unsigned linger_ms; /* how long a batch may wait for company; 0: 5 */
 };
 
 struct journal;
@@ -33,7 +34,8 @@ struct journal_status {
  * that the last run left open as `interrupted`, seeds the bus with each tenant's seq. The thread does not run yet.
  * Return: 0, DB_E_AWAY, DB_E_BUSY.
  */
-must_check int journal_open(const struct journal_opts *opts, struct event_bus *bus, struct journal **ret_journal);
+must_check int journal_open(const struct journal_opts *opts, struct event_bus *bus,
+			    struct journal **ret_journal);
 void journal_start(struct journal *journal);
 /* Applies (or spools) all that was published before, ends the thread, frees. The call loop has ended by then. */
 struct journal *journal_free(struct journal *journal);

@@ -23,8 +23,9 @@ struct spool {
 static uint32_t crc(const uint8_t *data, size_t len)
 {
 	static const uint32_t table[16] = {
-		0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4, 0x4db26158, 0x5005713c,
-		0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c, 0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c,
+		0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4,
+		0x4db26158, 0x5005713c, 0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c,
+		0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c,
 	};
 	uint32_t sum = 0xffffffff;
 
@@ -43,7 +44,8 @@ static void put_u32(uint8_t *at, uint32_t num)
 
 static uint32_t get_u32(const uint8_t *at)
 {
-	return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
+	return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 |
+	       (uint32_t)at[3] << 24;
 }
 
 void spool_frame(struct buf *out, const void *data, size_t len)
@@ -57,7 +59,8 @@ void spool_frame(struct buf *out, const void *data, size_t len)
 	buf_add(out, data, len);
 }
 
-int spool_parse(const uint8_t *data, size_t len, size_t *offset, const uint8_t **ret_data, size_t *ret_len)
+int spool_parse(const uint8_t *data, size_t len, size_t *offset, const uint8_t **ret_data,
+		size_t *ret_len)
 {
 	const uint8_t *at = data + *offset;
 	size_t left = len - *offset;
@@ -85,7 +88,8 @@ static int window_fill(struct spool *spool)
 	spool->window_at = spool->at;
 	spool->window_len = 0;
 	while (have < WINDOW) {
-		ssize_t n = pread(spool->fd, spool->window + have, WINDOW - have, (off_t)(spool->at + have));
+		ssize_t n = pread(spool->fd, spool->window + have, WINDOW - have,
+				  (off_t)(spool->at + have));
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -112,7 +116,8 @@ int spool_read(struct spool *spool, const uint8_t **ret_data, size_t *ret_len)
 		if (spool->window_len && spool->at >= spool->window_at &&
 		    spool->at < spool->window_at + spool->window_len) {
 			offset = (size_t)(spool->at - spool->window_at);
-			if (spool_parse(spool->window, spool->window_len, &offset, ret_data, ret_len) == 0) {
+			if (spool_parse(spool->window, spool->window_len, &offset, ret_data,
+					ret_len) == 0) {
 				spool->at = spool->window_at + offset;
 				return 0;
 			}

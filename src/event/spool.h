@@ -22,7 +22,8 @@ struct spool;
 /* The file need not be there; it is made by the first append and removed by spool_clear(). What cannot be read in it
  * is cut off; *ret_cut: how many bytes.
  */
-must_check int spool_open(const char *path, uint64_t max, struct spool **ret_spool, uint64_t *ret_cut);
+must_check int spool_open(const char *path, uint64_t max, struct spool **ret_spool,
+			  uint64_t *ret_cut);
 struct spool *spool_close(struct spool *spool);
 DEFINE_CLEANUP(struct spool *, spool_close)
 
@@ -43,4 +44,5 @@ uint64_t spool_left(const struct spool *spool);
 /* One step through records in memory: 0 with the record and *offset moved behind it, SPOOL_E_END at the end or where
  * the rest is no whole record.
  */
-must_check int spool_parse(const uint8_t *data, size_t len, size_t *offset, const uint8_t **ret_data, size_t *ret_len);
+must_check int spool_parse(const uint8_t *data, size_t len, size_t *offset,
+			   const uint8_t **ret_data, size_t *ret_len);

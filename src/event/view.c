@@ -1,8 +1,10 @@
 #include "event/view.h"
 
-const char *const call_direction_names[] = { "incoming", "outgoing", "internal", "conference", NULL };
-const char *const call_state_names[] = { "queued",   "dialing", "ringing",	 "early_media",
-					 "answered", "held",	"transferring", "ended", NULL };
+const char *const call_direction_names[] = { "incoming", "outgoing", "internal", "conference",
+					     NULL };
+const char *const call_state_names[] = { "queued",	 "dialing",  "ringing",
+					 "early_media",	 "answered", "held",
+					 "transferring", "ended",    NULL };
 /* The first is no reason at all: null outside. */
 const char *const end_reason_names[] = { "",
 					 "completed",
@@ -22,9 +24,11 @@ const char *const hangup_by_names[] = { "", "caller", "callee", "platform", "api
 const char *const recording_state_names[] = { "none", "recording", "paused", NULL };
 const char *const leg_role_names[] = { "agent", "remote", "supervisor", "member", "consult", NULL };
 const char *const leg_kind_names[] = { "profile", "device", "softphone", "platform", NULL };
-const char *const leg_state_names[] = { "dialing", "ringing", "early_media", "answered", "held", "ended", NULL };
-const char *const registration_state_names[] = { "disabled",	"registering", "registered",  "retry_wait", "auth_failed",
-						 "rejected",	"unreachable", "unregistering", NULL };
+const char *const leg_state_names[] = { "dialing", "ringing", "early_media", "answered",
+					"held",	   "ended",   NULL };
+const char *const registration_state_names[] = { "disabled",	"registering",	 "registered",
+						 "retry_wait",	"auth_failed",	 "rejected",
+						 "unreachable", "unregistering", NULL };
 
 /* What follows a view in its allocation starts where its alignment allows. */
 #define AFTER(view) (((sizeof(view)) + 15) & ~(size_t)15)

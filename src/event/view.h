@@ -11,20 +11,36 @@
 /* As jansson.h has it: libre's headers, which many readers of views need, cannot stand beside jansson's. */
 typedef struct json_t json_t;
 
-#define VIEW_NUMBER_SIZE 132  /* a number, extension or SIP user part: at most 128 bytes */
-#define VIEW_NAME_SIZE 132    /* a display name: at most 128 bytes */
-#define VIEW_ADDR_SIZE 200    /* a leg's far address as a URI */
-#define VIEW_REASON_SIZE 132  /* a provider's words */
+#define VIEW_NUMBER_SIZE 132 /* a number, extension or SIP user part: at most 128 bytes */
+#define VIEW_NAME_SIZE 132   /* a display name: at most 128 bytes */
+#define VIEW_ADDR_SIZE 200   /* a leg's far address as a URI */
+#define VIEW_REASON_SIZE 132 /* a provider's words */
 
 enum call_direction { CALL_INCOMING, CALL_OUTGOING, CALL_INTERNAL, CALL_CONFERENCE };
 enum call_state {
-	CALL_QUEUED, CALL_DIALING, CALL_RINGING, CALL_EARLY_MEDIA, CALL_ANSWERED, CALL_HELD, CALL_TRANSFERRING,
+	CALL_QUEUED,
+	CALL_DIALING,
+	CALL_RINGING,
+	CALL_EARLY_MEDIA,
+	CALL_ANSWERED,
+	CALL_HELD,
+	CALL_TRANSFERRING,
 	CALL_ENDED,
 };
 enum end_reason {
 	END_NONE, /* still up: null */
-	END_COMPLETED, END_BUSY, END_NO_ANSWER, END_CANCELED, END_DECLINED, END_NOT_FOUND, END_UNAVAILABLE,
-	END_MEDIA_FAILED, END_AUTH_FAILED, END_TRUNK_FAILED, END_TIMEOUT, END_INTERRUPTED,
+	END_COMPLETED,
+	END_BUSY,
+	END_NO_ANSWER,
+	END_CANCELED,
+	END_DECLINED,
+	END_NOT_FOUND,
+	END_UNAVAILABLE,
+	END_MEDIA_FAILED,
+	END_AUTH_FAILED,
+	END_TRUNK_FAILED,
+	END_TIMEOUT,
+	END_INTERRUPTED,
 };
 enum hangup_by { HANGUP_NONE, HANGUP_CALLER, HANGUP_CALLEE, HANGUP_PLATFORM, HANGUP_API };
 enum recording_state { RECORDING_NONE, RECORDING_ON, RECORDING_PAUSED };
@@ -33,14 +49,26 @@ enum leg_kind { LEG_KIND_PROFILE, LEG_KIND_DEVICE, LEG_KIND_SOFTPHONE, LEG_KIND_
 /* A leg's own state; the call's is derived from its legs'. */
 enum leg_state { LEG_DIALING, LEG_RINGING, LEG_EARLY_MEDIA, LEG_ANSWERED, LEG_HELD, LEG_ENDED };
 enum registration_state {
-	REG_DISABLED, REG_REGISTERING, REG_REGISTERED, REG_RETRY_WAIT, REG_AUTH_FAILED, REG_REJECTED,
-	REG_UNREACHABLE, REG_UNREGISTERING,
+	REG_DISABLED,
+	REG_REGISTERING,
+	REG_REGISTERED,
+	REG_RETRY_WAIT,
+	REG_AUTH_FAILED,
+	REG_REJECTED,
+	REG_UNREACHABLE,
+	REG_UNREGISTERING,
 };
 
 /* The API's words for each, NULL-terminated. */
-extern const char *const call_direction_names[], *const call_state_names[], *const end_reason_names[],
-	*const hangup_by_names[], *const recording_state_names[], *const leg_role_names[],
-	*const leg_kind_names[], *const leg_state_names[], *const registration_state_names[];
+extern const char *const call_direction_names[],
+	*const call_state_names[],
+		*const end_reason_names[],
+			*const hangup_by_names[],
+				*const recording_state_names[],
+					*const leg_role_names[],
+						*const leg_kind_names[],
+							*const leg_state_names[],
+								*const registration_state_names[];
 
 struct quality_view {
 	bool known;
@@ -99,7 +127,7 @@ struct registration_view {
 	char reason[VIEW_REASON_SIZE];
 	char registrar[VIEW_ADDR_SIZE]; /* the address that answered */
 	int64_t expires_at, next_attempt_at, changed_at;
-	unsigned history_count; /* newest last; only in replies, events carry none */
+	unsigned history_count;		     /* newest last; only in replies, events carry none */
 	struct registration_change *history; /* part of the same allocation */
 };
 

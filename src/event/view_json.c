@@ -11,15 +11,22 @@
 /* The length of the well-formed character at `text`, 0 when there is none (RFC 3629 section 4). */
 static size_t utf8_length(const unsigned char *text)
 {
-	size_t len = text[0] < 0x80 ? 1 : text[0] < 0xc2 ? 0 : text[0] < 0xe0 ? 2 : text[0] < 0xf0 ? 3 : text[0] < 0xf5 ? 4 : 0;
+	size_t len = text[0] < 0x80   ? 1
+		     : text[0] < 0xc2 ? 0
+		     : text[0] < 0xe0 ? 2
+		     : text[0] < 0xf0 ? 3
+		     : text[0] < 0xf5 ? 4
+				      : 0;
 
 	for (size_t i = 1; i < len; i++) {
 		if ((text[i] & 0xc0) != 0x80)
 			return 0;
 	}
-	if (len == 3 && ((text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xed && text[1] > 0x9f)))
+	if (len == 3 &&
+	    ((text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xed && text[1] > 0x9f)))
 		return 0;
-	if (len == 4 && ((text[0] == 0xf0 && text[1] < 0x90) || (text[0] == 0xf4 && text[1] > 0x8f)))
+	if (len == 4 &&
+	    ((text[0] == 0xf0 && text[1] < 0x90) || (text[0] == 0xf4 && text[1] > 0x8f)))
 		return 0;
 	return len;
 }
@@ -89,8 +96,8 @@ static json_t *measure_json(bool known, float value)
 
 static json_t *quality_json(const struct quality_view *quality)
 {
-	return json_pack("{s:o, s:o, s:o, s:o}", "mos", measure_json(quality->known, quality->mos), "jitter_ms",
-			 measure_json(quality->known, quality->jitter_ms), "loss_pct",
+	return json_pack("{s:o, s:o, s:o, s:o}", "mos", measure_json(quality->known, quality->mos),
+			 "jitter_ms", measure_json(quality->known, quality->jitter_ms), "loss_pct",
 			 measure_json(quality->known, quality->loss_pct), "rtt_ms",
 			 measure_json(quality->known, quality->rtt_ms));
 }
@@ -155,10 +162,11 @@ json_t *call_view_json(const struct call_view *view)
 	json_object_set_new(json, "talk_s", json_integer(view->talk_s));
 	json_object_set_new(json, "hold_s", json_integer(view->hold_s));
 	json_object_set_new(json, "hold",
-			    json_pack("{s:b, s:b}", "local", view->hold_local, "remote", view->hold_remote));
+			    json_pack("{s:b, s:b}", "local", view->hold_local, "remote",
+				      view->hold_remote));
 	json_object_set_new(json, "recording",
-			    json_pack("{s:s, s:o}", "state", recording_state_names[view->recording], "id",
-				      id_json(view->recording_id)));
+			    json_pack("{s:s, s:o}", "state", recording_state_names[view->recording],
+				      "id", id_json(view->recording_id)));
 	json_object_set_new(json, "room", text_json(view->room));
 	json_object_set_new(json, "legs", legs_json(view));
 	json_object_set_new(json, "end_reason", text_json(end_reason_names[view->end_reason]));
@@ -180,7 +188,8 @@ static json_t *history_json(const struct registration_view *view)
 		json_t *json = json_object();
 
 		json_object_set_new(json, "at", time_json(change->at));
-		json_object_set_new(json, "state", json_string(registration_state_names[change->state]));
+		json_object_set_new(json, "state",
+				    json_string(registration_state_names[change->state]));
 		json_object_set_new(json, "code", code_json(change->code));
 		json_object_set_new(json, "reason", text_json(change->reason));
 		json_array_append_new(list, json);

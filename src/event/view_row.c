@@ -147,7 +147,8 @@ static void call_of_row(struct call_view *view, const struct call_row *row)
 	view->seq = (uint32_t)row->call_seq;
 }
 
-struct call_view *call_view_of_row(const struct call_row *row, const struct call_leg_row *legs, size_t leg_count)
+struct call_view *call_view_of_row(const struct call_row *row, const struct call_leg_row *legs,
+				   size_t leg_count)
 {
 	struct call_view *view = call_view_new((unsigned)leg_count);
 
@@ -157,7 +158,8 @@ struct call_view *call_view_of_row(const struct call_row *row, const struct call
 	return view;
 }
 
-int call_view_get(struct db *db, struct arena *arena, struct id tenant, struct id id, struct call_view **ret_view)
+int call_view_get(struct db *db, struct arena *arena, struct id tenant, struct id id,
+		  struct call_view **ret_view)
 {
 	struct call_leg_row *legs;
 	struct call_row row;
@@ -173,7 +175,8 @@ int call_view_get(struct db *db, struct arena *arena, struct id tenant, struct i
 }
 
 /* The legs of each call in a list that is sorted by call: found by halving. */
-static size_t legs_find(const struct call_leg_row *legs, size_t count, struct id call, size_t *ret_first)
+static size_t legs_find(const struct call_leg_row *legs, size_t count, struct id call,
+			size_t *ret_first)
 {
 	size_t low = 0, high = count;
 
@@ -191,8 +194,9 @@ static size_t legs_find(const struct call_leg_row *legs, size_t count, struct id
 	return high - low;
 }
 
-int call_view_list(struct db *db, struct arena *arena, struct id tenant, const struct call_filter *filter,
-		   struct call_view ***ret_views, struct db_page_info *ret_info)
+int call_view_list(struct db *db, struct arena *arena, struct id tenant,
+		   const struct call_filter *filter, struct call_view ***ret_views,
+		   struct db_page_info *ret_info)
 {
 	struct call_row *rows;
 	struct call_leg_row *legs = NULL;
@@ -208,7 +212,8 @@ int call_view_list(struct db *db, struct arena *arena, struct id tenant, const s
 	for (size_t i = 0; i < ret_info->rows; i++)
 		ids[i] = rows[i].id;
 	if (ret_info->rows)
-		r = call_row_legs_of(db, arena, tenant, ids, (unsigned)ret_info->rows, &legs, &leg_count);
+		r = call_row_legs_of(db, arena, tenant, ids, (unsigned)ret_info->rows, &legs,
+				     &leg_count);
 	if (r)
 		return r < 0 ? err_pass(r) : r;
 	for (size_t i = 0; i < ret_info->rows; i++) {

@@ -20,7 +20,9 @@ int audit_insert(struct db *db, struct audit *audit, struct arena *arena)
 	int r;
 
 	row_stamp(&audit->id, &audit->time, NULL);
-	r = db_exec(db, "INSERT INTO audit (" AUDIT_COLS ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+	r = db_exec(db,
+		    "INSERT INTO audit (" AUDIT_COLS
+		    ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
 		    db_args_of(audit_fields, audit, DB_NO_ARGS, arena), NULL);
 	return r < 0 ? err_pass(r) : r;
 }
@@ -35,8 +37,9 @@ static const struct db_list audit_list_table = {
 	.tie = "id",
 };
 
-int audit_list(struct db *db, struct arena *arena, struct id tenant, const struct audit_filter *filter,
-	       struct audit **ret_rows, struct db_page_info *ret_info)
+int audit_list(struct db *db, struct arena *arena, struct id tenant,
+	       const struct audit_filter *filter, struct audit **ret_rows,
+	       struct db_page_info *ret_info)
 {
 	struct db_query query = { 0 };
 	int r;

@@ -5,8 +5,8 @@
 
 struct audit {
 	struct id id, tenant_id, user_id;
-	const char *action;  /* "profile.create" */
-	const char *object;  /* table */
+	const char *action; /* "profile.create" */
+	const char *object; /* table */
 	struct id object_id;
 	const char *client_addr;
 	json_t *detail; /* never secrets */
@@ -24,5 +24,6 @@ struct audit_filter {
 	struct id user, object;
 	const char *action;
 };
-must_check int audit_list(struct db *db, struct arena *arena, struct id tenant, const struct audit_filter *filter,
-			  struct audit **ret_rows, struct db_page_info *ret_info);
+must_check int audit_list(struct db *db, struct arena *arena, struct id tenant,
+			  const struct audit_filter *filter, struct audit **ret_rows,
+			  struct db_page_info *ret_info);

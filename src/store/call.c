@@ -80,7 +80,8 @@ int call_row_put(struct db *db, struct call_row *call, struct arena *arena, bool
 {
 	int r = db_change(
 		db,
-		"INSERT INTO call (" CALL_COLS ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12,"
+		"INSERT INTO call (" CALL_COLS
+		") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12,"
 		" $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30)"
 		" ON CONFLICT (id) DO UPDATE SET profile_id = excluded.profile_id, user_id = excluded.user_id,"
 		" direction = excluded.direction, state = excluded.state, \"from\" = excluded.\"from\","
@@ -106,7 +107,8 @@ int call_leg_put(struct db *db, struct call_leg_row *leg, struct arena *arena)
 {
 	int r = db_exec(
 		db,
-		"INSERT INTO call_leg (" CALL_LEG_COLS ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,"
+		"INSERT INTO call_leg (" CALL_LEG_COLS
+		") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,"
 		" $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)"
 		" ON CONFLICT (id) DO UPDATE SET position = excluded.position, role = excluded.role,"
 		" kind = excluded.kind, state = excluded.state, muted = excluded.muted,"
@@ -125,7 +127,8 @@ int call_leg_put(struct db *db, struct call_leg_row *leg, struct arena *arena)
 int call_event_put(struct db *db, struct call_event_row *event, struct arena *arena)
 {
 	int r = db_exec(db,
-			"INSERT INTO call_event (" CALL_EVENT_COLS ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+			"INSERT INTO call_event (" CALL_EVENT_COLS
+			") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 			" ON CONFLICT (id) DO NOTHING",
 			db_args_of(call_event_fields, event, DB_NO_ARGS, arena), NULL);
 
@@ -134,10 +137,11 @@ int call_event_put(struct db *db, struct call_event_row *event, struct arena *ar
 
 int call_row_seq_put(struct db *db, struct id tenant, int64_t seq)
 {
-	int r = db_exec(db,
-			"INSERT INTO tenant_seq (tenant_id, seq) VALUES ($1, $2)"
-			" ON CONFLICT (tenant_id) DO UPDATE SET seq = excluded.seq WHERE tenant_seq.seq < excluded.seq",
-			DB_ARGS(V(tenant), V(seq)), NULL);
+	int r = db_exec(
+		db,
+		"INSERT INTO tenant_seq (tenant_id, seq) VALUES ($1, $2)"
+		" ON CONFLICT (tenant_id) DO UPDATE SET seq = excluded.seq WHERE tenant_seq.seq < excluded.seq",
+		DB_ARGS(V(tenant), V(seq)), NULL);
 
 	return r < 0 ? err_pass(r) : r;
 }
@@ -166,7 +170,8 @@ static int seq_row(void *arg, const void *row)
 	return reader->on_seq(reader->arg, seq->tenant_id, seq->seq);
 }
 
-int call_row_seq_each(struct db *db, int (*on_seq)(void *arg, struct id tenant, int64_t seq), void *arg)
+int call_row_seq_each(struct db *db, int (*on_seq)(void *arg, struct id tenant, int64_t seq),
+		      void *arg)
 {
 	struct seq_reader reader = { on_seq, arg };
 	int r = db_each(db, "SELECT tenant_id, seq FROM tenant_seq", DB_NO_ARGS, tenant_seq_fields,
@@ -179,8 +184,11 @@ int call_row_seq_each(struct db *db, int (*on_seq)(void *arg, struct id tenant, 
 static int close_one(struct db *db, const struct call_row *open, struct arena *arena)
 {
 	struct call_row call = *open;
-	struct call_event_row event = { .id = id_new(), .tenant_id = call.tenant_id, .call_id = call.id,
-					.type = "call.ended", .state = "ended" };
+	struct call_event_row event = { .id = id_new(),
+					.tenant_id = call.tenant_id,
+					.call_id = call.id,
+					.type = "call.ended",
+					.state = "ended" };
 	bool applied;
 	int r;
 
@@ -198,10 +206,11 @@ static int close_one(struct db *db, const struct call_row *open, struct arena *a
 
 	r = call_row_put(db, &call, arena, &applied);
 	if (r == 0)
-		r = db_exec(db,
-			    "UPDATE call_leg SET state = 'ended', end_reason = 'interrupted', ended_at = $3"
-			    " WHERE tenant_id = $1 AND call_id = $2 AND ended_at IS NULL",
-			    DB_ARGS(V(call.tenant_id), V(call.id), V(call.ended_at)), NULL);
+		r = db_exec(
+			db,
+			"UPDATE call_leg SET state = 'ended', end_reason = 'interrupted', ended_at = $3"
+			" WHERE tenant_id = $1 AND call_id = $2 AND ended_at IS NULL",
+			DB_ARGS(V(call.tenant_id), V(call.id), V(call.ended_at)), NULL);
 	if (r == 0)
 		r = call_event_put(db, &event, arena);
 	return r < 0 ? err_pass(r) : r;
@@ -218,7 +227,9 @@ static int close_open(struct db *db, void *arg)
 	*count = 0;
 	do {
 		arena_reset(arena);
-		r = db_list(db, "SELECT " CALL_COLS " FROM call WHERE ended_at IS NULL ORDER BY id LIMIT 500",
+		r = db_list(db,
+			    "SELECT " CALL_COLS
+			    " FROM call WHERE ended_at IS NULL ORDER BY id LIMIT 500",
 			    DB_NO_ARGS, call_row_fields, sizeof(*calls), arena, &calls, &found);
 		for (size_t i = 0; r == 0 && i < found; i++)
 			r = close_one(db, &calls[i], arena);
@@ -237,7 +248,8 @@ int call_row_close_open(struct db *db, int64_t *ret_count)
 	return r < 0 ? err_pass(r) : r;
 }
 
-int call_row_get(struct db *db, struct arena *arena, struct id tenant, struct id id, struct call_row *ret)
+int call_row_get(struct db *db, struct arena *arena, struct id tenant, struct id id,
+		 struct call_row *ret)
 {
 	int r = db_get(db, "SELECT " CALL_COLS " FROM call WHERE tenant_id = $1 AND id = $2",
 		       DB_ARGS(V(tenant), V(id)), call_row_fields, arena, ret);
@@ -249,10 +261,11 @@ int call_row_legs(struct db *db, struct arena *arena, struct id tenant, struct i
 		  struct call_leg_row **ret_rows, size_t *ret_count)
 {
 	int r = db_list(db,
-			"SELECT " CALL_LEG_COLS " FROM call_leg WHERE tenant_id = $1 AND call_id = $2"
+			"SELECT " CALL_LEG_COLS
+			" FROM call_leg WHERE tenant_id = $1 AND call_id = $2"
 			" ORDER BY position, id LIMIT 1000",
-			DB_ARGS(V(tenant), V(call)), call_leg_fields, sizeof(**ret_rows), arena, ret_rows,
-			ret_count);
+			DB_ARGS(V(tenant), V(call)), call_leg_fields, sizeof(**ret_rows), arena,
+			ret_rows, ret_count);
 
 	return r < 0 ? err_pass(r) : r;
 }
@@ -261,10 +274,11 @@ int call_row_timeline(struct db *db, struct arena *arena, struct id tenant, stru
 		      struct call_event_row **ret_rows, size_t *ret_count)
 {
 	int r = db_list(db,
-			"SELECT " CALL_EVENT_COLS " FROM call_event WHERE tenant_id = $1 AND call_id = $2"
+			"SELECT " CALL_EVENT_COLS
+			" FROM call_event WHERE tenant_id = $1 AND call_id = $2"
 			" ORDER BY call_seq, time, id LIMIT 10000",
-			DB_ARGS(V(tenant), V(call)), call_event_fields, sizeof(**ret_rows), arena, ret_rows,
-			ret_count);
+			DB_ARGS(V(tenant), V(call)), call_event_fields, sizeof(**ret_rows), arena,
+			ret_rows, ret_count);
 
 	return r < 0 ? err_pass(r) : r;
 }

@@ -21,15 +21,15 @@ struct call_row {
 	int sip_code, q850;
 	const char *hangup_by;
 	struct id transferred_from, transferred_to;
-	const char *variables;	 /* JSON text */
-	int64_t call_seq;	 /* of the last event applied */
-	int64_t last_at;	 /* its time */
+	const char *variables; /* JSON text */
+	int64_t call_seq;      /* of the last event applied */
+	int64_t last_at;       /* its time */
 };
 
-#define CALL_COLS                                                                                      \
+#define CALL_COLS                                                                                         \
 	"id, tenant_id, profile_id, user_id, direction, state, \"from\", \"to\", from_name, created_at, " \
 	"ringing_at, answered_at, ended_at, ring_s, talk_s, hold_s, hold_local, hold_remote, recording, " \
-	"recording_id, room, end_reason, sip_code, q850, hangup_by, transferred_from, transferred_to, " \
+	"recording_id, room, end_reason, sip_code, q850, hangup_by, transferred_from, transferred_to, "   \
 	"variables, call_seq, last_at"
 extern const struct field call_row_fields[];
 
@@ -47,9 +47,9 @@ struct call_leg_row {
 	double mos, jitter_ms, loss_pct, rtt_ms;
 };
 
-#define CALL_LEG_COLS                                                                                  \
-	"id, tenant_id, call_id, position, role, kind, state, muted, address, codec, profile_id, "     \
-	"device_id, user_id, created_at, ringing_at, answered_at, ended_at, end_reason, sip_code, "    \
+#define CALL_LEG_COLS                                                                               \
+	"id, tenant_id, call_id, position, role, kind, state, muted, address, codec, profile_id, "  \
+	"device_id, user_id, created_at, ringing_at, answered_at, ended_at, end_reason, sip_code, " \
 	"quality_known, mos, jitter_ms, loss_pct, rtt_ms"
 extern const struct field call_leg_fields[];
 
@@ -71,35 +71,42 @@ extern const struct field call_event_fields[];
 /* Inserts the call, or updates it when call->call_seq is above what the row has. *ret_applied: false when an
  * older or equal event came again and nothing was done.
  */
-must_check int call_row_put(struct db *db, struct call_row *call, struct arena *arena, bool *ret_applied);
+must_check int call_row_put(struct db *db, struct call_row *call, struct arena *arena,
+			    bool *ret_applied);
 must_check int call_leg_put(struct db *db, struct call_leg_row *leg, struct arena *arena);
 /* Once an event; a second time nothing happens. */
 must_check int call_event_put(struct db *db, struct call_event_row *event, struct arena *arena);
 /* Raises what is kept as the tenant's last seq. */
 must_check int call_row_seq_put(struct db *db, struct id tenant, int64_t seq);
 /* Every tenant's last seq, for the event bus's start. */
-must_check int call_row_seq_each(struct db *db, int (*on_seq)(void *arg, struct id tenant, int64_t seq), void *arg);
+must_check int call_row_seq_each(struct db *db,
+				 int (*on_seq)(void *arg, struct id tenant, int64_t seq),
+				 void *arg);
 /* At start: calls without an end become `interrupted` at the time of their last event, with their legs, and
  * the timeline says so. *ret_count: how many.
  */
 must_check int call_row_close_open(struct db *db, int64_t *ret_count);
 
 /* Reads. */
-must_check int call_row_get(struct db *db, struct arena *arena, struct id tenant, struct id id, struct call_row *ret);
+must_check int call_row_get(struct db *db, struct arena *arena, struct id tenant, struct id id,
+			    struct call_row *ret);
 must_check int call_row_legs(struct db *db, struct arena *arena, struct id tenant, struct id call,
-			 struct call_leg_row **ret_rows, size_t *ret_count);
+			     struct call_leg_row **ret_rows, size_t *ret_count);
 /* The legs of several calls, sorted by call, then position. At most DB_PAGE_MAX calls. */
-must_check int call_row_legs_of(struct db *db, struct arena *arena, struct id tenant, const struct id *calls,
-			    unsigned call_count, struct call_leg_row **ret_rows, size_t *ret_count);
-must_check int call_row_timeline(struct db *db, struct arena *arena, struct id tenant, struct id call,
-			     struct call_event_row **ret_rows, size_t *ret_count);
+must_check int call_row_legs_of(struct db *db, struct arena *arena, struct id tenant,
+				const struct id *calls, unsigned call_count,
+				struct call_leg_row **ret_rows, size_t *ret_count);
+must_check int call_row_timeline(struct db *db, struct arena *arena, struct id tenant,
+				 struct id call, struct call_event_row **ret_rows,
+				 size_t *ret_count);
 
 enum call_type {
 	CALL_TYPE_INCOMING = 1 << 0,
 	CALL_TYPE_OUTGOING = 1 << 1,
 	CALL_TYPE_CONFERENCE = 1 << 2,
 	CALL_TYPE_INTERNAL = 1 << 3,
-	CALL_TYPE_RECORDED = 1 << 4, /* together with the others: only those of them that were recorded */
+	CALL_TYPE_RECORDED =
+		1 << 4, /* together with the others: only those of them that were recorded */
 };
 enum call_status {
 	CALL_STATUS_ANSWERED = 1 << 0,
@@ -116,23 +123,26 @@ must_check bool call_status_parse(const char *words, unsigned *ret_statuses);
 #define CALL_FILTER_IDS 32
 
 struct call_filter {
-	struct db_page page; /* ordering: started_at, created_at, answered_at, ended_at, talk_s, ring_s, from, to */
-	unsigned types;	     /* 0: all */
-	unsigned statuses;   /* 0: all */
+	struct db_page
+		page; /* ordering: started_at, created_at, answered_at, ended_at, talk_s, ring_s, from, to */
+	unsigned types;	   /* 0: all */
+	unsigned statuses; /* 0: all */
 	struct id profiles[CALL_FILTER_IDS];
 	unsigned profile_count;
-	struct id user;	     /* whose calls; none: all of the tenant */
+	struct id user; /* whose calls; none: all of the tenant */
 	/* What an agent may see: own calls and those of the profiles that are his or hers. none: no limit. */
 	struct id visible_to;
-	const char *from, *to; /* exact */
+	const char *from, *to;		       /* exact */
 	int64_t started_after, started_before; /* 0: open */
-	int min_talk_s;	       /* 0: any */
-	const char *search;    /* from, to, from_name */
-	bool live;	       /* also calls that have not ended */
+	int min_talk_s;			       /* 0: any */
+	const char *search;		       /* from, to, from_name */
+	bool live;			       /* also calls that have not ended */
 };
 
-must_check int call_row_list(struct db *db, struct arena *arena, struct id tenant, const struct call_filter *filter,
-			 struct call_row **ret_rows, struct db_page_info *ret_info);
+must_check int call_row_list(struct db *db, struct arena *arena, struct id tenant,
+			     const struct call_filter *filter, struct call_row **ret_rows,
+			     struct db_page_info *ret_info);
 /* The whole filter in the same order, row by row (the CSV). */
-must_check int call_row_each(struct db *db, struct arena *arena, struct id tenant, const struct call_filter *filter,
-			 int (*on_call)(void *arg, const struct call_row *call), void *arg);
+must_check int call_row_each(struct db *db, struct arena *arena, struct id tenant,
+			     const struct call_filter *filter,
+			     int (*on_call)(void *arg, const struct call_row *call), void *arg);

@@ -1,8 +1,10 @@
 /* The log: call-logs' filters */
 #include "store/call.h"
 
-static const char *const type_words[] = { "incoming", "outgoing", "conference", "internal", "recorded", NULL };
-static const char *const status_words[] = { "answered", "missed", "no_answer", "busy", "canceled", "failed", NULL };
+static const char *const type_words[] = { "incoming", "outgoing", "conference",
+					  "internal", "recorded", NULL };
+static const char *const status_words[] = { "answered", "missed", "no_answer", "busy",
+					    "canceled", "failed", NULL };
 
 static bool words_parse(const char *words, const char *const *table, unsigned *ret_bits)
 {
@@ -49,18 +51,19 @@ static void where_types(struct db_query *query, unsigned types)
 			directions[count++] = V(type_words[i]);
 	}
 	if (types & CALL_TYPE_CONFERENCE)
-		db_where_in(query, "CASE WHEN room IS NOT NULL THEN 'conference' ELSE direction END", directions,
-			    count);
+		db_where_in(query,
+			    "CASE WHEN room IS NOT NULL THEN 'conference' ELSE direction END",
+			    directions, count);
 	else if (count)
 		db_where_in(query, "direction", directions, count);
 }
 
 /* Each ended call has one status. Calls that are up have one only when they are answered. */
-#define STATUS_CASE                                                                                    \
-	"CASE WHEN answered_at IS NOT NULL THEN 'answered' WHEN ended_at IS NULL THEN ''"              \
-	" WHEN direction = 'incoming' THEN 'missed'"                                                   \
-	" WHEN end_reason IN ('no_answer', 'timeout') THEN 'no_answer'"                                \
-	" WHEN end_reason IN ('busy', 'declined') THEN 'busy'"                                         \
+#define STATUS_CASE                                                                                \
+	"CASE WHEN answered_at IS NOT NULL THEN 'answered' WHEN ended_at IS NULL THEN ''"          \
+	" WHEN direction = 'incoming' THEN 'missed'"                                               \
+	" WHEN end_reason IN ('no_answer', 'timeout') THEN 'no_answer'"                            \
+	" WHEN end_reason IN ('busy', 'declined') THEN 'busy'"                                     \
 	" WHEN end_reason = 'canceled' THEN 'canceled' ELSE 'failed' END"
 
 static void where_statuses(struct db_query *query, unsigned statuses)
@@ -83,7 +86,8 @@ static void where_people(struct db_query *query, const struct call_filter *filte
 		profiles[i] = V(filter->profiles[i]);
 	if (filter->profile_count)
 		db_where_in(query, "profile_id", profiles,
-			    filter->profile_count < CALL_FILTER_IDS ? filter->profile_count : CALL_FILTER_IDS);
+			    filter->profile_count < CALL_FILTER_IDS ? filter->profile_count
+								    : CALL_FILTER_IDS);
 	if (!id_is_none(filter->user))
 		db_where(query, "user_id = ?", V(filter->user));
 	if (!id_is_none(filter->visible_to))
@@ -93,7 +97,8 @@ static void where_people(struct db_query *query, const struct call_filter *filte
 			 V(filter->visible_to));
 }
 
-static void where_all(struct db_query *query, struct arena *arena, struct id tenant, const struct call_filter *filter)
+static void where_all(struct db_query *query, struct arena *arena, struct id tenant,
+		      const struct call_filter *filter)
 {
 	db_where(query, "tenant_id = ?", V(tenant));
 	if (!filter->live)
@@ -125,22 +130,22 @@ static const struct db_list call_list_table = {
 	.count = "SELECT count(*) FROM call",
 	.fields = call_row_fields,
 	.row_size = sizeof(struct call_row),
-	.orders =
-		(const struct db_order[]){ { "started_at", "created_at" },
-					   { "created_at" },
-					   { "answered_at" },
-					   { "ended_at" },
-					   { "talk_s" },
-					   { "ring_s" },
-					   { "from", "\"from\"" },
-					   { "to", "\"to\"" },
-					   { 0 } },
+	.orders = (const struct db_order[]){ { "started_at", "created_at" },
+					     { "created_at" },
+					     { "answered_at" },
+					     { "ended_at" },
+					     { "talk_s" },
+					     { "ring_s" },
+					     { "from", "\"from\"" },
+					     { "to", "\"to\"" },
+					     { 0 } },
 	.order = "created_at DESC",
 	.tie = "id",
 };
 
-int call_row_list(struct db *db, struct arena *arena, struct id tenant, const struct call_filter *filter,
-		  struct call_row **ret_rows, struct db_page_info *ret_info)
+int call_row_list(struct db *db, struct arena *arena, struct id tenant,
+		  const struct call_filter *filter, struct call_row **ret_rows,
+		  struct db_page_info *ret_info)
 {
 	struct db_query query = { 0 };
 	int r;
@@ -150,7 +155,8 @@ int call_row_list(struct db *db, struct arena *arena, struct id tenant, const st
 	return r < 0 ? err_pass(r) : r;
 }
 
-int call_row_each(struct db *db, struct arena *arena, struct id tenant, const struct call_filter *filter,
+int call_row_each(struct db *db, struct arena *arena, struct id tenant,
+		  const struct call_filter *filter,
 		  int (*on_call)(void *arg, const struct call_row *call), void *arg)
 {
 	struct db_query query = { 0 };
@@ -176,8 +182,9 @@ int call_row_legs_of(struct db *db, struct arena *arena, struct id tenant, const
 	db_where(&query, "tenant_id = ?", V(tenant));
 	db_where_in(&query, "call_id", vals, call_count);
 	bug_on(query.failed);
-	buf_addf(&sql, "SELECT " CALL_LEG_COLS " FROM call_leg%s ORDER BY call_id, position, id", query.where);
-	r = db_list(db, sql.data, (struct db_args){ query.vals, query.count }, call_leg_fields, sizeof(**ret_rows),
-		    arena, ret_rows, ret_count);
+	buf_addf(&sql, "SELECT " CALL_LEG_COLS " FROM call_leg%s ORDER BY call_id, position, id",
+		 query.where);
+	r = db_list(db, sql.data, (struct db_args){ query.vals, query.count }, call_leg_fields,
+		    sizeof(**ret_rows), arena, ret_rows, ret_count);
 	return r < 0 ? err_pass(r) : r;
 }

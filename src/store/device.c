@@ -17,8 +17,8 @@ const struct field device_fields[] = {
 	{ 0 },
 };
 
-int device_insert(struct db *db, const struct seal *seal, struct device *device, struct arena *arena,
-		  char ret_password[static DEVICE_PASSWORD_SIZE])
+int device_insert(struct db *db, const struct seal *seal, struct device *device,
+		  struct arena *arena, char ret_password[static DEVICE_PASSWORD_SIZE])
 {
 	char username[16] = "d";
 	int r;
@@ -30,12 +30,14 @@ int device_insert(struct db *db, const struct seal *seal, struct device *device,
 	random_text(ret_password, 24);
 	device->username = arena_strdup(arena, username);
 	device->secret = seal_text(seal, TABLE, device->id, ret_password, arena);
-	r = db_exec(db, "INSERT INTO device (" DEVICE_COLS ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+	r = db_exec(db,
+		    "INSERT INTO device (" DEVICE_COLS ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
 		    db_args_of(device_fields, device, DB_NO_ARGS, arena), NULL);
 	return r < 0 ? err_pass(r) : r;
 }
 
-int device_get(struct db *db, struct arena *arena, struct id tenant, struct id id, struct device *ret)
+int device_get(struct db *db, struct arena *arena, struct id tenant, struct id id,
+	       struct device *ret)
 {
 	int r = db_get(db, "SELECT " DEVICE_COLS " FROM device WHERE tenant_id = $1 AND id = $2",
 		       DB_ARGS(V(tenant), V(id)), device_fields, arena, ret);
@@ -48,22 +50,24 @@ int device_update(struct db *db, struct device *device, struct arena *arena)
 	int r;
 
 	row_stamp(NULL, NULL, &device->updated_at);
-	r = db_change(db, "UPDATE device SET name = $4, updated_at = $8 WHERE id = $1 AND tenant_id = $2",
-		      db_args_of(device_fields, device, DB_NO_ARGS, arena));
+	r = db_change(
+		db, "UPDATE device SET name = $4, updated_at = $8 WHERE id = $1 AND tenant_id = $2",
+		db_args_of(device_fields, device, DB_NO_ARGS, arena));
 	return r < 0 ? err_pass(r) : r;
 }
 
 int device_delete(struct db *db, struct id tenant, struct id id)
 {
-	int r = db_change(db, "DELETE FROM device WHERE tenant_id = $1 AND id = $2", DB_ARGS(V(tenant), V(id)));
+	int r = db_change(db, "DELETE FROM device WHERE tenant_id = $1 AND id = $2",
+			  DB_ARGS(V(tenant), V(id)));
 
 	return r < 0 ? err_pass(r) : r;
 }
 
 int device_by_username(struct db *db, struct arena *arena, const char *username, struct device *ret)
 {
-	int r = db_get(db, "SELECT " DEVICE_COLS " FROM device WHERE username = $1", DB_ARGS(V(username)),
-		       device_fields, arena, ret);
+	int r = db_get(db, "SELECT " DEVICE_COLS " FROM device WHERE username = $1",
+		       DB_ARGS(V(username)), device_fields, arena, ret);
 
 	return r < 0 ? err_pass(r) : r;
 }
@@ -83,8 +87,9 @@ static const struct db_list device_list_table = {
 	.tie = "id",
 };
 
-int device_list(struct db *db, struct arena *arena, struct id tenant, const struct device_filter *filter,
-		struct device **ret_rows, struct db_page_info *ret_info)
+int device_list(struct db *db, struct arena *arena, struct id tenant,
+		const struct device_filter *filter, struct device **ret_rows,
+		struct db_page_info *ret_info)
 {
 	struct db_query query = { 0 };
 	int r;
@@ -94,15 +99,17 @@ int device_list(struct db *db, struct arena *arena, struct id tenant, const stru
 		db_where(&query, "user_id = ?", V(filter->user));
 	if (filter->search)
 		db_search(&query, arena,
-			  "(lower(name) LIKE ? ESCAPE '\\' OR lower(username) LIKE ? ESCAPE '\\')", filter->search);
+			  "(lower(name) LIKE ? ESCAPE '\\' OR lower(username) LIKE ? ESCAPE '\\')",
+			  filter->search);
 	r = db_page(db, &query, &device_list_table, &filter->page, arena, ret_rows, ret_info);
 	return r < 0 ? err_pass(r) : r;
 }
 
 int device_each(struct db *db, int (*on_device)(void *arg, const struct device *device), void *arg)
 {
-	int r = db_each(db, "SELECT " DEVICE_COLS " FROM device ORDER BY id", DB_NO_ARGS, device_fields,
-			sizeof(struct device), (int (*)(void *, const void *))on_device, arg);
+	int r = db_each(db, "SELECT " DEVICE_COLS " FROM device ORDER BY id", DB_NO_ARGS,
+			device_fields, sizeof(struct device),
+			(int (*)(void *, const void *))on_device, arg);
 
 	return r < 0 ? err_pass(r) : r;
 }

@@ -8,7 +8,8 @@
 #include "db/db.h"
 
 #define IDEMPOTENCY_LIFE_US (24 * 3600 * 1000000ll)
-#define IDEMPOTENCY_STALE_US (60 * 1000000ll) /* a claim without an answer for so long belongs to nobody */
+#define IDEMPOTENCY_STALE_US                                                                       \
+	(60 * 1000000ll) /* a claim without an answer for so long belongs to nobody */
 #define IDEMPOTENCY_KEY_MAX 255
 
 enum {
@@ -30,10 +31,11 @@ struct idempotency_answer {
 };
 
 /* Return: 0 when claimed, or IDEMPOTENCY_E_*. */
-must_check int idempotency_claim(struct db *db, struct arena *arena, const struct idempotency *request,
-				 int64_t now_us, struct idempotency_answer *ret);
-must_check int idempotency_finish(struct db *db, const struct idempotency *request, int status, const char *body,
-				  const char *location);
+must_check int idempotency_claim(struct db *db, struct arena *arena,
+				 const struct idempotency *request, int64_t now_us,
+				 struct idempotency_answer *ret);
+must_check int idempotency_finish(struct db *db, const struct idempotency *request, int status,
+				  const char *body, const char *location);
 must_check int idempotency_drop(struct db *db, const struct idempotency *request);
 must_check int idempotency_prune(struct db *db, int64_t now_us);
 /* A body's hash, in the arena. */

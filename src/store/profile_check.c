@@ -118,7 +118,8 @@ const char *profile_check_proxy(const void *value)
 
 const char *profile_check_username(const void *value)
 {
-	return all_of(value, "-_.!~*'()&=+$,?/#") ? NULL : "A SIP user name cannot have these characters.";
+	return all_of(value, "-_.!~*'()&=+$,?/#") ? NULL
+						  : "A SIP user name cannot have these characters.";
 }
 
 const char *profile_check_auth_username(const void *value)

@@ -16,9 +16,11 @@ static const struct field caller_fields[] = {
 	{ 0 },
 };
 
-json_t *profile_caller_from_json(const json_t *body, struct arena *arena, struct sip_profile *profile)
+json_t *profile_caller_from_json(const json_t *body, struct arena *arena,
+				 struct sip_profile *profile)
 {
-	struct caller caller = { profile->caller_number, profile->caller_name, profile->caller_mode };
+	struct caller caller = { profile->caller_number, profile->caller_name,
+				 profile->caller_mode };
 	json_t *bad = field_from_json(caller_fields, body, true, arena, &caller);
 	const char *complaint = NULL;
 
@@ -47,7 +49,8 @@ struct incoming {
 static const struct field incoming_fields[] = {
 	FIELD(struct incoming, type, FIELD_ENUM, FIELD_REQUIRED, .names = profile_incoming_names),
 	FIELD(struct incoming, room, FIELD_STR, FIELD_NULLABLE, .min = 1, .max = 128),
-	FIELD(struct incoming, number, FIELD_STR, FIELD_NULLABLE, .min = 1, .max = 128, .check = profile_check_number),
+	FIELD(struct incoming, number, FIELD_STR, FIELD_NULLABLE, .min = 1, .max = 128,
+	      .check = profile_check_number),
 	FIELD(struct incoming, ivr_id, FIELD_ID, FIELD_NULLABLE),
 	FIELD(struct incoming, profile_id, FIELD_ID, FIELD_NULLABLE),
 	FIELD(struct incoming, user_id, FIELD_ID, FIELD_NULLABLE),
@@ -62,7 +65,8 @@ static const char *incoming_take(const struct incoming *in, struct sip_profile *
 
 	switch ((enum profile_incoming)in->type) {
 	case PROFILE_INCOMING_OWNER:
-	case PROFILE_INCOMING_API: break;
+	case PROFILE_INCOMING_API:
+		break;
 	case PROFILE_INCOMING_NUMBER:
 		target = in->number;
 		id = in->profile_id;
@@ -89,7 +93,8 @@ static const char *incoming_take(const struct incoming *in, struct sip_profile *
 	return NULL;
 }
 
-static json_t *incoming_from_json(const json_t *body, struct arena *arena, struct sip_profile *profile)
+static json_t *incoming_from_json(const json_t *body, struct arena *arena,
+				  struct sip_profile *profile)
 {
 	struct incoming in = { 0 };
 	json_t *bad = field_from_json(incoming_fields, body, false, arena, &in);
@@ -113,7 +118,8 @@ static void complain_nested(json_t **errors, const char *name, json_t *bad)
 	json_object_set_new(*errors, name, bad);
 }
 
-json_t *profile_from_json(const json_t *body, bool partial, struct arena *arena, struct sip_profile *profile)
+json_t *profile_from_json(const json_t *body, bool partial, struct arena *arena,
+			  struct sip_profile *profile)
 {
 	const json_t *caller = json_object_get(body, "caller_id");
 	const json_t *incoming = json_object_get(body, "incoming");
@@ -123,7 +129,8 @@ json_t *profile_from_json(const json_t *body, bool partial, struct arena *arena,
 		profile->caller_number = profile->caller_name = NULL;
 		profile->caller_mode = 0;
 	} else if (caller) {
-		complain_nested(&bad, "caller_id", profile_caller_from_json(caller, arena, profile));
+		complain_nested(&bad, "caller_id",
+				profile_caller_from_json(caller, arena, profile));
 	}
 	if (incoming)
 		complain_nested(&bad, "incoming", incoming_from_json(incoming, arena, profile));
@@ -141,13 +148,18 @@ static json_t *incoming_to_json(const struct sip_profile *profile)
 
 	switch ((enum profile_incoming)profile->incoming_type) {
 	case PROFILE_INCOMING_OWNER:
-	case PROFILE_INCOMING_API: break;
+	case PROFILE_INCOMING_API:
+		break;
 	case PROFILE_INCOMING_NUMBER:
 		json_object_set_new(json, "number", json_string(profile->incoming_target));
 		json_object_set_new(json, "profile_id", id_json(profile->incoming_id));
 		break;
-	case PROFILE_INCOMING_USER: json_object_set_new(json, "user_id", id_json(profile->incoming_id)); break;
-	case PROFILE_INCOMING_IVR: json_object_set_new(json, "ivr_id", id_json(profile->incoming_id)); break;
+	case PROFILE_INCOMING_USER:
+		json_object_set_new(json, "user_id", id_json(profile->incoming_id));
+		break;
+	case PROFILE_INCOMING_IVR:
+		json_object_set_new(json, "ivr_id", id_json(profile->incoming_id));
+		break;
 	case PROFILE_INCOMING_CONFERENCE:
 		json_object_set_new(json, "room", json_string(profile->incoming_target));
 		break;
@@ -157,7 +169,8 @@ static json_t *incoming_to_json(const struct sip_profile *profile)
 
 json_t *profile_to_json(const struct sip_profile *profile)
 {
-	struct caller caller = { profile->caller_number, profile->caller_name, profile->caller_mode };
+	struct caller caller = { profile->caller_number, profile->caller_name,
+				 profile->caller_mode };
 	json_t *json = field_to_json(profile_fields, profile);
 
 	if (!profile->port)

@@ -141,9 +141,10 @@ const char *seal_text(const struct seal *seal, const char *table, struct id row,
 	plain_len = strlen(plain);
 	bug_on(plain_len > SEAL_MAX);
 	randombytes_buf(box, NONCE_SIZE);
-	crypto_aead_xchacha20poly1305_ietf_encrypt(box + NONCE_SIZE, &len, (const uint8_t *)plain, plain_len,
-						   (const uint8_t *)place, seal_place(place, table, row), NULL,
-						   box, seal->key);
+	crypto_aead_xchacha20poly1305_ietf_encrypt(box + NONCE_SIZE, &len, (const uint8_t *)plain,
+						   plain_len, (const uint8_t *)place,
+						   seal_place(place, table, row), NULL, box,
+						   seal->key);
 	text_size = sodium_base64_encoded_len(NONCE_SIZE + (size_t)len, VARIANT);
 	text = arena_alloc(arena, strlen(FORM) + text_size);
 	memcpy(text, FORM, strlen(FORM));
@@ -163,13 +164,13 @@ int seal_unseal(const struct seal *seal, const char *table, struct id row, const
 	if (!sealed)
 		return 0;
 	if (!str_has_prefix(sealed, FORM) ||
-	    sodium_base642bin(box, sizeof(box), sealed + strlen(FORM), strlen(sealed) - strlen(FORM), NULL, &box_len,
-			      NULL, VARIANT) ||
+	    sodium_base642bin(box, sizeof(box), sealed + strlen(FORM),
+			      strlen(sealed) - strlen(FORM), NULL, &box_len, NULL, VARIANT) ||
 	    box_len < NONCE_SIZE + TAG_SIZE)
 		return SEAL_E_BAD;
-	if (crypto_aead_xchacha20poly1305_ietf_decrypt((uint8_t *)ret_plain, &len, NULL, box + NONCE_SIZE,
-						       box_len - NONCE_SIZE, (const uint8_t *)place,
-						       seal_place(place, table, row), box, seal->key)) {
+	if (crypto_aead_xchacha20poly1305_ietf_decrypt(
+		    (uint8_t *)ret_plain, &len, NULL, box + NONCE_SIZE, box_len - NONCE_SIZE,
+		    (const uint8_t *)place, seal_place(place, table, row), box, seal->key)) {
 		sodium_memzero(ret_plain, SEAL_MAX + 1);
 		return SEAL_E_BAD;
 	}

@@ -33,6 +33,6 @@ const char *seal_text(const struct seal *seal, const char *table, struct id row,
 /* Writes the plain text with its NUL into ret_plain, which the caller zeroes after use (seal_forget()).
  * A NULL sealed text opens as the empty one. Return: 0 or SEAL_E_BAD with *ret_plain emptied.
  */
-must_check int seal_unseal(const struct seal *seal, const char *table, struct id row, const char *sealed,
-			   char ret_plain[static SEAL_MAX + 1]);
+must_check int seal_unseal(const struct seal *seal, const char *table, struct id row,
+			   const char *sealed, char ret_plain[static SEAL_MAX + 1]);
 void seal_forget(void *secret, size_t size);

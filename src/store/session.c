@@ -42,8 +42,8 @@ static const char *token_hash(struct arena *arena, const char *token)
 	return arena_strdup(arena, hash);
 }
 
-static int session_insert(struct db *db, struct arena *arena, struct session *session, int64_t now_us,
-			  char ret_token[static SESSION_TOKEN_SIZE])
+static int session_insert(struct db *db, struct arena *arena, struct session *session,
+			  int64_t now_us, char ret_token[static SESSION_TOKEN_SIZE])
 {
 	int64_t family_ends = session->family_at + SESSION_FAMILY_US;
 	int r;
@@ -52,7 +52,8 @@ static int session_insert(struct db *db, struct arena *arena, struct session *se
 	session->id = id_new();
 	session->token_hash = token_hash(arena, ret_token);
 	session->created_at = now_us;
-	session->expires_at = now_us + SESSION_LIFE_US < family_ends ? now_us + SESSION_LIFE_US : family_ends;
+	session->expires_at =
+		now_us + SESSION_LIFE_US < family_ends ? now_us + SESSION_LIFE_US : family_ends;
 	session->used_at = session->revoked_at = 0;
 	r = db_exec(db,
 		    "INSERT INTO session (" SESSION_COLS ")"
@@ -61,7 +62,8 @@ static int session_insert(struct db *db, struct arena *arena, struct session *se
 	return r < 0 ? err_pass(r) : r;
 }
 
-int session_start(struct db *db, struct session *who, int64_t now_us, char ret_token[static SESSION_TOKEN_SIZE])
+int session_start(struct db *db, struct session *who, int64_t now_us,
+		  char ret_token[static SESSION_TOKEN_SIZE])
 {
 	auto_(arena_free) struct arena *arena = arena_new();
 	int r;
@@ -85,8 +87,10 @@ int session_by_token(struct db *db, struct arena *arena, const char *token, stru
 
 static int family_end(struct db *db, struct id family, int64_t now_us)
 {
-	int r = db_exec(db, "UPDATE session SET revoked_at = $2 WHERE family_id = $1 AND revoked_at IS NULL",
-			DB_ARGS(V(family), V(now_us)), NULL);
+	int r = db_exec(
+		db,
+		"UPDATE session SET revoked_at = $2 WHERE family_id = $1 AND revoked_at IS NULL",
+		DB_ARGS(V(family), V(now_us)), NULL);
 
 	return r < 0 ? err_pass(r) : r;
 }
@@ -131,8 +135,12 @@ int session_rotate(struct db *db, struct arena *arena, const char *token, const 
 		   const char *user_agent, int64_t now_us, struct session *ret,
 		   char ret_token[static SESSION_TOKEN_SIZE])
 {
-	struct rotation rot = { .arena = arena, .token = token, .client_addr = client_addr,
-				.user_agent = user_agent, .now_us = now_us, .ret_token = ret_token };
+	struct rotation rot = { .arena = arena,
+				.token = token,
+				.client_addr = client_addr,
+				.user_agent = user_agent,
+				.now_us = now_us,
+				.ret_token = ret_token };
 	int r = db_transact(db, rotate_body, &rot);
 
 	if (r)
@@ -154,7 +162,8 @@ int session_end(struct db *db, const char *token, int64_t now_us)
 	return r < 0 ? err_pass(r) : r;
 }
 
-int session_end_user(struct db *db, struct id tenant, struct id user, struct id keep_family, int64_t now_us)
+int session_end_user(struct db *db, struct id tenant, struct id user, struct id keep_family,
+		     int64_t now_us)
 {
 	int r = db_exec(db,
 			"UPDATE session SET revoked_at = $4 WHERE tenant_id = $1 AND user_id = $2"

@@ -7,19 +7,22 @@
 #define TABLE "sip_profile"
 
 const char *const profile_transport_names[] = { "udp", "tcp", "tls", NULL };
-const char *const profile_caller_mode_names[] = { "from", "from_pai", "pai", "ppi", "rpid", "anonymous", NULL };
+const char *const profile_caller_mode_names[] = { "from", "from_pai",  "pai", "ppi",
+						  "rpid", "anonymous", NULL };
 const char *const profile_codec_names[] = { "opus", "G722", "PCMU", "PCMA", NULL };
 const char *const profile_dtmf_mode_names[] = { "auto", "rfc4733", "info", "inband", NULL };
 const char *const profile_srtp_names[] = { "off", "optional", "required", NULL };
 const char *const profile_record_names[] = { "never", "always", "on_demand", NULL };
-const char *const profile_incoming_names[] = { "owner", "api", "number", "user", "ivr", "conference", NULL };
+const char *const profile_incoming_names[] = { "owner", "api",	      "number", "user",
+					       "ivr",	"conference", NULL };
 
 /* caller_* and incoming_* are objects in JSON: profile_json.c. Lengths are those of engine/spec.h. */
 const struct field profile_fields[] = {
 	FIELD(struct sip_profile, id, FIELD_ID, FIELD_READ_ONLY),
 	FIELD(struct sip_profile, tenant_id, FIELD_ID, FIELD_NO_JSON),
 	FIELD(struct sip_profile, name, FIELD_STR, 0, .min = 1, .max = 128),
-	FIELD(struct sip_profile, server, FIELD_STR, FIELD_REQUIRED, .min = 1, .max = 253, .check = profile_check_host),
+	FIELD(struct sip_profile, server, FIELD_STR, FIELD_REQUIRED, .min = 1, .max = 253,
+	      .check = profile_check_host),
 	FIELD(struct sip_profile, port, FIELD_INT, FIELD_NULLABLE, .min = 1, .max = 65535),
 	FIELD(struct sip_profile, transport, FIELD_ENUM, 0, .names = profile_transport_names),
 	FIELD(struct sip_profile, username, FIELD_STR, FIELD_REQUIRED, .min = 1, .max = 128,
@@ -29,28 +32,32 @@ const struct field profile_fields[] = {
 	FIELD(struct sip_profile, secret, FIELD_STR, FIELD_NO_JSON),
 	FIELD(struct sip_profile, outbound_proxy, FIELD_STR, FIELD_NULLABLE, .min = 1, .max = 255,
 	      .check = profile_check_proxy),
-	{ .name = "register", .type = FIELD_BOOL, .offset = offsetof(struct sip_profile, register_) },
+	{ .name = "register",
+	  .type = FIELD_BOOL,
+	  .offset = offsetof(struct sip_profile, register_) },
 	FIELD(struct sip_profile, enabled, FIELD_BOOL, FIELD_NO_JSON),
 	FIELD(struct sip_profile, expires, FIELD_INT, 0, .min = 60, .max = 86400),
 	FIELD(struct sip_profile, caller_number, FIELD_STR, FIELD_NO_JSON),
 	FIELD(struct sip_profile, caller_name, FIELD_STR, FIELD_NO_JSON),
-	FIELD(struct sip_profile, caller_mode, FIELD_ENUM, FIELD_NO_JSON, .names = profile_caller_mode_names),
-	FIELD(struct sip_profile, codecs, FIELD_STRS, 0, .names = profile_codec_names, .min = 1, .max = 8,
-	      .check = profile_check_codecs),
+	FIELD(struct sip_profile, caller_mode, FIELD_ENUM, FIELD_NO_JSON,
+	      .names = profile_caller_mode_names),
+	FIELD(struct sip_profile, codecs, FIELD_STRS, 0, .names = profile_codec_names, .min = 1,
+	      .max = 8, .check = profile_check_codecs),
 	FIELD(struct sip_profile, dtmf_mode, FIELD_ENUM, 0, .names = profile_dtmf_mode_names),
 	FIELD(struct sip_profile, srtp, FIELD_ENUM, 0, .names = profile_srtp_names),
 	FIELD(struct sip_profile, max_calls, FIELD_INT, 0, .min = 1, .max = 10000),
 	FIELD(struct sip_profile, record, FIELD_ENUM, 0, .names = profile_record_names),
 	FIELD(struct sip_profile, owner, FIELD_ID, 0),
-	FIELD(struct sip_profile, incoming_type, FIELD_ENUM, FIELD_NO_JSON, .names = profile_incoming_names),
+	FIELD(struct sip_profile, incoming_type, FIELD_ENUM, FIELD_NO_JSON,
+	      .names = profile_incoming_names),
 	FIELD(struct sip_profile, incoming_target, FIELD_STR, FIELD_NO_JSON),
 	FIELD(struct sip_profile, incoming_id, FIELD_ID, FIELD_NO_JSON),
 	FIELD(struct sip_profile, line_token, FIELD_STR, FIELD_NO_JSON),
 	FIELD(struct sip_profile, min_expires, FIELD_INT, FIELD_NO_JSON),
 	FIELD(struct sip_profile, created_at, FIELD_TIME, FIELD_READ_ONLY),
 	FIELD(struct sip_profile, updated_at, FIELD_TIME, FIELD_READ_ONLY),
-	FIELD(struct sip_profile, password, FIELD_STR, FIELD_NO_DB | FIELD_WRITE_ONLY | FIELD_NULLABLE, .min = 0,
-	      .max = 255),
+	FIELD(struct sip_profile, password, FIELD_STR,
+	      FIELD_NO_DB | FIELD_WRITE_ONLY | FIELD_NULLABLE, .min = 0, .max = 255),
 	{ 0 },
 };
 
@@ -78,12 +85,13 @@ static int profile_outcome(int r)
 static void profile_seal(const struct seal *seal, struct sip_profile *profile, struct arena *arena)
 {
 	if (profile->password)
-		profile->secret = *profile->password ?
-					  seal_text(seal, TABLE, profile->id, profile->password, arena) :
-					  NULL;
+		profile->secret = *profile->password ? seal_text(seal, TABLE, profile->id,
+								 profile->password, arena)
+						     : NULL;
 }
 
-int profile_insert(struct db *db, const struct seal *seal, struct sip_profile *profile, struct arena *arena)
+int profile_insert(struct db *db, const struct seal *seal, struct sip_profile *profile,
+		   struct arena *arena)
 {
 	char token[25];
 
@@ -93,19 +101,23 @@ int profile_insert(struct db *db, const struct seal *seal, struct sip_profile *p
 		profile->line_token = arena_strdup(arena, token);
 	}
 	if (!profile->name || !*profile->name)
-		profile->name = arena_printf(arena, "%.60s@%.60s", profile->username, profile->server);
+		profile->name =
+			arena_printf(arena, "%.60s@%.60s", profile->username, profile->server);
 	profile_seal(seal, profile, arena);
-	return profile_outcome(
-		db_exec(db,
-			"INSERT INTO sip_profile (" PROFILE_COLS ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9,"
-			" $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26,"
-			" $27, $28, $29)",
-			db_args_of(profile_fields, profile, DB_NO_ARGS, arena), NULL));
+	return profile_outcome(db_exec(
+		db,
+		"INSERT INTO sip_profile (" PROFILE_COLS
+		") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9,"
+		" $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26,"
+		" $27, $28, $29)",
+		db_args_of(profile_fields, profile, DB_NO_ARGS, arena), NULL));
 }
 
-int profile_get(struct db *db, struct arena *arena, struct id tenant, struct id id, struct sip_profile *ret)
+int profile_get(struct db *db, struct arena *arena, struct id tenant, struct id id,
+		struct sip_profile *ret)
 {
-	int r = db_get(db, "SELECT " PROFILE_COLS " FROM sip_profile WHERE tenant_id = $1 AND id = $2",
+	int r = db_get(db,
+		       "SELECT " PROFILE_COLS " FROM sip_profile WHERE tenant_id = $1 AND id = $2",
 		       DB_ARGS(V(tenant), V(id)), profile_fields, arena, ret);
 
 	if (r == 0)
@@ -113,7 +125,8 @@ int profile_get(struct db *db, struct arena *arena, struct id tenant, struct id 
 	return r < 0 ? err_pass(r) : r;
 }
 
-int profile_update(struct db *db, const struct seal *seal, struct sip_profile *profile, struct arena *arena)
+int profile_update(struct db *db, const struct seal *seal, struct sip_profile *profile,
+		   struct arena *arena)
 {
 	row_stamp(NULL, NULL, &profile->updated_at);
 	profile_seal(seal, profile, arena);
@@ -125,7 +138,8 @@ int profile_update(struct db *db, const struct seal *seal, struct sip_profile *p
 		" caller_mode = $16, codecs = $17, dtmf_mode = $18, srtp = $19, max_calls = $20, record = $21,"
 		" owner = $22, incoming_type = $23, incoming_target = $24, incoming_id = $25,"
 		" min_expires = $27, updated_at = $29 WHERE id = $1 AND tenant_id = $2",
-		db_args_of(profile_fields, profile, DB_ARGS(V((bool)(profile->password != NULL))), arena)));
+		db_args_of(profile_fields, profile, DB_ARGS(V((bool)(profile->password != NULL))),
+			   arena)));
 }
 
 struct profile_gone {
@@ -137,9 +151,10 @@ static int delete_body(struct db *db, void *arg)
 	struct profile_gone *gone = arg;
 	int r;
 
-	r = db_exec(db,
-		    "UPDATE app_user SET default_profile_id = NULL WHERE tenant_id = $1 AND default_profile_id = $2",
-		    DB_ARGS(V(gone->tenant), V(gone->id)), NULL);
+	r = db_exec(
+		db,
+		"UPDATE app_user SET default_profile_id = NULL WHERE tenant_id = $1 AND default_profile_id = $2",
+		DB_ARGS(V(gone->tenant), V(gone->id)), NULL);
 	if (r == 0)
 		r = db_change(db, "DELETE FROM sip_profile WHERE tenant_id = $1 AND id = $2",
 			      DB_ARGS(V(gone->tenant), V(gone->id)));
@@ -156,7 +171,8 @@ int profile_delete(struct db *db, struct id tenant, struct id id)
 
 int profile_set_enabled(struct db *db, struct id tenant, struct id id, bool enabled)
 {
-	int r = db_change(db, "UPDATE sip_profile SET enabled = $3 WHERE tenant_id = $1 AND id = $2",
+	int r = db_change(db,
+			  "UPDATE sip_profile SET enabled = $3 WHERE tenant_id = $1 AND id = $2",
 			  DB_ARGS(V(tenant), V(id), V(enabled)));
 
 	return r < 0 ? err_pass(r) : r;
@@ -164,8 +180,9 @@ int profile_set_enabled(struct db *db, struct id tenant, struct id id, bool enab
 
 int profile_set_min_expires(struct db *db, struct id tenant, struct id id, int min_expires)
 {
-	int r = db_change(db, "UPDATE sip_profile SET min_expires = $3 WHERE tenant_id = $1 AND id = $2",
-			  DB_ARGS(V(tenant), V(id), V(min_expires)));
+	int r = db_change(
+		db, "UPDATE sip_profile SET min_expires = $3 WHERE tenant_id = $1 AND id = $2",
+		DB_ARGS(V(tenant), V(id), V(min_expires)));
 
 	return r < 0 ? err_pass(r) : r;
 }
@@ -180,9 +197,12 @@ static const struct db_list profile_list_table = {
 	.count = "SELECT count(*) FROM sip_profile",
 	.fields = profile_fields,
 	.row_size = sizeof(struct sip_profile),
-	.orders =
-		(const struct db_order[]){
-			{ "name" }, { "server" }, { "username" }, { "created_at" }, { "updated_at" }, { 0 } },
+	.orders = (const struct db_order[]){ { "name" },
+					     { "server" },
+					     { "username" },
+					     { "created_at" },
+					     { "updated_at" },
+					     { 0 } },
 	.order = "created_at",
 	.tie = "id",
 };
@@ -196,8 +216,9 @@ static void where_ids(struct db_query *query, const struct id *ids, unsigned cou
 	db_where_in(query, "id", vals, count < DB_MAX_ARGS ? count : DB_MAX_ARGS);
 }
 
-int profile_list(struct db *db, struct arena *arena, struct id tenant, const struct profile_filter *filter,
-		 struct sip_profile **ret_rows, struct db_page_info *ret_info)
+int profile_list(struct db *db, struct arena *arena, struct id tenant,
+		 const struct profile_filter *filter, struct sip_profile **ret_rows,
+		 struct db_page_info *ret_info)
 {
 	struct db_query query = { 0 };
 	int r;
@@ -208,10 +229,11 @@ int profile_list(struct db *db, struct arena *arena, struct id tenant, const str
 	if (filter->ids)
 		where_ids(&query, filter->ids, filter->id_count);
 	if (filter->search)
-		db_search(&query, arena,
-			  "(lower(name) LIKE ? ESCAPE '\\' OR lower(server) LIKE ? ESCAPE '\\'"
-			  " OR lower(username) LIKE ? ESCAPE '\\' OR lower(caller_number) LIKE ? ESCAPE '\\')",
-			  filter->search);
+		db_search(
+			&query, arena,
+			"(lower(name) LIKE ? ESCAPE '\\' OR lower(server) LIKE ? ESCAPE '\\'"
+			" OR lower(username) LIKE ? ESCAPE '\\' OR lower(caller_number) LIKE ? ESCAPE '\\')",
+			filter->search);
 	r = db_page(db, &query, &profile_list_table, &filter->page, arena, ret_rows, ret_info);
 	return r < 0 ? err_pass(r) : r;
 }
@@ -225,26 +247,31 @@ static const struct field just_id_fields[] = { FIELD(struct just_id, id, FIELD_I
 int profile_ids(struct db *db, struct arena *arena, struct id tenant, struct id owner, unsigned max,
 		struct id **ret_ids, size_t *ret_count)
 {
-	_Static_assert(sizeof(struct just_id) == sizeof(struct id), "an array of one is an array of the other");
-	int r = db_list(db,
-			"SELECT id FROM sip_profile WHERE tenant_id = $1 AND ($2 IS NULL OR owner = $2)"
-			" ORDER BY created_at, id LIMIT $3",
-			DB_ARGS(V(tenant), V(owner), V(max)), just_id_fields, sizeof(struct just_id), arena, ret_ids,
-			ret_count);
+	_Static_assert(sizeof(struct just_id) == sizeof(struct id),
+		       "an array of one is an array of the other");
+	int r = db_list(
+		db,
+		"SELECT id FROM sip_profile WHERE tenant_id = $1 AND ($2 IS NULL OR owner = $2)"
+		" ORDER BY created_at, id LIMIT $3",
+		DB_ARGS(V(tenant), V(owner), V(max)), just_id_fields, sizeof(struct just_id), arena,
+		ret_ids, ret_count);
 
 	return r < 0 ? err_pass(r) : r;
 }
 
-int profile_default(struct db *db, struct arena *arena, struct id tenant, struct id user, struct sip_profile *ret)
+int profile_default(struct db *db, struct arena *arena, struct id tenant, struct id user,
+		    struct sip_profile *ret)
 {
 	int r = db_get(db,
-		       "SELECT " PROFILE_COLS " FROM sip_profile WHERE tenant_id = $1 AND id = (SELECT"
+		       "SELECT " PROFILE_COLS
+		       " FROM sip_profile WHERE tenant_id = $1 AND id = (SELECT"
 		       " default_profile_id FROM app_user WHERE tenant_id = $1 AND id = $2)",
 		       DB_ARGS(V(tenant), V(user)), profile_fields, arena, ret);
 
 	if (r == DB_E_NONE)
 		r = db_get(db,
-			   "SELECT " PROFILE_COLS " FROM sip_profile WHERE tenant_id = $1 AND owner = $2"
+			   "SELECT " PROFILE_COLS
+			   " FROM sip_profile WHERE tenant_id = $1 AND owner = $2"
 			   " ORDER BY created_at, id LIMIT 1",
 			   DB_ARGS(V(tenant), V(user)), profile_fields, arena, ret);
 	if (r == 0)
@@ -252,10 +279,12 @@ int profile_default(struct db *db, struct arena *arena, struct id tenant, struct
 	return r < 0 ? err_pass(r) : r;
 }
 
-int profile_each(struct db *db, int (*on_profile)(void *arg, const struct sip_profile *profile), void *arg)
+int profile_each(struct db *db, int (*on_profile)(void *arg, const struct sip_profile *profile),
+		 void *arg)
 {
-	int r = db_each(db, "SELECT " PROFILE_COLS " FROM sip_profile ORDER BY id", DB_NO_ARGS, profile_fields,
-			sizeof(struct sip_profile), (int (*)(void *, const void *))on_profile, arg);
+	int r = db_each(db, "SELECT " PROFILE_COLS " FROM sip_profile ORDER BY id", DB_NO_ARGS,
+			profile_fields, sizeof(struct sip_profile),
+			(int (*)(void *, const void *))on_profile, arg);
 
 	return r < 0 ? err_pass(r) : r;
 }

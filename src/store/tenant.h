@@ -12,7 +12,7 @@ struct tenant {
 	int64_t created_at, updated_at;
 };
 
-#define TENANT_COLS                                                                                    \
+#define TENANT_COLS                                                                                \
 	"id, name, max_calls, calls_per_minute, minutes_per_day, allowed, blocked, created_at, updated_at"
 extern const struct field tenant_fields[];
 
@@ -22,4 +22,5 @@ must_check int tenant_get(struct db *db, struct arena *arena, struct id id, stru
 /* All but id and created_at. Return: 0 or DB_E_NONE. */
 must_check int tenant_update(struct db *db, struct tenant *tenant, struct arena *arena);
 /* Every tenant, for the call loop's start. */
-must_check int tenant_each(struct db *db, int (*on_tenant)(void *arg, const struct tenant *tenant), void *arg);
+must_check int tenant_each(struct db *db, int (*on_tenant)(void *arg, const struct tenant *tenant),
+			   void *arg);

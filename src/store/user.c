@@ -68,32 +68,34 @@ static const char *check_language(const void *value)
 }
 
 /* `mine`: as people see themselves, where what an admin decides is read only. */
-#define USER_TABLE(mine)                                                                               \
-	{                                                                                              \
-		FIELD(struct user, id, FIELD_ID, FIELD_READ_ONLY),                                     \
-		FIELD(struct user, tenant_id, FIELD_ID, FIELD_NO_JSON),                                \
-		FIELD(struct user, email, FIELD_STR, (mine) ? FIELD_READ_ONLY : FIELD_REQUIRED,        \
-		      .min = 3, .max = 254, .check = check_email),                                     \
-		FIELD(struct user, name, FIELD_STR, 0, .min = 0, .max = 128),                          \
-		FIELD(struct user, role, FIELD_ENUM, (mine) ? FIELD_READ_ONLY : 0,                     \
-		      .names = user_role_names),                                                       \
-		FIELD(struct user, extension, FIELD_STR, (mine) ? FIELD_READ_ONLY : 0, .min = 2,       \
-		      .max = 8, .check = check_extension),                                             \
-		FIELD(struct user, default_profile_id, FIELD_ID, FIELD_NULLABLE),                      \
-		FIELD(struct user, time_zone, FIELD_STR, 0, .min = 1, .max = 64,                       \
-		      .check = check_time_zone),                                                       \
-		FIELD(struct user, language, FIELD_STR, 0, .min = 2, .max = 16,                        \
-		      .check = check_language),                                                        \
-		FIELD(struct user, active, FIELD_BOOL, (mine) ? FIELD_READ_ONLY : 0),                  \
-		FIELD(struct user, password_hash, FIELD_STR, FIELD_NO_JSON),                           \
-		FIELD(struct user, token_epoch, FIELD_INT, FIELD_NO_JSON),                             \
-		FIELD(struct user, last_login_at, FIELD_TIME, FIELD_READ_ONLY),                        \
-		FIELD(struct user, created_at, FIELD_TIME, FIELD_READ_ONLY),                           \
-		FIELD(struct user, updated_at, FIELD_TIME, FIELD_READ_ONLY),                           \
-		FIELD(struct user, password, FIELD_STR,                                                \
-		      FIELD_NO_DB | ((mine) ? FIELD_NO_JSON : FIELD_WRITE_ONLY | FIELD_REQUIRED),      \
-		      .min = 8, .max = 256),                                                           \
-		{ 0 },                                                                                 \
+#define USER_TABLE(mine)                                                                           \
+	{                                                                                          \
+		FIELD(struct user, id, FIELD_ID, FIELD_READ_ONLY),                                 \
+			FIELD(struct user, tenant_id, FIELD_ID, FIELD_NO_JSON),                    \
+			FIELD(struct user, email, FIELD_STR,                                       \
+			      (mine) ? FIELD_READ_ONLY : FIELD_REQUIRED, .min = 3, .max = 254,     \
+			      .check = check_email),                                               \
+			FIELD(struct user, name, FIELD_STR, 0, .min = 0, .max = 128),              \
+			FIELD(struct user, role, FIELD_ENUM, (mine) ? FIELD_READ_ONLY : 0,         \
+			      .names = user_role_names),                                           \
+			FIELD(struct user, extension, FIELD_STR, (mine) ? FIELD_READ_ONLY : 0,     \
+			      .min = 2, .max = 8, .check = check_extension),                       \
+			FIELD(struct user, default_profile_id, FIELD_ID, FIELD_NULLABLE),          \
+			FIELD(struct user, time_zone, FIELD_STR, 0, .min = 1, .max = 64,           \
+			      .check = check_time_zone),                                           \
+			FIELD(struct user, language, FIELD_STR, 0, .min = 2, .max = 16,            \
+			      .check = check_language),                                            \
+			FIELD(struct user, active, FIELD_BOOL, (mine) ? FIELD_READ_ONLY : 0),      \
+			FIELD(struct user, password_hash, FIELD_STR, FIELD_NO_JSON),               \
+			FIELD(struct user, token_epoch, FIELD_INT, FIELD_NO_JSON),                 \
+			FIELD(struct user, last_login_at, FIELD_TIME, FIELD_READ_ONLY),            \
+			FIELD(struct user, created_at, FIELD_TIME, FIELD_READ_ONLY),               \
+			FIELD(struct user, updated_at, FIELD_TIME, FIELD_READ_ONLY),               \
+			FIELD(struct user, password, FIELD_STR,                                    \
+			      FIELD_NO_DB | ((mine) ? FIELD_NO_JSON                                \
+						    : FIELD_WRITE_ONLY | FIELD_REQUIRED),          \
+			      .min = 8, .max = 256),                                               \
+			{ 0 },                                                                     \
 	}
 
 const struct field user_fields[] = USER_TABLE(0);
@@ -102,8 +104,10 @@ const struct field user_me_fields[] = USER_TABLE(1);
 /* Whoever changes extensions or roles in a tenant holds its row: on PostgreSQL by this update, on SQLite anyway. */
 static int tenant_lock(struct db *db, struct id tenant, int64_t *ret_next_extension)
 {
-	int r = db_num(db, "UPDATE tenant SET next_extension = next_extension WHERE id = $1 RETURNING next_extension",
-		       DB_ARGS(V(tenant)), ret_next_extension);
+	int r = db_num(
+		db,
+		"UPDATE tenant SET next_extension = next_extension WHERE id = $1 RETURNING next_extension",
+		DB_ARGS(V(tenant)), ret_next_extension);
 
 	if (r == DB_E_NONE)
 		return DB_E_REF;
@@ -114,8 +118,10 @@ static int tenant_lock(struct db *db, struct id tenant, int64_t *ret_next_extens
 static int extension_check(struct db *db, struct id tenant, const char *extension, struct id self)
 {
 	int64_t count;
-	int r = db_num(db, "SELECT count(*) FROM app_user WHERE tenant_id = $1 AND extension = $2 AND id <> $3",
-		       DB_ARGS(V(tenant), V(extension), V(self)), &count);
+	int r = db_num(
+		db,
+		"SELECT count(*) FROM app_user WHERE tenant_id = $1 AND extension = $2 AND id <> $3",
+		DB_ARGS(V(tenant), V(extension), V(self)), &count);
 
 	if (r)
 		return r < 0 ? err_pass(r) : r;
@@ -228,9 +234,10 @@ static int user_found(int r, struct user *user)
 
 int user_get(struct db *db, struct arena *arena, struct id tenant, struct id id, struct user *ret)
 {
-	return user_found(db_get(db, "SELECT " USER_COLS " FROM app_user WHERE tenant_id = $1 AND id = $2",
-				 DB_ARGS(V(tenant), V(id)), user_fields, arena, ret),
-			  ret);
+	return user_found(
+		db_get(db, "SELECT " USER_COLS " FROM app_user WHERE tenant_id = $1 AND id = $2",
+		       DB_ARGS(V(tenant), V(id)), user_fields, arena, ret),
+		ret);
 }
 
 int user_by_email(struct db *db, struct arena *arena, const char *email, struct user *ret)
@@ -242,14 +249,17 @@ int user_by_email(struct db *db, struct arena *arena, const char *email, struct 
 
 int user_by_id(struct db *db, struct arena *arena, struct id id, struct user *ret)
 {
-	return user_found(db_get(db, "SELECT " USER_COLS " FROM app_user WHERE id = $1", DB_ARGS(V(id)),
-				 user_fields, arena, ret),
+	return user_found(db_get(db, "SELECT " USER_COLS " FROM app_user WHERE id = $1",
+				 DB_ARGS(V(id)), user_fields, arena, ret),
 			  ret);
 }
 
-int user_by_extension(struct db *db, struct arena *arena, struct id tenant, const char *extension, struct user *ret)
+int user_by_extension(struct db *db, struct arena *arena, struct id tenant, const char *extension,
+		      struct user *ret)
 {
-	return user_found(db_get(db, "SELECT " USER_COLS " FROM app_user WHERE tenant_id = $1 AND extension = $2",
+	return user_found(db_get(db,
+				 "SELECT " USER_COLS
+				 " FROM app_user WHERE tenant_id = $1 AND extension = $2",
 				 DB_ARGS(V(tenant), V(extension)), user_fields, arena, ret),
 			  ret);
 }
@@ -260,13 +270,15 @@ static int admin_check(struct db *db, struct id tenant, struct id self)
 	int64_t others, is_admin;
 	int r;
 
-	r = db_num(db,
-		   "SELECT count(*) FROM app_user WHERE tenant_id = $1 AND role = 'admin' AND active AND id <> $2",
-		   DB_ARGS(V(tenant), V(self)), &others);
+	r = db_num(
+		db,
+		"SELECT count(*) FROM app_user WHERE tenant_id = $1 AND role = 'admin' AND active AND id <> $2",
+		DB_ARGS(V(tenant), V(self)), &others);
 	if (r == 0)
-		r = db_num(db,
-			   "SELECT count(*) FROM app_user WHERE tenant_id = $1 AND role = 'admin' AND active AND id = $2",
-			   DB_ARGS(V(tenant), V(self)), &is_admin);
+		r = db_num(
+			db,
+			"SELECT count(*) FROM app_user WHERE tenant_id = $1 AND role = 'admin' AND active AND id = $2",
+			DB_ARGS(V(tenant), V(self)), &is_admin);
 	if (r)
 		return r < 0 ? err_pass(r) : r;
 	return is_admin && !others ? USER_E_LAST_ADMIN : 0;
@@ -290,12 +302,13 @@ static int update_body(struct db *db, void *arg)
 		r = extension_check(db, user->tenant_id, user->extension, user->id);
 	if (r)
 		return r < 0 ? err_pass(r) : r;
-	r = db_change(db,
-		      "UPDATE app_user SET email = $3, name = $4, role = $5, extension = $6,"
-		      " default_profile_id = $7, time_zone = $8, language = $9, active = $10,"
-		      " password_hash = $11, token_epoch = $12, last_login_at = $13, updated_at = $15"
-		      " WHERE id = $1 AND tenant_id = $2",
-		      db_args_of(user_fields, user, DB_NO_ARGS, put->arena));
+	r = db_change(
+		db,
+		"UPDATE app_user SET email = $3, name = $4, role = $5, extension = $6,"
+		" default_profile_id = $7, time_zone = $8, language = $9, active = $10,"
+		" password_hash = $11, token_epoch = $12, last_login_at = $13, updated_at = $15"
+		" WHERE id = $1 AND tenant_id = $2",
+		db_args_of(user_fields, user, DB_NO_ARGS, put->arena));
 	if (r == DB_E_DUP)
 		return USER_E_EMAIL;
 	return r < 0 ? err_pass(r) : r;
@@ -327,7 +340,8 @@ static int delete_body(struct db *db, void *arg)
 	if (r == 0)
 		r = admin_check(db, gone->tenant, gone->id);
 	if (r == 0 && !id_is_none(gone->heir))
-		r = db_exec(db, "UPDATE sip_profile SET owner = $3 WHERE tenant_id = $1 AND owner = $2",
+		r = db_exec(db,
+			    "UPDATE sip_profile SET owner = $3 WHERE tenant_id = $1 AND owner = $2",
 			    DB_ARGS(V(gone->tenant), V(gone->id), V(gone->heir)), NULL);
 	if (r == 0)
 		r = db_change(db, "DELETE FROM app_user WHERE tenant_id = $1 AND id = $2",
@@ -354,16 +368,18 @@ static int password_body(struct db *db, void *arg)
 	int64_t now = clock_wall_us();
 	int r;
 
-	r = db_change(db,
-		      "UPDATE app_user SET password_hash = $3, token_epoch = token_epoch + 1, updated_at = $4"
-		      " WHERE tenant_id = $1 AND id = $2",
-		      DB_ARGS(V(secret->tenant), V(secret->id), V(secret->hash), V(now)));
+	r = db_change(
+		db,
+		"UPDATE app_user SET password_hash = $3, token_epoch = token_epoch + 1, updated_at = $4"
+		" WHERE tenant_id = $1 AND id = $2",
+		DB_ARGS(V(secret->tenant), V(secret->id), V(secret->hash), V(now)));
 	if (r == 0)
 		r = session_end_user(db, secret->tenant, secret->id, secret->keep_family, now);
 	return r < 0 ? err_pass(r) : r;
 }
 
-int user_set_password(struct db *db, struct id tenant, struct id id, const char *password_hash, struct id keep_family)
+int user_set_password(struct db *db, struct id tenant, struct id id, const char *password_hash,
+		      struct id keep_family)
 {
 	struct user_secret secret = { tenant, id, keep_family, password_hash };
 	int r = db_transact(db, password_body, &secret);
@@ -373,7 +389,8 @@ int user_set_password(struct db *db, struct id tenant, struct id id, const char 
 
 int user_touch_login(struct db *db, struct id id, int64_t now_us)
 {
-	int r = db_change(db, "UPDATE app_user SET last_login_at = $2 WHERE id = $1", DB_ARGS(V(id), V(now_us)));
+	int r = db_change(db, "UPDATE app_user SET last_login_at = $2 WHERE id = $1",
+			  DB_ARGS(V(id), V(now_us)));
 
 	return r < 0 ? err_pass(r) : r;
 }
@@ -383,16 +400,20 @@ static const struct db_list user_list_table = {
 	.count = "SELECT count(*) FROM app_user",
 	.fields = user_fields,
 	.row_size = sizeof(struct user),
-	.orders =
-		(const struct db_order[]){
-			{ "email" }, { "name" }, { "role" }, { "extension" }, { "created_at" }, { "last_login_at" },
-			{ 0 } },
+	.orders = (const struct db_order[]){ { "email" },
+					     { "name" },
+					     { "role" },
+					     { "extension" },
+					     { "created_at" },
+					     { "last_login_at" },
+					     { 0 } },
 	.order = "created_at",
 	.tie = "id",
 };
 
-int user_list(struct db *db, struct arena *arena, struct id tenant, const struct user_filter *filter,
-	      struct user **ret_rows, struct db_page_info *ret_info)
+int user_list(struct db *db, struct arena *arena, struct id tenant,
+	      const struct user_filter *filter, struct user **ret_rows,
+	      struct db_page_info *ret_info)
 {
 	struct db_query query = { 0 };
 	int r;
@@ -411,8 +432,9 @@ int user_list(struct db *db, struct arena *arena, struct id tenant, const struct
 
 int user_each(struct db *db, int (*on_user)(void *arg, const struct user *user), void *arg)
 {
-	int r = db_each(db, "SELECT " USER_COLS " FROM app_user ORDER BY id", DB_NO_ARGS, user_fields,
-			sizeof(struct user), (int (*)(void *, const void *))on_user, arg);
+	int r = db_each(db, "SELECT " USER_COLS " FROM app_user ORDER BY id", DB_NO_ARGS,
+			user_fields, sizeof(struct user), (int (*)(void *, const void *))on_user,
+			arg);
 
 	return r < 0 ? err_pass(r) : r;
 }

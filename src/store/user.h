@@ -11,10 +11,11 @@ struct user {
 	const char *email; /* unique over all tenants; kept in lower case */
 	const char *name;
 	int role; /* enum user_role */
-	const char *extension; /* digits, unique in the tenant; NULL on insert: the next free one from 100 */
+	const char *
+		extension; /* digits, unique in the tenant; NULL on insert: the next free one from 100 */
 	struct id default_profile_id; /* none: the user's oldest profile */
-	const char *time_zone; /* IANA name, "UTC" */
-	const char *language;  /* "en" */
+	const char *time_zone;	      /* IANA name, "UTC" */
+	const char *language;	      /* "en" */
 	bool active;
 	const char *password;	   /* bodies only */
 	const char *password_hash; /* crypto_pwhash_str() */
@@ -22,8 +23,12 @@ struct user {
 	int64_t last_login_at, created_at, updated_at;
 };
 
-#define USER_DEFAULTS { .role = USER_AGENT, .time_zone = "UTC", .language = "en", .active = true, .name = "" }
-#define USER_COLS                                                                                      \
+#define USER_DEFAULTS                                                                              \
+	{                                                                                          \
+		.role = USER_AGENT, .time_zone = "UTC", .language = "en", .active = true,          \
+		.name = ""                                                                         \
+	}
+#define USER_COLS                                                                                        \
 	"id, tenant_id, email, name, role, extension, default_profile_id, time_zone, language, active, " \
 	"password_hash, token_epoch, last_login_at, created_at, updated_at"
 
@@ -44,14 +49,17 @@ enum {
  */
 must_check int user_insert(struct db *db, struct user *user, struct arena *arena);
 /* A sign-up: tenant and its first admin, both or neither. Return: 0 or USER_E_EMAIL. */
-must_check int user_sign_up(struct db *db, struct tenant *tenant, struct user *user, struct arena *arena);
-must_check int user_get(struct db *db, struct arena *arena, struct id tenant, struct id id, struct user *ret);
+must_check int user_sign_up(struct db *db, struct tenant *tenant, struct user *user,
+			    struct arena *arena);
+must_check int user_get(struct db *db, struct arena *arena, struct id tenant, struct id id,
+			struct user *ret);
 /* For login: over all tenants; any case. */
-must_check int user_by_email(struct db *db, struct arena *arena, const char *email, struct user *ret);
+must_check int user_by_email(struct db *db, struct arena *arena, const char *email,
+			     struct user *ret);
 /* For tokens: over all tenants. */
 must_check int user_by_id(struct db *db, struct arena *arena, struct id id, struct user *ret);
-must_check int user_by_extension(struct db *db, struct arena *arena, struct id tenant, const char *extension,
-				 struct user *ret);
+must_check int user_by_extension(struct db *db, struct arena *arena, struct id tenant,
+				 const char *extension, struct user *ret);
 /* Everything but id, tenant and created_at (password_hash and token_epoch included).
  * Return: 0, DB_E_NONE, USER_E_EMAIL, USER_E_EXTENSION, USER_E_LAST_ADMIN.
  */
@@ -61,8 +69,8 @@ must_check int user_update(struct db *db, struct user *user, struct arena *arena
  */
 must_check int user_delete(struct db *db, struct id tenant, struct id id, struct id heir);
 /* New hash, epoch raised, every session but `keep_session`'s family ended. Return: 0 or DB_E_NONE. */
-must_check int user_set_password(struct db *db, struct id tenant, struct id id, const char *password_hash,
-				 struct id keep_family);
+must_check int user_set_password(struct db *db, struct id tenant, struct id id,
+				 const char *password_hash, struct id keep_family);
 must_check int user_touch_login(struct db *db, struct id id, int64_t now_us);
 
 struct user_filter {
@@ -70,7 +78,9 @@ struct user_filter {
 	const char *search;  /* email, name, extension */
 	int role;	     /* enum user_role or -1 */
 };
-must_check int user_list(struct db *db, struct arena *arena, struct id tenant, const struct user_filter *filter,
-			 struct user **ret_rows, struct db_page_info *ret_info);
+must_check int user_list(struct db *db, struct arena *arena, struct id tenant,
+			 const struct user_filter *filter, struct user **ret_rows,
+			 struct db_page_info *ret_info);
 /* Every user of every tenant, for the call loop's start. */
-must_check int user_each(struct db *db, int (*on_user)(void *arg, const struct user *user), void *arg);
+must_check int user_each(struct db *db, int (*on_user)(void *arg, const struct user *user),
+			 void *arg);

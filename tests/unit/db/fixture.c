@@ -125,8 +125,9 @@ static void pg_url(char *url, size_t size, const char *name)
 
 static void pg_init(void)
 {
-	const char *argv[] = { "initdb", "-D", pg_dir, "-A", "trust", "-U", "postgres", "-E", "UTF8",
-			 "--locale=C.UTF-8", "--no-sync", NULL };
+	const char *argv[] = { "initdb",    "-D",	pg_dir, "-A",	"trust",
+			       "-U",	    "postgres", "-E",	"UTF8", "--locale=C.UTF-8",
+			       "--no-sync", NULL };
 	struct passwd *who = getpwnam("postgres");
 	int status;
 
@@ -145,8 +146,22 @@ void fixture_pg_start(void)
 {
 	struct db_opts opts = { .connect_ms = 1000 };
 	char port[8], url[128];
-	const char *argv[] = { "postgres", "-D", pg_dir, "-h", FIXTURE_HOST, "-p", port, "-k", "", "-c", "fsync=off",
-			 "-c", "shared_buffers=16MB", "-c", "max_connections=40", NULL };
+	const char *argv[] = { "postgres",
+			       "-D",
+			       pg_dir,
+			       "-h",
+			       FIXTURE_HOST,
+			       "-p",
+			       port,
+			       "-k",
+			       "",
+			       "-c",
+			       "fsync=off",
+			       "-c",
+			       "shared_buffers=16MB",
+			       "-c",
+			       "max_connections=40",
+			       NULL };
 
 	assert_int_equal(server, 0);
 	if (!pg_dir[0])
@@ -181,7 +196,8 @@ void fixture_new(struct fixture *fixture, enum db_engine engine)
 
 	fixture->engine = engine;
 	if (engine == DB_SQLITE) {
-		snprintf(fixture->url, sizeof(fixture->url), "sqlite:%s/test%u.db", fixture_dir(), ++made);
+		snprintf(fixture->url, sizeof(fixture->url), "sqlite:%s/test%u.db", fixture_dir(),
+			 ++made);
 		return;
 	}
 	if (!fixture_has_pg())

@@ -28,8 +28,8 @@ struct db *fixture_open(const struct fixture *fixture);
 int fixture_setup_sqlite(void **state);
 int fixture_setup_pg(void **state);
 int fixture_teardown(void **state);
-#define BOTH_ENGINES(test)                                                                             \
-	{ #test " (SQLite)", test, fixture_setup_sqlite, fixture_teardown, NULL },                     \
-	{                                                                                              \
-		#test " (PostgreSQL)", test, fixture_setup_pg, fixture_teardown, NULL                  \
+#define BOTH_ENGINES(test)                                                                         \
+	{ #test " (SQLite)", test, fixture_setup_sqlite, fixture_teardown, NULL },                 \
+	{                                                                                          \
+#test " (PostgreSQL)", test, fixture_setup_pg, fixture_teardown, NULL              \
 	}

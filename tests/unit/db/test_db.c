@@ -47,9 +47,9 @@ static const struct db_migration thing_migrations[] = {
 	  "CREATE TABLE thing (id @id NOT NULL PRIMARY KEY, name TEXT UNIQUE, count INTEGER, big BIGINT,"
 	  " \"on\" BOOLEAN, at BIGINT, ratio DOUBLE PRECISION, color TEXT, doc TEXT, tags TEXT);"
 	  "CREATE TABLE part (id @id NOT NULL PRIMARY KEY, thing_id @id NOT NULL REFERENCES thing (id));" },
-	{ 2, "counter", "CREATE TABLE counter (n BIGINT NOT NULL); INSERT INTO counter (n) VALUES (0);" },
+	{ 2, "counter",
+	  "CREATE TABLE counter (n BIGINT NOT NULL); INSERT INTO counter (n) VALUES (0);" },
 };
-
 
 static struct db *things(void **state)
 {
@@ -62,7 +62,8 @@ static struct db *things(void **state)
 static int thing_insert(struct db *db, const struct thing *thing, struct arena *arena)
 {
 	return db_exec(db,
-		       "INSERT INTO thing (" THING_COLS ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+		       "INSERT INTO thing (" THING_COLS
+		       ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
 		       db_args_of(thing_fields, thing, DB_NO_ARGS, arena), NULL);
 }
 
@@ -78,14 +79,21 @@ static void a_row_comes_back_as_it_went(void **state)
 	auto_(db_close) struct db *db = things(state);
 	auto_(arena_free) struct arena *arena = arena_new();
 	const char *tags[] = { "a", "b \"quoted\"", NULL };
-	struct thing in = { .id = id_new(), .name = "N\xc3\xa4me '; --", .count = -7, .big = INT64_MIN, .on = true,
-			    .at = 1700000000123456, .ratio = 0.1, .color = GREEN, .tags = tags };
+	struct thing in = { .id = id_new(),
+			    .name = "N\xc3\xa4me '; --",
+			    .count = -7,
+			    .big = INT64_MIN,
+			    .on = true,
+			    .at = 1700000000123456,
+			    .ratio = 0.1,
+			    .color = GREEN,
+			    .tags = tags };
 	struct thing out = { .not_a_column = 5 };
 
 	in.doc = json_pack("{s:[i,s]}", "list", 1, "\xe2\x82\xac");
 	assert_int_equal(thing_insert(db, &in, arena), 0);
-	assert_int_equal(db_get(db, "SELECT " THING_COLS " FROM thing WHERE id = $1", DB_ARGS(V(in.id)),
-				thing_fields, arena, &out),
+	assert_int_equal(db_get(db, "SELECT " THING_COLS " FROM thing WHERE id = $1",
+				DB_ARGS(V(in.id)), thing_fields, arena, &out),
 			 0);
 	assert_true(id_eq(in.id, out.id));
 	assert_string_equal(out.name, in.name);
@@ -110,8 +118,8 @@ static void nulls_come_back_as_nothing(void **state)
 	struct thing out = { .name = "x", .at = 1, .color = GREEN };
 
 	assert_int_equal(thing_insert(db, &in, arena), 0);
-	assert_int_equal(db_get(db, "SELECT " THING_COLS " FROM thing WHERE id = $1", DB_ARGS(V(in.id)),
-				thing_fields, arena, &out),
+	assert_int_equal(db_get(db, "SELECT " THING_COLS " FROM thing WHERE id = $1",
+				DB_ARGS(V(in.id)), thing_fields, arena, &out),
 			 0);
 	assert_null(out.name);
 	assert_true(out.at == 0);
@@ -126,11 +134,12 @@ static void a_missing_row_is_an_outcome(void **state)
 	auto_(arena_free) struct arena *arena = arena_new();
 	struct thing out = { .count = 9 };
 
-	assert_int_equal(db_get(db, "SELECT " THING_COLS " FROM thing WHERE id = $1", DB_ARGS(V(id_new())),
-				thing_fields, arena, &out),
+	assert_int_equal(db_get(db, "SELECT " THING_COLS " FROM thing WHERE id = $1",
+				DB_ARGS(V(id_new())), thing_fields, arena, &out),
 			 DB_E_NONE);
 	assert_int_equal(out.count, 9);
-	assert_int_equal(db_change(db, "UPDATE thing SET count = 1 WHERE id = $1", DB_ARGS(V(id_new()))),
+	assert_int_equal(db_change(db, "UPDATE thing SET count = 1 WHERE id = $1",
+				   DB_ARGS(V(id_new()))),
 			 DB_E_NONE);
 }
 
@@ -168,9 +177,11 @@ static void our_own_bugs_are_errors_and_leave_the_connection_usable(void **state
 
 	assert_true(db_exec(db, "SELEKT 1", DB_NO_ARGS, NULL) < 0);
 	add_named(db, arena, "x", 1);
-	assert_true(db_get(db, "SELECT count AS nobody FROM thing", DB_NO_ARGS, thing_fields, arena, &thing) < 0);
+	assert_true(db_get(db, "SELECT count AS nobody FROM thing", DB_NO_ARGS, thing_fields, arena,
+			   &thing) < 0);
 	assert_int_equal(db_exec(db, "UPDATE thing SET color = $1", DB_ARGS(V("mauve")), NULL), 0);
-	assert_true(db_get(db, "SELECT color FROM thing", DB_NO_ARGS, thing_fields, arena, &thing) < 0);
+	assert_true(db_get(db, "SELECT color FROM thing", DB_NO_ARGS, thing_fields, arena, &thing) <
+		    0);
 	assert_int_equal(db_ping(db), 0);
 }
 
@@ -182,8 +193,8 @@ static void lists_hold_all_rows_in_order(void **state)
 	char name[16];
 	size_t count;
 
-	assert_int_equal(db_list(db, "SELECT " THING_COLS " FROM thing", DB_NO_ARGS, thing_fields, sizeof(*rows),
-				 arena, &rows, &count),
+	assert_int_equal(db_list(db, "SELECT " THING_COLS " FROM thing", DB_NO_ARGS, thing_fields,
+				 sizeof(*rows), arena, &rows, &count),
 			 0);
 	assert_int_equal(count, 0);
 	assert_null(rows);
@@ -191,8 +202,8 @@ static void lists_hold_all_rows_in_order(void **state)
 		snprintf(name, sizeof(name), "n%d", i);
 		add_named(db, arena, name, 99 - i);
 	}
-	assert_int_equal(db_list(db, "SELECT name, count FROM thing ORDER BY count LIMIT $1", DB_ARGS(V(60)),
-				 thing_fields, sizeof(*rows), arena, &rows, &count),
+	assert_int_equal(db_list(db, "SELECT name, count FROM thing ORDER BY count LIMIT $1",
+				 DB_ARGS(V(60)), thing_fields, sizeof(*rows), arena, &rows, &count),
 			 0);
 	assert_int_equal(count, 60);
 	assert_string_equal(rows[0].name, "n99");
@@ -223,13 +234,13 @@ static void streaming_stops_when_its_reader_says_so(void **state)
 		snprintf(name, sizeof(name), "n%d", i);
 		add_named(db, arena, name, i);
 	}
-	assert_int_equal(db_each(db, "SELECT " THING_COLS " FROM thing ORDER BY count", DB_NO_ARGS, thing_fields,
-				 sizeof(struct thing), count_rows, &at),
+	assert_int_equal(db_each(db, "SELECT " THING_COLS " FROM thing ORDER BY count", DB_NO_ARGS,
+				 thing_fields, sizeof(struct thing), count_rows, &at),
 			 77);
 	assert_int_equal(at.seen, 10);
 	at = (struct stop_at){ 0 };
-	assert_int_equal(db_each(db, "SELECT " THING_COLS " FROM thing ORDER BY count", DB_NO_ARGS, thing_fields,
-				 sizeof(struct thing), count_rows, &at),
+	assert_int_equal(db_each(db, "SELECT " THING_COLS " FROM thing ORDER BY count", DB_NO_ARGS,
+				 thing_fields, sizeof(struct thing), count_rows, &at),
 			 0);
 	assert_int_equal(at.seen, 500);
 }
@@ -322,12 +333,14 @@ struct crossing {
 static int cross(struct db *db, void *arg)
 {
 	struct crossing *crossing = arg;
-	int r = db_change(db, "UPDATE thing SET count = count + 1 WHERE id = $1", DB_ARGS(V(crossing->first)));
+	int r = db_change(db, "UPDATE thing SET count = count + 1 WHERE id = $1",
+			  DB_ARGS(V(crossing->first)));
 
 	if (crossing->tries++ == 0 && db_engine(db) == DB_POSTGRESQL)
 		pthread_barrier_wait(crossing->barrier);
 	if (r == 0)
-		r = db_change(db, "UPDATE thing SET count = count + 1 WHERE id = $1", DB_ARGS(V(crossing->second)));
+		r = db_change(db, "UPDATE thing SET count = count + 1 WHERE id = $1",
+			      DB_ARGS(V(crossing->second)));
 	return r;
 }
 
@@ -346,7 +359,8 @@ static void a_deadlock_is_tried_again(void **state)
 	auto_(arena_free) struct arena *arena = arena_new();
 	struct thing one = { .id = id_new() }, two = { .id = id_new() };
 	pthread_barrier_t barrier;
-	struct crossing a = { *state, &barrier, one.id, two.id, 0 }, b = { *state, &barrier, two.id, one.id, 0 };
+	struct crossing a = { *state, &barrier, one.id, two.id, 0 },
+			b = { *state, &barrier, two.id, one.id, 0 };
 	pthread_t ta, tb;
 	int64_t n;
 
@@ -437,14 +451,16 @@ static void any_statement_may_fail_without_harm(void **state)
 	for (size_t k = 0; k < ARRAY_LEN(outcomes); k++) {
 		for (int n = 1; n < 10; n++) {
 			db_fault_hook = NULL;
-			assert_int_equal(db_num(db, "SELECT n FROM counter", DB_NO_ARGS, &before), 0);
+			assert_int_equal(db_num(db, "SELECT n FROM counter", DB_NO_ARGS, &before),
+					 0);
 			fault_outcome = outcomes[k];
 			atomic_store(&fault_in, n);
 			db_fault_hook = fault;
 			r = db_transact(db, count_up, NULL);
 			db_fault_hook = NULL;
 			assert_false(db_in_transaction(db));
-			assert_int_equal(db_num(db, "SELECT n FROM counter", DB_NO_ARGS, &after), 0);
+			assert_int_equal(db_num(db, "SELECT n FROM counter", DB_NO_ARGS, &after),
+					 0);
 			assert_int_equal(after, before + (r == 0));
 		}
 		assert_int_equal(r, 0);
@@ -624,7 +640,8 @@ static void pages_are_counted_ordered_and_bounded(void **state)
 	assert_int_equal(info.rows, 3);
 	assert_false(info.has_next);
 	page.number = 4;
-	assert_int_equal(db_page(db, &query, &thing_list, &page, arena, &rows, &info), DB_PAGE_E_RANGE);
+	assert_int_equal(db_page(db, &query, &thing_list, &page, arena, &rows, &info),
+			 DB_PAGE_E_RANGE);
 	page = (struct db_page){ .size = 100000, .ordering = "name; DROP TABLE thing" };
 	assert_int_equal(db_page(db, &query, &thing_list, &page, arena, &rows, &info), 0);
 	assert_int_equal(info.size, DB_PAGE_MAX);
@@ -687,7 +704,8 @@ static void a_list_of_values_may_be_empty_long_or_too_long(void **state)
 	assert_int_equal(info.count, 0);
 	query = (struct db_query){ 0 };
 	db_where_in(&query, "count", vals, 700);
-	assert_int_equal(db_page(db, &query, &thing_list, &page, arena, &rows, &info), DB_QUERY_E_TOO_MUCH);
+	assert_int_equal(db_page(db, &query, &thing_list, &page, arena, &rows, &info),
+			 DB_QUERY_E_TOO_MUCH);
 }
 
 int main(void)
@@ -718,10 +736,10 @@ int main(void)
 		BOTH_ENGINES(a_list_of_values_may_be_empty_long_or_too_long),
 		cmocka_unit_test(a_database_that_cannot_be_reached_answers_fast),
 		cmocka_unit_test(a_url_that_is_none_is_an_error),
-		cmocka_unit_test_setup_teardown(a_sqlite_file_is_its_owners_alone, fixture_setup_sqlite,
-						fixture_teardown),
-		cmocka_unit_test_setup_teardown(a_server_that_comes_back_is_used_again, fixture_setup_pg,
-						fixture_teardown),
+		cmocka_unit_test_setup_teardown(a_sqlite_file_is_its_owners_alone,
+						fixture_setup_sqlite, fixture_teardown),
+		cmocka_unit_test_setup_teardown(a_server_that_comes_back_is_used_again,
+						fixture_setup_pg, fixture_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,7 +6,8 @@
 #include "unit.h"
 
 /* A call with two legs in some state; seq is its call_seq. */
-static inline struct call_view *make_call(struct id tenant, struct id call, uint32_t seq, enum call_state state)
+static inline struct call_view *make_call(struct id tenant, struct id call, uint32_t seq,
+					  enum call_state state)
 {
 	struct call_view *view = call_view_new(2);
 
@@ -39,8 +40,8 @@ static inline struct call_view *make_call(struct id tenant, struct id call, uint
 	return view;
 }
 
-static inline struct event *make_event(struct id tenant, struct id call, uint32_t seq, enum event_type type,
-				       enum call_state state)
+static inline struct event *make_event(struct id tenant, struct id call, uint32_t seq,
+				       enum event_type type, enum call_state state)
 {
 	struct event *event = event_new(type, tenant);
 
@@ -50,8 +51,8 @@ static inline struct event *make_event(struct id tenant, struct id call, uint32_
 	return event;
 }
 
-static inline void publish(struct event_bus *bus, struct id tenant, struct id call, uint32_t seq, enum event_type type,
-			   enum call_state state)
+static inline void publish(struct event_bus *bus, struct id tenant, struct id call, uint32_t seq,
+			   enum event_type type, enum call_state state)
 {
 	event_publish(bus, make_event(tenant, call, seq, type, state));
 }

@@ -61,7 +61,8 @@ static bool ask(void *arg, uint64_t client, struct id tenant, struct id user)
 	return !world->ask.refuse;
 }
 
-static void world_init_with(struct world *world, struct hub_opts opts, const struct event_bus_opts *bus_opts)
+static void world_init_with(struct world *world, struct hub_opts opts,
+			    const struct event_bus_opts *bus_opts)
 {
 	memset(world, 0, sizeof(*world));
 	world->tenant = id_new();
@@ -133,13 +134,15 @@ static void answer_snapshot(struct world *world, size_t calls)
 	snapshot->user_id = world->ask.user;
 	snapshot->calls = xzalloc_array(calls + 1, sizeof(struct call_view *));
 	for (size_t i = 0; i < calls; i++)
-		snapshot->calls[snapshot->call_count++] = make_call(world->tenant, id_new(), 1, CALL_RINGING);
+		snapshot->calls[snapshot->call_count++] =
+			make_call(world->tenant, id_new(), 1, CALL_RINGING);
 	event_snapshot_send(world->bus, snapshot);
 }
 
 static void subscribe(struct world *world, struct wire *wire)
 {
-	assert_true(say(wire, "{\"type\": \"subscribe\", \"topics\": [\"calls\", \"registrations\"]}"));
+	assert_true(
+		say(wire, "{\"type\": \"subscribe\", \"topics\": [\"calls\", \"registrations\"]}"));
 	answer_snapshot(world, 1);
 	hub_drain(world->hub);
 }
@@ -174,7 +177,8 @@ static void a_snapshot_is_followed_by_what_came_after_it(void **state)
 	happens(&world, 2);
 	assert_true(say(&wire, "{\"type\": \"subscribe\", \"topics\": [\"calls\"]}"));
 	assert_int_equal(world.ask.count, 1);
-	publish(world.bus, world.tenant, id_new(), 1, EVENT_CALL_CREATED, CALL_DIALING); /* 103: in the snapshot */
+	publish(world.bus, world.tenant, id_new(), 1, EVENT_CALL_CREATED,
+		CALL_DIALING); /* 103: in the snapshot */
 	answer_snapshot(&world, 2);
 	happens(&world, 2); /* 104, 105 */
 	assert_int_equal(wire.count, 4);
@@ -200,7 +204,8 @@ static void a_client_that_was_away_gets_what_it_missed(void **state)
 	world_init(&world);
 	wire_open(&world, &wire, ID_NONE);
 	happens(&world, 10); /* 101..110 */
-	assert_true(say(&wire, "{\"type\": \"subscribe\", \"topics\": [\"calls\"], \"since\": 105}"));
+	assert_true(
+		say(&wire, "{\"type\": \"subscribe\", \"topics\": [\"calls\"], \"since\": 105}"));
 	assert_int_equal(world.ask.count, 0);
 	assert_int_equal(wire.count, 6);
 	for (unsigned i = 1; i < 6; i++)
@@ -257,7 +262,9 @@ static void topics_and_users_see_only_theirs(void **state)
 	wire_open(&world, &registrations, ID_NONE);
 	assert_true(say(&all, "{\"type\": \"subscribe\", \"since\": 100}"));
 	assert_true(say(&agent, "{\"type\": \"subscribe\", \"since\": 100}"));
-	assert_true(say(&registrations, "{\"type\": \"subscribe\", \"topics\": [\"registrations\"], \"since\": 100}"));
+	assert_true(
+		say(&registrations,
+		    "{\"type\": \"subscribe\", \"topics\": [\"registrations\"], \"since\": 100}"));
 	happens(&world, 1);
 	event = make_event(world.tenant, id_new(), 1, EVENT_CALL_RINGING, CALL_RINGING);
 	event->user_id = user;
@@ -265,7 +272,8 @@ static void topics_and_users_see_only_theirs(void **state)
 	event = event_new(EVENT_REGISTRATION_CHANGED, world.tenant);
 	event->registration = registration_view_new(0);
 	event_publish(world.bus, event);
-	publish(world.bus, id_new(), id_new(), 1, EVENT_CALL_CREATED, CALL_DIALING); /* another tenant's */
+	publish(world.bus, id_new(), id_new(), 1, EVENT_CALL_CREATED,
+		CALL_DIALING); /* another tenant's */
 	hub_drain(world.hub);
 	assert_int_equal(all.count, 4);
 	assert_int_equal(agent.count, 2);
@@ -333,7 +341,8 @@ static void bytes_bound_lag_and_history(void **state)
 	struct wire wire;
 
 	(void)state;
-	world_init_with(&world, (struct hub_opts){ .lag_bytes = 20000, .history_bytes = 30000 }, NULL);
+	world_init_with(&world, (struct hub_opts){ .lag_bytes = 20000, .history_bytes = 30000 },
+			NULL);
 	wire_open(&world, &wire, ID_NONE);
 	subscribe(&world, &wire);
 	wire.room = 0;
@@ -405,7 +414,9 @@ static void old_history_and_expired_tokens_go_with_time(void **state)
 
 static void texts_that_are_none_close_and_wrong_ones_are_answered(void **state)
 {
-	static const char *const bad[] = { "", "{", "[]", "null", "{\"type\": 5}", "\xff\xfe", "{\"typ\": \"subscribe\"}" };
+	static const char *const bad[] = {
+		"", "{", "[]", "null", "{\"type\": 5}", "\xff\xfe", "{\"typ\": \"subscribe\"}"
+	};
 	static const char *const wrong[] = {
 		"{\"type\": \"dance\"}",
 		"{\"type\": \"subscribe\", \"topics\": [\"secrets\"]}",
@@ -513,7 +524,8 @@ static void all_histories_together_are_bounded(void **state)
 	for (unsigned i = 0; i < 10; i++) {
 		world.tenant = tenants[i];
 		wire_open(&world, &probe, ID_NONE);
-		kept += (size_t)(number_of(&probe, 0, "seq") - number_of(&probe, 0, "oldest_seq") + 1);
+		kept += (size_t)(number_of(&probe, 0, "seq") - number_of(&probe, 0, "oldest_seq") +
+				 1);
 		wire_fini(&probe);
 		wire_fini(&wires[i]);
 	}

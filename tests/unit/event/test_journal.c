@@ -31,8 +31,10 @@ struct world {
 
 static void world_start(struct world *world)
 {
-	struct journal_opts opts = { .db_url = world->fixture->url, .data_dir = world->dir,
-				     .spool_max = world->spool_max, .db = { .statement_ms = 5000 } };
+	struct journal_opts opts = { .db_url = world->fixture->url,
+				     .data_dir = world->dir,
+				     .spool_max = world->spool_max,
+				     .db = { .statement_ms = 5000 } };
 
 	world->bus = event_bus_new(NULL);
 	assert_int_equal(journal_open(&opts, world->bus, &world->journal), 0);
@@ -135,7 +137,8 @@ static void a_call_is_in_the_log_with_legs_and_timeline(void **state)
 	json_decref(was);
 	json_decref(is);
 	free(view);
-	assert_int_equal(call_row_timeline(world.db, world.arena, world.tenant, call, &timeline, &count), 0);
+	assert_int_equal(
+		call_row_timeline(world.db, world.arena, world.tenant, call, &timeline, &count), 0);
 	assert_int_equal(count, 4); /* updates are not in it */
 	assert_string_equal(timeline[0].type, "call.created");
 	assert_string_equal(timeline[3].type, "call.ended");
@@ -157,7 +160,8 @@ static void every_member_of_a_view_survives_the_database(void **state)
 	view->profile_id = id_new();
 	view->user_id = id_new();
 	view->direction = CALL_CONFERENCE;
-	strcpy(view->from_name, "Bj\xc3\xb6rn \"B\" O'Hara \xff<script>"); /* one byte is not UTF-8 */
+	strcpy(view->from_name,
+	       "Bj\xc3\xb6rn \"B\" O'Hara \xff<script>"); /* one byte is not UTF-8 */
 	view->ringing_at = view->created_at + 1;
 	view->ring_s = 3;
 	view->hold_s = 4;
@@ -204,19 +208,24 @@ static void ten_thousand_events_are_in_order_and_once(void **state)
 	for (uint32_t seq = 1; seq <= 10; seq++) {
 		for (int i = 0; i < 1000; i++)
 			publish(world.bus, world.tenant, calls[i], seq,
-				seq == 10 ? EVENT_CALL_ENDED : EVENT_CALL_HELD, seq == 10 ? CALL_ENDED : CALL_HELD);
+				seq == 10 ? EVENT_CALL_ENDED : EVENT_CALL_HELD,
+				seq == 10 ? CALL_ENDED : CALL_HELD);
 	}
 	assert_true(journal_sync(world.journal, 60000));
 	assert_int_equal(number(&world, "SELECT count(*) FROM call"), 1000);
-	assert_int_equal(number(&world, "SELECT count(*) FROM call WHERE call_seq = 10 AND state = 'ended'"), 1000);
+	assert_int_equal(
+		number(&world, "SELECT count(*) FROM call WHERE call_seq = 10 AND state = 'ended'"),
+		1000);
 	assert_int_equal(number(&world, "SELECT count(*) FROM call_event"), 10000);
 	assert_int_equal(number(&world, "SELECT count(DISTINCT seq) FROM call_event"), 10000);
 	assert_int_equal(number(&world, "SELECT count(*) FROM call_leg"), 2000);
 	assert_int_equal(number(&world, "SELECT seq FROM tenant_seq"), 10000);
 	/* seq and call_seq rise together */
-	assert_int_equal(number(&world, "SELECT count(*) FROM call_event a JOIN call_event b ON a.call_id = b.call_id"
-					" AND a.call_seq < b.call_seq AND a.seq >= b.seq"),
-			 0);
+	assert_int_equal(
+		number(&world,
+		       "SELECT count(*) FROM call_event a JOIN call_event b ON a.call_id = b.call_id"
+		       " AND a.call_seq < b.call_seq AND a.seq >= b.seq"),
+		0);
 	free(calls);
 	world_fini(&world);
 }
@@ -235,7 +244,9 @@ static void an_event_that_comes_again_or_late_changes_nothing(void **state)
 	event_publish(world.bus, event_ref(ended));
 	event_publish(world.bus, event_ref(answered));
 	sync_all(&world);
-	assert_int_equal(number(&world, "SELECT count(*) FROM call WHERE state = 'ended' AND call_seq = 5"), 1);
+	assert_int_equal(number(&world,
+				"SELECT count(*) FROM call WHERE state = 'ended' AND call_seq = 5"),
+			 1);
 	assert_int_equal(number(&world, "SELECT count(*) FROM call_event"), 2);
 	event_unref(ended);
 	event_unref(answered);
@@ -251,7 +262,8 @@ static void seqs_rise_over_restarts(void **state)
 	world_init(&world, state);
 	one_call(&world, id_new());
 	before = event_bus_seq(world.bus, world.tenant);
-	event = event_new(EVENT_REGISTRATION_CHANGED, world.tenant); /* counts, though it is no call's */
+	event = event_new(EVENT_REGISTRATION_CHANGED,
+			  world.tenant); /* counts, though it is no call's */
 	event_publish(world.bus, event);
 	world_stop(&world);
 	assert_int_equal(number(&world, "SELECT seq FROM tenant_seq"), (int64_t)before + 1);
@@ -282,7 +294,8 @@ static void calls_left_open_are_interrupted_at_the_next_start(void **state)
 	assert_string_equal(row.hangup_by, "platform");
 	assert_true(row.ended_at == 1700000000000000 + 9 * 1000000);
 	assert_int_equal(row.talk_s, 7);
-	assert_int_equal(call_row_timeline(world.db, world.arena, world.tenant, open, &timeline, &count), 0);
+	assert_int_equal(
+		call_row_timeline(world.db, world.arena, world.tenant, open, &timeline, &count), 0);
 	assert_int_equal(count, 3);
 	assert_string_equal(timeline[2].type, "call.ended");
 	assert_int_equal(number(&world, "SELECT count(*) FROM call_leg WHERE ended_at IS NULL"), 0);
@@ -444,7 +457,9 @@ static atomic_int refuse_in;
 static int busy_now_and_then(const char *sql)
 {
 	(void)sql;
-	return atomic_fetch_add(&refuse_in, 1) % 7 == 3 ? DB_E_BUSY : atomic_load(&refuse_in) % 31 == 30 ? DB_E_AWAY : 0;
+	return atomic_fetch_add(&refuse_in, 1) % 7 == 3 ? DB_E_BUSY
+	       : atomic_load(&refuse_in) % 31 == 30	? DB_E_AWAY
+							: 0;
 }
 
 static void statements_that_fail_here_and_there_lose_nothing(void **state)
@@ -486,10 +501,12 @@ static void killed(struct world *world, bool away)
 		journal_start(world->journal);
 		for (int64_t i = 1;; i++) {
 			one_call(world, id_new());
-			publish(world->bus, world->tenant, id_new(), 1, EVENT_CALL_CREATED, CALL_DIALING);
+			publish(world->bus, world->tenant, id_new(), 1, EVENT_CALL_CREATED,
+				CALL_DIALING);
 			if (i % 10)
 				continue;
-			if (!journal_sync(world->journal, 10000) || write(report[1], &i, sizeof(i)) != sizeof(i))
+			if (!journal_sync(world->journal, 10000) ||
+			    write(report[1], &i, sizeof(i)) != sizeof(i))
 				_exit(1);
 		}
 	}
@@ -507,9 +524,11 @@ static void killed(struct world *world, bool away)
 	world_start(world);
 	calls = number(world, "SELECT count(*) FROM call WHERE end_reason = 'completed'");
 	assert_true(calls >= safe);
-	assert_true(number(world, "SELECT count(*) FROM call WHERE end_reason = 'interrupted'") >= safe);
+	assert_true(number(world, "SELECT count(*) FROM call WHERE end_reason = 'interrupted'") >=
+		    safe);
 	assert_int_equal(number(world, "SELECT count(*) FROM call WHERE ended_at IS NULL"), 0);
-	assert_int_equal(number(world, "SELECT count(*) FROM call_event WHERE type = 'call.created'"),
+	assert_int_equal(number(world,
+				"SELECT count(*) FROM call_event WHERE type = 'call.created'"),
 			 number(world, "SELECT count(*) FROM call"));
 }
 
@@ -533,7 +552,8 @@ static void a_kill_while_spooling_loses_nothing_that_was_safe(void **state)
 
 /* ---- the log ---- */
 
-static void logged(struct world *world, enum call_direction direction, enum end_reason reason, bool answered)
+static void logged(struct world *world, enum call_direction direction, enum end_reason reason,
+		   bool answered)
 {
 	static int number;
 	struct event *event = make_event(world->tenant, id_new(), 1, EVENT_CALL_ENDED, CALL_ENDED);
@@ -552,7 +572,8 @@ static int64_t log_count(struct world *world, const struct call_filter *filter)
 	struct db_page_info info;
 	struct call_view **views;
 
-	assert_int_equal(call_view_list(world->db, world->arena, world->tenant, filter, &views, &info), 0);
+	assert_int_equal(
+		call_view_list(world->db, world->arena, world->tenant, filter, &views, &info), 0);
 	for (size_t i = 0; i < info.rows; i++)
 		free(views[i]);
 	return info.count;
@@ -592,7 +613,8 @@ static void the_log_is_filtered_by_type_and_status(void **state)
 	event->call->recording_id = id_new();
 	strcpy(event->call->room, "sales");
 	event_publish(world.bus, event);
-	publish(world.bus, world.tenant, id_new(), 1, EVENT_CALL_CREATED, CALL_DIALING); /* live: not in the log */
+	publish(world.bus, world.tenant, id_new(), 1, EVENT_CALL_CREATED,
+		CALL_DIALING); /* live: not in the log */
 	sync_all(&world);
 	assert_int_equal(type_count(&world, NULL, NULL), 12);
 	assert_int_equal(type_count(&world, "incoming", NULL), 4);
@@ -653,7 +675,8 @@ static void the_log_is_filtered_by_people_time_and_text(void **state)
 	assert_int_equal(log_count(&world, &filter), 1);
 	filter = (struct call_filter){ .from = "+4930123", .min_talk_s = 20 };
 	assert_int_equal(log_count(&world, &filter), 10);
-	filter = (struct call_filter){ .started_after = start + 10000000, .started_before = start + 20000000 };
+	filter = (struct call_filter){ .started_after = start + 10000000,
+				       .started_before = start + 20000000 };
 	assert_int_equal(log_count(&world, &filter), 10);
 	filter = (struct call_filter){ .search = "FRAU M" };
 	assert_int_equal(log_count(&world, &filter), 1);
@@ -662,7 +685,8 @@ static void the_log_is_filtered_by_people_time_and_text(void **state)
 	filter = (struct call_filter){ .page = { .size = 7, .number = 5, .ordering = "talk_s" } };
 	assert_int_equal(log_count(&world, &filter), 30);
 	filter = (struct call_filter){ 0 };
-	assert_int_equal(call_row_each(world.db, world.arena, world.tenant, &filter, on_call, &last), 0);
+	assert_int_equal(
+		call_row_each(world.db, world.arena, world.tenant, &filter, on_call, &last), 0);
 	assert_true(last == start);
 	world_fini(&world);
 }
@@ -702,8 +726,8 @@ int main(void)
 		BOTH_ENGINES(seqs_rise_over_restarts),
 		BOTH_ENGINES(calls_left_open_are_interrupted_at_the_next_start),
 		BOTH_ENGINES(what_happens_while_the_database_is_away_is_not_lost),
-		cmocka_unit_test_setup_teardown(a_server_that_dies_and_comes_back_loses_nothing, fixture_setup_pg,
-						fixture_teardown),
+		cmocka_unit_test_setup_teardown(a_server_that_dies_and_comes_back_loses_nothing,
+						fixture_setup_pg, fixture_teardown),
 		BOTH_ENGINES(a_spool_is_applied_at_the_next_start_before_open_calls_are_closed),
 		BOTH_ENGINES(a_torn_tail_costs_only_itself),
 		BOTH_ENGINES(a_full_spool_drops_the_newest_and_says_so),

@@ -227,7 +227,8 @@ static void an_entry_is_read_as_it_was_written(void **state)
 	assert_int_equal(entry.seq, 77);
 	assert_int_equal(entry.leg_count, 2);
 	assert_string_equal(entry.event.type, "call.dtmf");
-	assert_string_equal(json_string_value(json_object_get(entry.event.detail, "digits")), "12#");
+	assert_string_equal(json_string_value(json_object_get(entry.event.detail, "digits")),
+			    "12#");
 	assert_string_equal(entry.call.from, "+4930123");
 	entry_encode(&entry, &second);
 	assert_int_equal(first.len, second.len);
@@ -251,7 +252,8 @@ static void a_cut_or_changed_entry_is_refused_or_still_whole(void **state)
 	for (size_t i = 0; i < bytes.len; i++) {
 		for (int bit = 0; bit < 8; bit++) {
 			bytes.data[i] = (char)(bytes.data[i] ^ (1 << bit));
-			if (entry_decode((const uint8_t *)bytes.data, bytes.len, arena, &entry) && entry.has_call) {
+			if (entry_decode((const uint8_t *)bytes.data, bytes.len, arena, &entry) &&
+			    entry.has_call) {
 				assert_non_null(entry.call.state);
 				assert_false(id_is_none(entry.call.id));
 			}

@@ -95,7 +95,8 @@ static void *publisher_main(void *arg)
 			if (seq == 1)
 				calls[i] = id_new();
 			publish(world->bus, world->tenant, calls[i], seq,
-				seq == 4 ? EVENT_CALL_ENDED : EVENT_CALL_HELD, seq == 4 ? CALL_ENDED : CALL_HELD);
+				seq == 4 ? EVENT_CALL_ENDED : EVENT_CALL_HELD,
+				seq == 4 ? CALL_ENDED : CALL_HELD);
 		}
 	}
 	while (event_bus_flush(world->bus))
@@ -135,7 +136,8 @@ static void events_reach_log_and_clients_whole_and_in_order(void **state)
 	}
 	hub_free(world.hub);
 	event_bus_free(world.bus);
-	assert_int_equal(db_num(db, "SELECT count(*) FROM call WHERE call_seq = 4", DB_NO_ARGS, &n), 0);
+	assert_int_equal(db_num(db, "SELECT count(*) FROM call WHERE call_seq = 4", DB_NO_ARGS, &n),
+			 0);
 	assert_int_equal(n, CALLS);
 	assert_int_equal(db_num(db, "SELECT count(*) FROM call_event", DB_NO_ARGS, &n), 0);
 	assert_int_equal(n, CALLS * 4);

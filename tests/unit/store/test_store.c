@@ -175,13 +175,17 @@ static void extensions_are_given_once_when_many_sign_up_at_once(void **state)
 
 	for (int i = 0; i < 4; i++) {
 		racers[i] = (struct racer){ *state, base->tenant.id, i, 0 };
-		assert_int_equal(pthread_create(&racers[i].thread, NULL, race_users, &racers[i]), 0);
+		assert_int_equal(pthread_create(&racers[i].thread, NULL, race_users, &racers[i]),
+				 0);
 	}
 	for (int i = 0; i < 4; i++)
 		pthread_join(racers[i].thread, NULL);
-	assert_int_equal(db_num(base->db, "SELECT count(DISTINCT extension) FROM app_user", DB_NO_ARGS, &n), 0);
+	assert_int_equal(db_num(base->db, "SELECT count(DISTINCT extension) FROM app_user",
+				DB_NO_ARGS, &n),
+			 0);
 	assert_int_equal(n, 41);
-	assert_int_equal(db_num(base->db, "SELECT max(length(extension)) FROM app_user", DB_NO_ARGS, &n), 0);
+	assert_int_equal(
+		db_num(base->db, "SELECT max(length(extension)) FROM app_user", DB_NO_ARGS, &n), 0);
 	assert_int_equal(n, 3);
 }
 
@@ -192,12 +196,14 @@ static void a_tenant_is_never_left_without_an_admin(void **state)
 
 	admin.role = USER_AGENT;
 	assert_int_equal(user_update(base->db, &admin, base->arena), USER_E_LAST_ADMIN);
-	assert_int_equal(user_delete(base->db, base->tenant.id, admin.id, ID_NONE), USER_E_LAST_ADMIN);
+	assert_int_equal(user_delete(base->db, base->tenant.id, admin.id, ID_NONE),
+			 USER_E_LAST_ADMIN);
 	assert_int_equal(add_user(base, "o@x.y", NULL, &other), 0);
 	other.role = USER_ADMIN;
 	assert_int_equal(user_update(base->db, &other, base->arena), 0);
 	assert_int_equal(user_update(base->db, &admin, base->arena), 0);
-	assert_int_equal(user_delete(base->db, base->tenant.id, other.id, ID_NONE), USER_E_LAST_ADMIN);
+	assert_int_equal(user_delete(base->db, base->tenant.id, other.id, ID_NONE),
+			 USER_E_LAST_ADMIN);
 	assert_int_equal(user_delete(base->db, base->tenant.id, admin.id, ID_NONE), 0);
 }
 
@@ -208,7 +214,8 @@ static void another_tenants_user_is_not_there(void **state)
 	struct user stranger, got;
 
 	sign_up(base, "else@where.org", &tenant, &stranger);
-	assert_int_equal(user_get(base->db, base->arena, base->tenant.id, stranger.id, &got), DB_E_NONE);
+	assert_int_equal(user_get(base->db, base->arena, base->tenant.id, stranger.id, &got),
+			 DB_E_NONE);
 	assert_int_equal(user_delete(base->db, base->tenant.id, stranger.id, ID_NONE), DB_E_NONE);
 	stranger.tenant_id = base->tenant.id;
 	assert_int_equal(user_update(base->db, &stranger, base->arena), DB_E_NONE);
@@ -225,15 +232,18 @@ static void users_are_listed_by_filter(void **state)
 
 	assert_int_equal(add_user(base, "anna@x.y", NULL, &user), 0);
 	assert_int_equal(add_user(base, "bert@x.y", NULL, &user), 0);
-	assert_int_equal(user_list(base->db, base->arena, base->tenant.id, &filter, &rows, &info), 0);
+	assert_int_equal(user_list(base->db, base->arena, base->tenant.id, &filter, &rows, &info),
+			 0);
 	assert_int_equal(info.count, 3);
 	assert_string_equal(rows[0].email, "bert@x.y");
 	filter.search = "ANNA";
-	assert_int_equal(user_list(base->db, base->arena, base->tenant.id, &filter, &rows, &info), 0);
+	assert_int_equal(user_list(base->db, base->arena, base->tenant.id, &filter, &rows, &info),
+			 0);
 	assert_int_equal(info.count, 1);
 	filter.search = NULL;
 	filter.role = USER_ADMIN;
-	assert_int_equal(user_list(base->db, base->arena, base->tenant.id, &filter, &rows, &info), 0);
+	assert_int_equal(user_list(base->db, base->arena, base->tenant.id, &filter, &rows, &info),
+			 0);
 	assert_int_equal(info.count, 1);
 	assert_string_equal(rows[0].email, "admin@example.com");
 }
@@ -255,7 +265,8 @@ static bool user_body_ok(const char *text)
 static void user_bodies_are_checked(void **state)
 {
 	(void)state;
-	assert_true(user_body_ok("{\"email\": \"a.b+c@example.co.uk\", \"time_zone\": \"Europe/Berlin\"}"));
+	assert_true(user_body_ok(
+		"{\"email\": \"a.b+c@example.co.uk\", \"time_zone\": \"Europe/Berlin\"}"));
 	assert_false(user_body_ok("{\"email\": \"nobody\"}"));
 	assert_false(user_body_ok("{\"email\": \"a b@c.d\"}"));
 	assert_false(user_body_ok("{\"email\": \"a@b..c\"}"));
@@ -273,15 +284,19 @@ static void user_bodies_are_checked(void **state)
 
 static void begin(struct base *base, char token[static SESSION_TOKEN_SIZE], struct session *ret)
 {
-	*ret = (struct session){ .tenant_id = base->tenant.id, .user_id = base->admin.id, .client_addr = "192.0.2.1" };
+	*ret = (struct session){ .tenant_id = base->tenant.id,
+				 .user_id = base->admin.id,
+				 .client_addr = "192.0.2.1" };
 	assert_int_equal(session_start(base->db, ret, NOW, token), 0);
 }
 
-static int rotate(struct base *base, const char *token, int64_t now, char next[static SESSION_TOKEN_SIZE])
+static int rotate(struct base *base, const char *token, int64_t now,
+		  char next[static SESSION_TOKEN_SIZE])
 {
 	struct session session;
 
-	return session_rotate(base->db, base->arena, token, "192.0.2.2", "test", now, &session, next);
+	return session_rotate(base->db, base->arena, token, "192.0.2.2", "test", now, &session,
+			      next);
 }
 
 static void a_refresh_token_works_once(void **state)
@@ -303,7 +318,8 @@ static void a_refresh_token_works_once(void **state)
 static void a_lost_answer_is_forgiven_for_ten_seconds(void **state)
 {
 	auto_(base_free) struct base *base = base_new(state);
-	char first[SESSION_TOKEN_SIZE], a[SESSION_TOKEN_SIZE], b[SESSION_TOKEN_SIZE], c[SESSION_TOKEN_SIZE];
+	char first[SESSION_TOKEN_SIZE], a[SESSION_TOKEN_SIZE], b[SESSION_TOKEN_SIZE],
+		c[SESSION_TOKEN_SIZE];
 	struct session session;
 
 	begin(base, first, &session);
@@ -333,13 +349,15 @@ static void sessions_end_in_time_whatever_their_use(void **state)
 	assert_int_equal(r, SESSION_E_UNKNOWN);
 	assert_true(now >= NOW + SESSION_FAMILY_US);
 	assert_int_equal(store_prune(base->db, now + SESSION_FAMILY_US), 0);
-	assert_int_equal(session_by_token(base->db, base->arena, token, &session), SESSION_E_UNKNOWN);
+	assert_int_equal(session_by_token(base->db, base->arena, token, &session),
+			 SESSION_E_UNKNOWN);
 }
 
 static void logging_out_ends_one_family_a_new_password_all_others(void **state)
 {
 	auto_(base_free) struct base *base = base_new(state);
-	char a[SESSION_TOKEN_SIZE], b[SESSION_TOKEN_SIZE], c[SESSION_TOKEN_SIZE], next[SESSION_TOKEN_SIZE];
+	char a[SESSION_TOKEN_SIZE], b[SESSION_TOKEN_SIZE], c[SESSION_TOKEN_SIZE],
+		next[SESSION_TOKEN_SIZE];
 	struct session sa, sb, sc;
 	struct user user;
 
@@ -349,7 +367,9 @@ static void logging_out_ends_one_family_a_new_password_all_others(void **state)
 	assert_int_equal(session_end(base->db, a, NOW), 0);
 	assert_int_equal(session_end(base->db, "unknown", NOW), 0);
 	assert_int_equal(rotate(base, a, NOW, next), SESSION_E_UNKNOWN);
-	assert_int_equal(user_set_password(base->db, base->tenant.id, base->admin.id, "new", sb.family_id), 0);
+	assert_int_equal(user_set_password(base->db, base->tenant.id, base->admin.id, "new",
+					   sb.family_id),
+			 0);
 	assert_int_equal(rotate(base, b, NOW, next), 0);
 	assert_int_equal(rotate(base, c, NOW, next), SESSION_E_UNKNOWN);
 	assert_int_equal(user_by_id(base->db, base->arena, base->admin.id, &user), 0);
@@ -375,7 +395,8 @@ static void *spin(void *arg)
 	struct session session;
 
 	pthread_barrier_wait(spinner->barrier);
-	spinner->outcome = session_rotate(db, arena, spinner->token, NULL, NULL, spinner->now, &session, next);
+	spinner->outcome =
+		session_rotate(db, arena, spinner->token, NULL, NULL, spinner->now, &session, next);
 	return NULL;
 }
 
@@ -386,7 +407,9 @@ static void race(void **state, const char *token, int64_t now, int outcomes[4])
 
 	pthread_barrier_init(&barrier, NULL, 4);
 	for (int i = 0; i < 4; i++) {
-		spinners[i] = (struct spinner){ .fixture = *state, .token = token, .barrier = &barrier, .now = now };
+		spinners[i] = (struct spinner){
+			.fixture = *state, .token = token, .barrier = &barrier, .now = now
+		};
 		assert_int_equal(pthread_create(&spinners[i].thread, NULL, spin, &spinners[i]), 0);
 	}
 	for (int i = 0; i < 4; i++) {
@@ -499,7 +522,9 @@ static void the_key_file_is_made_once_and_for_its_owner(void **state)
 	assert_int_equal(st.st_mode & 0777, 0600);
 	assert_int_equal(st.st_size, 32);
 	assert_int_equal(seal_load(dir, &second), 0);
-	assert_int_equal(seal_unseal(second, "t", ID_NONE, seal_text(first, "t", ID_NONE, "x", arena), plain), 0);
+	assert_int_equal(seal_unseal(second, "t", ID_NONE,
+				     seal_text(first, "t", ID_NONE, "x", arena), plain),
+			 0);
 	assert_string_equal(plain, "x");
 }
 
@@ -620,7 +645,8 @@ static void an_update_without_a_password_keeps_it(void **state)
 static void a_server_and_user_name_are_one_profile_a_tenant(void **state)
 {
 	auto_(base_free) struct base *base = base_new(state);
-	struct sip_profile one = new_profile(base, "s.example", "u"), two = new_profile(base, "s.example", "u");
+	struct sip_profile one = new_profile(base, "s.example", "u"),
+			   two = new_profile(base, "s.example", "u");
 	struct sip_profile stray = new_profile(base, "t.example", "u");
 	struct tenant tenant;
 	struct user other;
@@ -629,19 +655,22 @@ static void a_server_and_user_name_are_one_profile_a_tenant(void **state)
 	assert_int_equal(profile_insert(base->db, base->seal, &one, base->arena), 0);
 	assert_int_equal(profile_insert(base->db, base->seal, &two, base->arena), PROFILE_E_EXISTS);
 	stray.owner = other.id;
-	assert_int_equal(profile_insert(base->db, base->seal, &stray, base->arena), PROFILE_E_OWNER);
+	assert_int_equal(profile_insert(base->db, base->seal, &stray, base->arena),
+			 PROFILE_E_OWNER);
 	two = new_profile(base, "s.example", "u");
 	two.tenant_id = tenant.id;
 	two.owner = other.id;
 	assert_int_equal(profile_insert(base->db, base->seal, &two, base->arena), 0);
-	assert_int_equal(profile_get(base->db, base->arena, base->tenant.id, two.id, &one), DB_E_NONE);
+	assert_int_equal(profile_get(base->db, base->arena, base->tenant.id, two.id, &one),
+			 DB_E_NONE);
 	assert_int_equal(profile_delete(base->db, base->tenant.id, two.id), DB_E_NONE);
 }
 
 static void the_default_profile_is_the_chosen_or_the_oldest(void **state)
 {
 	auto_(base_free) struct base *base = base_new(state);
-	struct sip_profile one = new_profile(base, "a.example", "u"), two = new_profile(base, "b.example", "u"), got;
+	struct sip_profile one = new_profile(base, "a.example", "u"),
+			   two = new_profile(base, "b.example", "u"), got;
 	struct id tenant = base->tenant.id, user = base->admin.id;
 
 	assert_int_equal(profile_default(base->db, base->arena, tenant, user, &got), DB_E_NONE);
@@ -673,20 +702,25 @@ static void profiles_are_listed_by_filter(void **state)
 		if (i == 0)
 			first = profile.id;
 	}
-	assert_int_equal(profile_list(base->db, base->arena, base->tenant.id, &filter, &rows, &info), 0);
+	assert_int_equal(
+		profile_list(base->db, base->arena, base->tenant.id, &filter, &rows, &info), 0);
 	assert_int_equal(info.count, 5);
 	assert_string_equal(rows[0].server, "s4.example");
 	filter.search = "S3.";
-	assert_int_equal(profile_list(base->db, base->arena, base->tenant.id, &filter, &rows, &info), 0);
+	assert_int_equal(
+		profile_list(base->db, base->arena, base->tenant.id, &filter, &rows, &info), 0);
 	assert_int_equal(info.count, 1);
 	filter = (struct profile_filter){ .ids = &first, .id_count = 1, .owner = base->admin.id };
-	assert_int_equal(profile_list(base->db, base->arena, base->tenant.id, &filter, &rows, &info), 0);
+	assert_int_equal(
+		profile_list(base->db, base->arena, base->tenant.id, &filter, &rows, &info), 0);
 	assert_int_equal(info.count, 1);
 	assert_true(id_eq(rows[0].id, first));
 	filter.owner = id_new();
-	assert_int_equal(profile_list(base->db, base->arena, base->tenant.id, &filter, &rows, &info), 0);
+	assert_int_equal(
+		profile_list(base->db, base->arena, base->tenant.id, &filter, &rows, &info), 0);
 	assert_int_equal(info.count, 0);
-	assert_int_equal(profile_ids(base->db, base->arena, base->tenant.id, ID_NONE, 3, &ids, &count), 0);
+	assert_int_equal(
+		profile_ids(base->db, base->arena, base->tenant.id, ID_NONE, 3, &ids, &count), 0);
 	assert_int_equal(count, 3);
 	assert_true(id_eq(ids[0], first));
 }
@@ -757,13 +791,15 @@ static void profile_bodies_are_checked(void **state)
 		{ "{\"codecs\": [\"GSM\"]}", "codecs" },
 		{ "{\"codecs\": [\"opus\", \"opus\"]}", "codecs" },
 		{ "{\"caller_id\": {\"number\": \"+49 30\"}}", "{\"caller_id\":{\"number\":" },
-		{ "{\"caller_id\": {\"number\": \"+4930\", \"name\": \"A\\u000aB\"}}", "{\"caller_id\":{\"name\":" },
+		{ "{\"caller_id\": {\"number\": \"+4930\", \"name\": \"A\\u000aB\"}}",
+		  "{\"caller_id\":{\"name\":" },
 		{ "{\"caller_id\": {\"mode\": \"fake\"}}", "{\"caller_id\":{\"mode\":" },
 		{ "{\"caller_id\": 5}", "caller_id" },
 		{ "{\"caller_id\": null}", NULL },
 		{ "{\"incoming\": {\"type\": \"owner\"}}", NULL },
 		{ "{\"incoming\": {\"type\": \"number\"}}", "{\"incoming\":{\"number\":" },
-		{ "{\"incoming\": {\"type\": \"user\", \"user_id\": \"x\"}}", "{\"incoming\":{\"user_id\":" },
+		{ "{\"incoming\": {\"type\": \"user\", \"user_id\": \"x\"}}",
+		  "{\"incoming\":{\"user_id\":" },
 		{ "{\"incoming\": {\"type\": \"conference\", \"room\": \"sales\"}}", NULL },
 		{ "{\"incoming\": {}}", "{\"incoming\":{\"type\":" },
 		{ "{\"incoming\": \"owner\"}", "incoming" },
@@ -802,8 +838,12 @@ static void a_profiles_json_says_all_but_secrets(void **state)
 	assert_null(strstr(text, profile.line_token));
 	assert_true(json_is_null(json_object_get(json, "port")));
 	assert_true(json_is_true(json_object_get(json, "register")));
-	assert_string_equal(json_string_value(json_object_get(json_object_get(json, "caller_id"), "mode")), "pai");
-	assert_string_equal(json_string_value(json_object_get(json_object_get(json, "incoming"), "number")), "+49");
+	assert_string_equal(
+		json_string_value(json_object_get(json_object_get(json, "caller_id"), "mode")),
+		"pai");
+	assert_string_equal(
+		json_string_value(json_object_get(json_object_get(json, "incoming"), "number")),
+		"+49");
 	free(text);
 	json_decref(json);
 }
@@ -811,7 +851,10 @@ static void a_profiles_json_says_all_but_secrets(void **state)
 static void a_device_gets_its_credentials_once(void **state)
 {
 	auto_(base_free) struct base *base = base_new(state);
-	struct device device = { .tenant_id = base->tenant.id, .user_id = base->admin.id, .name = "Desk" }, got, *rows;
+	struct device device = { .tenant_id = base->tenant.id,
+				 .user_id = base->admin.id,
+				 .name = "Desk" },
+		      got, *rows;
 	struct device_filter filter = { .user = base->admin.id, .search = "desk" };
 	char password[DEVICE_PASSWORD_SIZE], plain[SEAL_MAX + 1];
 	struct db_page_info info;
@@ -824,13 +867,16 @@ static void a_device_gets_its_credentials_once(void **state)
 	assert_string_equal(plain, password);
 	device.name = "Kitchen desk";
 	assert_int_equal(device_update(base->db, &device, base->arena), 0);
-	assert_int_equal(device_list(base->db, base->arena, base->tenant.id, &filter, &rows, &info), 0);
+	assert_int_equal(device_list(base->db, base->arena, base->tenant.id, &filter, &rows, &info),
+			 0);
 	assert_int_equal(info.count, 1);
 	assert_string_equal(rows[0].name, "Kitchen desk");
-	assert_int_equal(device_insert(base->db, base->seal, &stray, base->arena, password), DB_E_REF);
+	assert_int_equal(device_insert(base->db, base->seal, &stray, base->arena, password),
+			 DB_E_REF);
 	assert_int_equal(device_get(base->db, base->arena, id_new(), device.id, &got), DB_E_NONE);
 	assert_int_equal(device_delete(base->db, base->tenant.id, device.id), 0);
-	assert_int_equal(device_by_username(base->db, base->arena, device.username, &got), DB_E_NONE);
+	assert_int_equal(device_by_username(base->db, base->arena, device.username, &got),
+			 DB_E_NONE);
 }
 
 static int count_one(void *count)
@@ -862,7 +908,9 @@ static int on_device(void *arg, const struct device *device)
 static void a_start_reads_everything(void **state)
 {
 	auto_(base_free) struct base *base = base_new(state);
-	struct device device = { .tenant_id = base->tenant.id, .user_id = base->admin.id, .name = "Desk" };
+	struct device device = { .tenant_id = base->tenant.id,
+				 .user_id = base->admin.id,
+				 .name = "Desk" };
 	struct sip_profile profile = new_profile(base, "a.example", "u");
 	char password[DEVICE_PASSWORD_SIZE];
 	struct tenant tenant;
@@ -910,27 +958,36 @@ static void settings_are_a_tenants_own(void **state)
 static void a_key_answers_again_what_it_answered_first(void **state)
 {
 	auto_(base_free) struct base *base = base_new(state);
-	struct idempotency request = { .tenant = base->tenant.id, .user = base->admin.id, .key = "abc",
-				       .route = "makeCall", .request_hash = "h1" };
+	struct idempotency request = { .tenant = base->tenant.id,
+				       .user = base->admin.id,
+				       .key = "abc",
+				       .route = "makeCall",
+				       .request_hash = "h1" };
 	struct idempotency other = request;
 	struct idempotency_answer answer = { 0 };
 
 	other.request_hash = "h2";
 	assert_int_equal(idempotency_claim(base->db, base->arena, &request, NOW, &answer), 0);
-	assert_int_equal(idempotency_claim(base->db, base->arena, &request, NOW + 1, &answer), IDEMPOTENCY_E_RUNNING);
-	assert_int_equal(idempotency_claim(base->db, base->arena, &other, NOW + 1, &answer), IDEMPOTENCY_E_OTHER);
+	assert_int_equal(idempotency_claim(base->db, base->arena, &request, NOW + 1, &answer),
+			 IDEMPOTENCY_E_RUNNING);
+	assert_int_equal(idempotency_claim(base->db, base->arena, &other, NOW + 1, &answer),
+			 IDEMPOTENCY_E_OTHER);
 	assert_int_equal(idempotency_finish(base->db, &request, 201, "{}", "/x/"), 0);
-	assert_int_equal(idempotency_claim(base->db, base->arena, &request, NOW + 2, &answer), IDEMPOTENCY_E_DONE);
+	assert_int_equal(idempotency_claim(base->db, base->arena, &request, NOW + 2, &answer),
+			 IDEMPOTENCY_E_DONE);
 	assert_int_equal(answer.status, 201);
 	assert_string_equal(answer.body, "{}");
 	assert_string_equal(answer.location, "/x/");
 	assert_int_equal(idempotency_drop(base->db, &request), 0); /* an answer is not dropped */
-	assert_int_equal(idempotency_claim(base->db, base->arena, &request, NOW + 2, &answer), IDEMPOTENCY_E_DONE);
-	assert_int_equal(
-		idempotency_claim(base->db, base->arena, &other, NOW + IDEMPOTENCY_LIFE_US + 1, &answer), 0);
+	assert_int_equal(idempotency_claim(base->db, base->arena, &request, NOW + 2, &answer),
+			 IDEMPOTENCY_E_DONE);
+	assert_int_equal(idempotency_claim(base->db, base->arena, &other,
+					   NOW + IDEMPOTENCY_LIFE_US + 1, &answer),
+			 0);
 	/* Its request dies: after a minute the key is free again. */
 	assert_int_equal(idempotency_claim(base->db, base->arena, &other,
-					   NOW + IDEMPOTENCY_LIFE_US + IDEMPOTENCY_STALE_US + 2, &answer),
+					   NOW + IDEMPOTENCY_LIFE_US + IDEMPOTENCY_STALE_US + 2,
+					   &answer),
 			 0);
 	assert_int_equal(idempotency_drop(base->db, &other), 0);
 	assert_int_equal(idempotency_claim(base->db, base->arena, &request, NOW, &answer), 0);
@@ -940,14 +997,19 @@ static void a_key_answers_again_what_it_answered_first(void **state)
 static void what_was_done_is_on_record(void **state)
 {
 	auto_(base_free) struct base *base = base_new(state);
-	struct audit audit = { .tenant_id = base->tenant.id, .user_id = base->admin.id, .action = "profile.create",
-			       .object = "sip_profile", .object_id = id_new() }, *rows;
+	struct audit audit = { .tenant_id = base->tenant.id,
+			       .user_id = base->admin.id,
+			       .action = "profile.create",
+			       .object = "sip_profile",
+			       .object_id = id_new() },
+		     *rows;
 	struct audit_filter filter = { .action = "profile.create" };
 	struct db_page_info info;
 
 	audit.detail = json_pack("{s:s}", "server", "x");
 	assert_int_equal(audit_insert(base->db, &audit, base->arena), 0);
-	assert_int_equal(audit_list(base->db, base->arena, base->tenant.id, &filter, &rows, &info), 0);
+	assert_int_equal(audit_list(base->db, base->arena, base->tenant.id, &filter, &rows, &info),
+			 0);
 	assert_int_equal(info.count, 1);
 	assert_true(json_equal(rows[0].detail, audit.detail));
 	assert_int_equal(audit_list(base->db, base->arena, id_new(), &filter, &rows, &info), 0);
@@ -960,9 +1022,11 @@ static void a_newer_schema_is_left_alone(void **state)
 	auto_(base_free) struct base *base = base_new(state);
 
 	assert_int_equal(store_migrate(base->db), 0);
-	assert_int_equal(db_exec(base->db, "INSERT INTO schema_version (version, name, applied_at) VALUES (999, 'x', 1)",
-				 DB_NO_ARGS, NULL),
-			 0);
+	assert_int_equal(
+		db_exec(base->db,
+			"INSERT INTO schema_version (version, name, applied_at) VALUES (999, 'x', 1)",
+			DB_NO_ARGS, NULL),
+		0);
 	assert_int_equal(store_migrate(base->db), DB_MIGRATE_E_NEWER);
 }
 
