@@ -75,20 +75,29 @@ static void drain(struct ring *events)
 	struct from_loop message;
 
 	while (ring_pop(events, &message))
-		if (message.note && message.note->kind == NOTE_BRIDGE)
-			mbridge_free(message.note->object);
+		if (message.note)
+			note_drop(message.note);
+}
+
+/* The loop is made once, as that is dear; streams and bridge are each input's own. */
+static struct mloop *loop_get(void)
+{
+	static struct mloop *loop;
+
+	if (!loop)
+		loop = mloop_new(ring_new(sizeof(struct from_loop), 64), "fuzz", 8);
+	if (!loop)
+		abort();
+	loop->now_us = 1000000;
+	return loop;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct ring *events = ring_new(sizeof(struct from_loop), 64);
-	struct mloop *loop = mloop_new(events, "fuzz", 8);
+	struct mloop *loop = loop_get();
 	struct mbridge *bridge = xzalloc(sizeof(*bridge));
 	struct mstream *streams[2];
 
-	if (!loop)
-		abort();
-	loop->now_us = 1000000;
 	bridge->object = (struct object){ OBJECT_BRIDGE, { 5, 1 } };
 	mloop_command(loop, &(struct command){ .kind = CMD_BRIDGE_ADOPT, .object = bridge });
 	streams[0] = stream_make(loop, 0, MEDIA_CODEC_PCMU, 0);
@@ -103,10 +112,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		one(streams[how & HOW_STREAM], how, data + 2, len);
 		data += 2 + len;
 		size -= 2 + len;
-		drain(events);
+		drain(loop->events);
 	}
-	mloop_free(loop);
-	drain(events);
-	ring_free(events);
+	for (uint32_t i = 0; i < 2; i++)
+		mloop_command(loop, &(struct command){ .kind = CMD_STREAM_CLOSE, .id = { i, 1 } });
+	mloop_command(loop, &(struct command){ .kind = CMD_BRIDGE_CLOSE, .id = { 5, 1 } });
+	drain(loop->events);
+	if (loop->ticked || loop->mixing || wheel_count(loop->wheel))
+		abort(); /* what is gone has left nothing running */
 	return 0;
 }
