@@ -123,7 +123,7 @@ static enum end_reason reason_of(const struct channel *channel, const struct ses
 		return END_AUTH_FAILED;
 	case SESSION_TIMED_OUT:
 		if (end->answered)
-			return END_TIMEOUT;
+			return channel->silent ? END_MEDIA_FAILED : END_TIMEOUT;
 		if (channel->ringing || channel->early)
 			return END_NO_ANSWER;
 		break;

@@ -55,6 +55,7 @@ struct channel {
 	void *user;
 	enum channel_state state;
 	bool incoming, is_device, ringing, early, held, offering, must_secure;
+	bool silent; /* nothing comes from the far end, which has been asked whether it is still there */
 	struct id line, device;
 	char address[VIEW_ADDR_SIZE];
 	struct chain branches;

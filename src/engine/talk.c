@@ -336,6 +336,7 @@ static void media_event(struct channel *channel, const struct media_event *event
 		/* Silence alone ends nothing: ask the far end whether it is still there. If it is not, the session
 		 * ends by itself.
 		 */
+		channel->silent = true;
 		if (channel->state == CHANNEL_UP && channel->main)
 			(void)!session_refresh(channel->main->session);
 		break;
@@ -348,8 +349,10 @@ static void media_event(struct channel *channel, const struct media_event *event
 	case MEDIA_EVENT_REMOTE:
 		log_debug("a stream's far address was learnt", LOG_ID("line", channel->line));
 		break;
-	case MEDIA_EVENT_DTMF:
 	case MEDIA_EVENT_BACK:
+		channel->silent = false;
+		break;
+	case MEDIA_EVENT_DTMF:
 	case MEDIA_EVENT_CLOSED:
 		break;
 	}
