@@ -272,8 +272,11 @@ static void run_commands(struct mloop *loop)
 	struct command command;
 
 	ring_ack(loop->commands);
-	while (!loop->quit && ring_pop(loop->commands, &command))
+	while (!loop->quit && ring_pop(loop->commands, &command)) {
+		/* A stream that moves here has times of its old loop: ours must not be behind them. */
+		loop->now_us = clock_mono_us();
 		mloop_command(loop, &command);
+	}
 	if (atomic_exchange_explicit(&loop->hungry, false, memory_order_acq_rel) &&
 	    !ring_push(loop->events, &wake))
 		atomic_store(&loop->hungry, true);
