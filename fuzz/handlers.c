@@ -46,12 +46,20 @@ static struct reply *answer(struct command *command)
 	struct reply *reply = xzalloc(sizeof(*reply));
 
 	switch (command->type) {
-	case COMMAND_MAKE_CALL: reply->code = REPLY_LIMIT; break;
+	case COMMAND_MAKE_CALL:
+		reply->code = REPLY_LIMIT;
+		break;
 	case COMMAND_CALL_GET:
 	case COMMAND_HANGUP_CALL:
-	case COMMAND_ANSWER_CALL: reply->code = REPLY_NOT_FOUND; break;
-	case COMMAND_PROFILE_TEST: reply->text = xstrdup("{}"); break;
-	case COMMAND_REGISTRATIONS: reply->code = REPLY_FAILED; break;
+	case COMMAND_ANSWER_CALL:
+		reply->code = REPLY_NOT_FOUND;
+		break;
+	case COMMAND_PROFILE_TEST:
+		reply->text = xstrdup("{}");
+		break;
+	case COMMAND_REGISTRATIONS:
+		reply->code = REPLY_FAILED;
+		break;
 	case COMMAND_PROFILE_PUT:
 	case COMMAND_PROFILE_DROP:
 	case COMMAND_PROFILE_REGISTER:
@@ -65,7 +73,8 @@ static struct reply *answer(struct command *command)
 	case COMMAND_CALLS:
 	case COMMAND_SNAPSHOT:
 	case COMMAND_DRAIN:
-	case COMMAND_STATUS: break;
+	case COMMAND_STATUS:
+		break;
 	}
 	command_fini(command);
 	return reply;
@@ -85,8 +94,8 @@ struct reply *call_ask(struct call_gate *to, struct command *command, unsigned t
 	return answer(command);
 }
 
-bool call_ask_async(struct call_gate *to, struct command *command, void (*on_reply)(void *arg, struct reply *reply),
-		    void *arg)
+bool call_ask_async(struct call_gate *to, struct command *command,
+		    void (*on_reply)(void *arg, struct reply *reply), void *arg)
 {
 	(void)to;
 	on_reply(arg, answer(command));
@@ -119,12 +128,12 @@ static void rig_end(void)
 	nftw(rig.dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
-#define must(good)                                                                                     \
-	do {                                                                                           \
-		if (!(good)) {                                                                         \
-			fprintf(stderr, "not so: %s\n", #good);                                        \
-			abort();                                                                       \
-		}                                                                                      \
+#define must(good)                                                                                 \
+	do {                                                                                       \
+		if (!(good)) {                                                                     \
+			fprintf(stderr, "not so: %s\n", #good);                                    \
+			abort();                                                                   \
+		}                                                                                  \
 	} while (0)
 
 /* An admin and a token for the admin, past the throttled and slow way in. */
@@ -134,7 +143,9 @@ static void rig_sign_in(struct db *db)
 	auto_(token_key_free) struct token_key *key = NULL;
 	struct user user = USER_DEFAULTS;
 	struct tenant tenant = { .name = "fuzz" };
-	struct token_claims claims = { .jti = id_new(), .role = USER_ADMIN, .scopes = api_role_scopes(USER_ADMIN) };
+	struct token_claims claims = { .jti = id_new(),
+				       .role = USER_ADMIN,
+				       .scopes = api_role_scopes(USER_ADMIN) };
 
 	user.email = "fuzz@example.com";
 	user.role = USER_ADMIN;
@@ -154,7 +165,9 @@ static void rig_begin(void)
 {
 	auto_(free) char *url = NULL;
 	struct db *db = NULL;
-	struct api_setup setup = { .listen = "127.0.0.1:0", .gate = &gate, .workers = 1, .hashers = 1 };
+	struct api_setup setup = {
+		.listen = "127.0.0.1:0", .gate = &gate, .workers = 1, .hashers = 1
+	};
 
 	log_init(&(struct log_setup){ .level = LOG_ERROR_ });
 	str_copy(rig.dir, sizeof(rig.dir), "/tmp/jackfield-fuzz-XXXXXX");
@@ -178,11 +191,21 @@ static void rig_begin(void)
 static const struct {
 	const char *method, *path;
 } targets[] = {
-	{ "POST", "/api/add-sip-profile/" }, { "POST", "/api/make-call/" },	{ "POST", "/api/register-sip/" },
-	{ "POST", "/api/set-caller-id/" },   { "POST", "/api/test-sip-profile/" }, { "POST", "/api/answer-call/" },
-	{ "POST", "/api/hangup-call/" },     { "POST", "/api/devices/" },	{ "PATCH", "/api/auth/me/" },
-	{ "POST", "/api/users/" },	     { "POST", "/api/auth/refresh/" },	{ "POST", "/api/auth/logout/" },
-	{ "POST", "/api/auth/login/" },	     { "POST", "/api/auth/signup/" },	{ "DELETE", "/api/delete-sip-profile/" },
+	{ "POST", "/api/add-sip-profile/" },
+	{ "POST", "/api/make-call/" },
+	{ "POST", "/api/register-sip/" },
+	{ "POST", "/api/set-caller-id/" },
+	{ "POST", "/api/test-sip-profile/" },
+	{ "POST", "/api/answer-call/" },
+	{ "POST", "/api/hangup-call/" },
+	{ "POST", "/api/devices/" },
+	{ "PATCH", "/api/auth/me/" },
+	{ "POST", "/api/users/" },
+	{ "POST", "/api/auth/refresh/" },
+	{ "POST", "/api/auth/logout/" },
+	{ "POST", "/api/auth/login/" },
+	{ "POST", "/api/auth/signup/" },
+	{ "DELETE", "/api/delete-sip-profile/" },
 	{ "POST", "/api/auth/change-password/" },
 };
 
@@ -202,9 +225,11 @@ static int server_connect(void)
 
 static bool is_whole(const char *text, size_t len)
 {
-	const char *body = strstr(text, "\r\n\r\n"), *length = strcasestr(text, "\r\nContent-Length:");
+	const char *body = strstr(text, "\r\n\r\n"),
+		   *length = strcasestr(text, "\r\nContent-Length:");
 
-	return body && (!length || len >= (size_t)(body + 4 - text) + strtoul(length + 17, NULL, 10));
+	return body &&
+	       (!length || len >= (size_t)(body + 4 - text) + strtoul(length + 17, NULL, 10));
 }
 
 static void read_answer(int fd, char *text)
@@ -252,9 +277,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!rig.api)
 		rig_begin();
 	target = data[0] % ARRAY_LEN(targets);
-	buf_addf(&request, "%s %s HTTP/1.1\r\nHost: f\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\n"
-		 "Content-Length: %zu\r\n\r\n",
-		 targets[target].method, targets[target].path, rig.token, size - 1);
+	buf_addf(
+		&request,
+		"%s %s HTTP/1.1\r\nHost: f\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\n"
+		"Content-Length: %zu\r\n\r\n",
+		targets[target].method, targets[target].path, rig.token, size - 1);
 	buf_add(&request, data + 1, size - 1);
 	fd = server_connect();
 	must(send(fd, request.data, request.len, MSG_NOSIGNAL) == (ssize_t)request.len);

@@ -18,21 +18,21 @@ struct api;
 enum api_signup { API_SIGNUP_OPEN, API_SIGNUP_CLOSED };
 
 struct api_setup {
-	const char *listen;	    /* host:port of HTTP */
+	const char *listen; /* host:port of HTTP */
 	const char *db_url;
 	struct db_opts db;
-	const char *data_dir;	    /* the token key lives there */
+	const char *data_dir; /* the token key lives there */
 	const struct seal *seal;
 	struct call_gate *gate;
-	struct event_bus *bus;	    /* the hub reads it */
-	const char *origins;	    /* comma-separated; NULL: none but our own */
+	struct event_bus *bus; /* the hub reads it */
+	const char *origins;   /* comma-separated; NULL: none but our own */
 	bool trust_forwarded;
-	bool allow_private;	    /* users may name private and loopback servers */
+	bool allow_private; /* users may name private and loopback servers */
 	enum api_signup signup;
-	unsigned workers;	    /* 0: 4 */
-	unsigned queue;		    /* 0: 256 */
-	unsigned hashers;	    /* threads for passwords; 0: 2 */
-	const char *sip_host;	    /* what phones register to: shown with a new device */
+	unsigned workers;     /* 0: 4 */
+	unsigned queue;	      /* 0: 256 */
+	unsigned hashers;     /* threads for passwords; 0: 2 */
+	const char *sip_host; /* what phones register to: shown with a new device */
 	int sip_port;
 	const char *sip_transports; /* "udp,tcp,tls" */
 	int profile_max_calls;	    /* the most an admin may give a profile; 0: 1000 */
@@ -56,8 +56,8 @@ unsigned api_port(const struct api *api);
 /* METHOD PATH operationId scope, a line each, in the tables' order */
 void api_routes_print(struct buf *out);
 /* Calls for each route: for tests that compare them with other tables. */
-void api_routes_each(void (*on_route)(void *arg, const char *method, const char *path, const char *operation,
-				      const char *scope),
+void api_routes_each(void (*on_route)(void *arg, const char *method, const char *path,
+				      const char *operation, const char *scope),
 		     void *arg);
 
 /* What a stored row is for the call loop: also used by the daemon when it loads everything at its start.

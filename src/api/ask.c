@@ -13,7 +13,9 @@ struct asker api_asker(const struct api_req *req)
 		[USER_ADMIN] = ASKER_ADMIN,
 	};
 
-	return (struct asker){ .tenant = req->user->tenant, .user = req->user->id, .role = roles[req->user->role] };
+	return (struct asker){ .tenant = req->user->tenant,
+			       .user = req->user->id,
+			       .role = roles[req->user->role] };
 }
 
 struct reply *api_ask(struct api_req *req, struct command *command)
@@ -97,8 +99,10 @@ struct device_spec *api_device_spec(const struct seal *seal, const struct device
 }
 
 _Static_assert((int)PROFILE_TLS == (int)TRANSPORT_TLS, "the table's order is the engine's");
-_Static_assert((int)PROFILE_INCOMING_CONFERENCE == (int)INCOMING_CONFERENCE, "the table's order is the engine's");
-_Static_assert((int)PROFILE_RECORD_ON_DEMAND == (int)RECORD_ON_DEMAND, "the table's order is the engine's");
+_Static_assert((int)PROFILE_INCOMING_CONFERENCE == (int)INCOMING_CONFERENCE,
+	       "the table's order is the engine's");
+_Static_assert((int)PROFILE_RECORD_ON_DEMAND == (int)RECORD_ON_DEMAND,
+	       "the table's order is the engine's");
 
 static void line_names(struct line_spec *spec, const struct sip_profile *profile)
 {
@@ -109,7 +113,8 @@ static void line_names(struct line_spec *spec, const struct sip_profile *profile
 	copy(spec->caller_number, sizeof(spec->caller_number), profile->caller_number);
 	copy(spec->caller_name, sizeof(spec->caller_name), profile->caller_name);
 	copy(spec->incoming_target, sizeof(spec->incoming_target), profile->incoming_target);
-	for (unsigned i = 0; profile->codecs && profile->codecs[i] && i < ARRAY_LEN(spec->codecs); i++)
+	for (unsigned i = 0; profile->codecs && profile->codecs[i] && i < ARRAY_LEN(spec->codecs);
+	     i++)
 		copy(spec->codecs[i], sizeof(spec->codecs[i]), profile->codecs[i]);
 }
 

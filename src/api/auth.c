@@ -13,7 +13,8 @@ static json_t *me_json(struct api_req *req, const struct user *user)
 
 	if (tenant_get(req->db, req->arena, user->tenant_id, &tenant) == 0)
 		json_object_set_new(json, "tenant",
-				    json_pack("{s:s, s:s?}", "id", id_str(tenant.id), "name", tenant.name));
+				    json_pack("{s:s, s:s?}", "id", id_str(tenant.id), "name",
+					      tenant.name));
 	else
 		json_object_set_new(json, "tenant", json_null());
 	return json;
@@ -39,8 +40,8 @@ static struct session session_of(struct api_req *req, const struct user *user)
 }
 
 /* {access, refresh, token_type, expires_in, user} */
-static struct api_done *answer_tokens(struct api_req *req, int status, const struct user *user, struct id family,
-				      char *refresh)
+static struct api_done *answer_tokens(struct api_req *req, int status, const struct user *user,
+				      struct id family, char *refresh)
 {
 	int64_t now_s = clock_wall_us() / 1000000;
 	struct token_claims claims = {
@@ -59,8 +60,8 @@ static struct api_done *answer_tokens(struct api_req *req, int status, const str
 
 	if (!access)
 		return api_error(req, 500, "error");
-	body = json_pack("{s:o, s:s, s:s, s:s, s:i}", "user", me_json(req, user), "access", access, "refresh", refresh,
-			 "token_type", "Bearer", "expires_in", TOKEN_LIFE_S);
+	body = json_pack("{s:o, s:s, s:s, s:s, s:i}", "user", me_json(req, user), "access", access,
+			 "refresh", refresh, "token_type", "Bearer", "expires_in", TOKEN_LIFE_S);
 	explicit_bzero(refresh, SESSION_TOKEN_SIZE);
 	return api_json(req, status, body);
 }
@@ -126,7 +127,8 @@ static struct api_done *signup_hashed(struct api_req *req, void *arg)
 	user.password_hash = result->new_hash;
 	r = user_sign_up(req->db, &tenant, &user, req->arena);
 	if (r == USER_E_EMAIL)
-		return api_invalid_field(req, "email", "An account with this email exists already.");
+		return api_invalid_field(req, "email",
+					 "An account with this email exists already.");
 	if (r)
 		return api_fail(req, r);
 	if (!tell_tenant(req->api, &tenant, &user))
@@ -157,7 +159,8 @@ static struct api_done *signup(struct api_req *req)
 		field_complain(&complaints, "password", complaint);
 	if (complaints)
 		return api_invalid(req, complaints);
-	wait = throttle_take(req->api->throttle, THROTTLE_SIGNUP, web_peer(req->web), NULL, clock_mono_ms());
+	wait = throttle_take(req->api->throttle, THROTTLE_SIGNUP, web_peer(req->web), NULL,
+			     clock_mono_ms());
 	if (wait)
 		return api_too_many(req, "too_many_attempts", (int)wait);
 
@@ -255,7 +258,8 @@ static struct api_done *login(struct api_req *req)
 		return api_fail(req, r);
 	}
 	state->user = r ? ID_NONE : user.id;
-	return api_hash(req, password, !r && user.password_hash ? user.password_hash : req->api->dummy_hash, NULL,
+	return api_hash(req, password,
+			!r && user.password_hash ? user.password_hash : req->api->dummy_hash, NULL,
 			login_checked, state, login_free);
 }
 
@@ -273,10 +277,11 @@ static struct api_done *refresh(struct api_req *req)
 
 	if (complaints)
 		return api_invalid(req, complaints);
-	r = session_rotate(req->db, req->arena, token, who.client_addr, who.user_agent, clock_wall_us(), &next, fresh);
+	r = session_rotate(req->db, req->arena, token, who.client_addr, who.user_agent,
+			   clock_wall_us(), &next, fresh);
 	if (r == SESSION_E_REUSED) {
-		log_warn("a used refresh token came again: its family has ended", LOG_ID("user", next.user_id),
-			 LOG_PII("peer", web_peer(req->web)));
+		log_warn("a used refresh token came again: its family has ended",
+			 LOG_ID("user", next.user_id), LOG_PII("peer", web_peer(req->web)));
 		return api_unauthorized(req, "token_not_valid");
 	}
 	if (r == SESSION_E_UNKNOWN)
@@ -330,15 +335,18 @@ static int me_change(struct db *db, void *arg)
 	if (r)
 		return r;
 	json_decref(change->complaints);
-	change->complaints = field_from_json(user_me_fields, req->body, true, req->arena, &change->user);
+	change->complaints =
+		field_from_json(user_me_fields, req->body, true, req->arena, &change->user);
 	if (change->complaints)
 		return 0;
 	if (!id_is_none(change->user.default_profile_id)) {
-		r = profile_get(db, req->arena, req->user->tenant, change->user.default_profile_id, &profile);
+		r = profile_get(db, req->arena, req->user->tenant, change->user.default_profile_id,
+				&profile);
 		if (r && r != DB_E_NONE)
 			return r;
 		if (r || (!id_eq(profile.owner, req->user->id) && req->user->role == USER_AGENT)) {
-			field_complain(&change->complaints, "default_profile_id", "There is no such profile of yours.");
+			field_complain(&change->complaints, "default_profile_id",
+				       "There is no such profile of yours.");
 			return 0;
 		}
 	}
@@ -357,7 +365,8 @@ static struct api_done *me_patch(struct api_req *req)
 	if (change.complaints)
 		return api_invalid(req, change.complaints);
 	if (!api_tell_user(req->api, &change.user))
-		log_rated(LOG_WARN_, "the call loop was not told of a changed user", LOG_ID("user", change.user.id));
+		log_rated(LOG_WARN_, "the call loop was not told of a changed user",
+			  LOG_ID("user", change.user.id));
 	return api_json(req, 200, me_json(req, &change.user));
 }
 
@@ -371,7 +380,8 @@ static struct api_done *password_changed(struct api_req *req, void *arg)
 	if (!result->new_hash[0])
 		return api_error(req, 500, "error");
 	login_give_back(req, id_str(req->user->id));
-	r = user_set_password(req->db, req->user->tenant, req->user->id, result->new_hash, req->user->family);
+	r = user_set_password(req->db, req->user->tenant, req->user->id, result->new_hash,
+			      req->user->family);
 	if (r)
 		return api_fail(req, r);
 	api_rights_changed(req->api, req->user->tenant, req->user->id);
@@ -393,14 +403,15 @@ static struct api_done *change_password(struct api_req *req)
 		field_complain(&complaints, "new_password", complaint);
 	if (complaints)
 		return api_invalid(req, complaints);
-	wait = login_take(req, id_str(req->user->id)); /* a stolen token is no way to guess the password */
+	wait = login_take(
+		req, id_str(req->user->id)); /* a stolen token is no way to guess the password */
 	if (wait)
 		return api_too_many(req, "too_many_attempts", (int)wait);
 	r = user_get(req->db, req->arena, req->user->tenant, req->user->id, &user);
 	if (r)
 		return api_fail(req, r);
-	return api_hash(req, old, user.password_hash ? user.password_hash : req->api->dummy_hash, new,
-			password_changed, NULL, NULL);
+	return api_hash(req, old, user.password_hash ? user.password_hash : req->api->dummy_hash,
+			new, password_changed, NULL, NULL);
 }
 
 const struct api_route auth_routes[] = {

@@ -61,7 +61,8 @@ static void filter_profiles(struct api_req *req, struct call_filter *filter, jso
 
 			if (filter->profile_count == CALL_FILTER_IDS ||
 			    !id_parse(text, &filter->profiles[filter->profile_count])) {
-				field_complain(complaints, "profile_id", "Must be at most 32 valid UUIDs.");
+				field_complain(complaints, "profile_id",
+					       "Must be at most 32 valid UUIDs.");
 				return;
 			}
 			filter->profile_count++;
@@ -75,11 +76,13 @@ static void filter_words(struct api_req *req, struct call_filter *filter, json_t
 	const char *types = web_query(req->web, "type"), *statuses = web_query(req->web, "status");
 
 	if (types && *types && !call_type_parse(types, &filter->types))
-		field_complain(complaints, "type",
-			       "Select among incoming, outgoing, internal, conference, recorded, with commas.");
+		field_complain(
+			complaints, "type",
+			"Select among incoming, outgoing, internal, conference, recorded, with commas.");
 	if (statuses && *statuses && !call_status_parse(statuses, &filter->statuses))
-		field_complain(complaints, "status",
-			       "Select among answered, missed, no_answer, busy, canceled, failed, with commas.");
+		field_complain(
+			complaints, "status",
+			"Select among answered, missed, no_answer, busy, canceled, failed, with commas.");
 }
 
 static void filter_take(struct api_req *req, struct call_filter *filter, json_t **complaints)

@@ -22,7 +22,8 @@ static void take_variables(const json_t *body, char *dst, size_t size, json_t **
 	}
 	text = json_dumps(value, JSON_COMPACT);
 	if (!text || strlen(text) > VARIABLES_MAX || !str_copy(dst, size, text))
-		field_complain(complaints, "variables", "Ensure this object has no more than 2000 bytes.");
+		field_complain(complaints, "variables",
+			       "Ensure this object has no more than 2000 bytes.");
 	free(text);
 }
 
@@ -58,7 +59,8 @@ static struct api_done *answer_call_view(struct api_req *req, int status, struct
 	body = call_view_json(reply->call);
 	id = reply->call->id;
 	reply_free(reply);
-	return status == 201 ? api_created(req, "/api/calls/", id, body) : api_json(req, status, body);
+	return status == 201 ? api_created(req, "/api/calls/", id, body)
+			     : api_json(req, status, body);
 }
 
 static struct api_done *make_call_post(struct api_req *req, const struct make_call *call)
@@ -137,8 +139,9 @@ static struct api_done *may_see(struct api_req *req, const struct call_view *vie
 
 	if (req->user->role != USER_AGENT || id_eq(view->user_id, req->user->id))
 		return NULL;
-	r = id_is_none(view->profile_id) ? DB_E_NONE :
-					   profile_get(req->db, req->arena, req->user->tenant, view->profile_id, &profile);
+	r = id_is_none(view->profile_id) ? DB_E_NONE
+					 : profile_get(req->db, req->arena, req->user->tenant,
+						       view->profile_id, &profile);
 	if (r && r != DB_E_NONE)
 		return api_fail(req, r);
 	return !r && id_eq(profile.owner, req->user->id) ? NULL : api_forbidden(req);
@@ -200,10 +203,11 @@ static json_t *timeline_json(const struct call_event_row *rows, size_t count)
 	json_t *results = json_array();
 
 	for (size_t i = 0; i < count; i++) {
-		json_t *entry = json_pack("{s:s, s:s, s:I, s:I, s:s, s:s, s:s?}", "id", id_str(rows[i].id), "type",
-					  rows[i].type, "seq", (json_int_t)rows[i].seq, "call_seq",
-					  (json_int_t)rows[i].call_seq, "time", time_str(rows[i].time), "call_id",
-					  id_str(rows[i].call_id), "state", rows[i].state);
+		json_t *entry =
+			json_pack("{s:s, s:s, s:I, s:I, s:s, s:s, s:s?}", "id", id_str(rows[i].id),
+				  "type", rows[i].type, "seq", (json_int_t)rows[i].seq, "call_seq",
+				  (json_int_t)rows[i].call_seq, "time", time_str(rows[i].time),
+				  "call_id", id_str(rows[i].call_id), "state", rows[i].state);
 
 		if (rows[i].detail)
 			json_object_set(entry, "detail", rows[i].detail);
@@ -264,8 +268,8 @@ static struct api_done *answer_not_live(struct api_req *req, struct id id, bool 
 		answer = api_json(req, 200, call_view_json(view));
 	else
 		answer = api_json(req, 409,
-				  json_pack("{s:s, s:s, s:s}", "detail", "The call has ended.", "code", "wrong_state",
-					    "state", "ended"));
+				  json_pack("{s:s, s:s, s:s}", "detail", "The call has ended.",
+					    "code", "wrong_state", "state", "ended"));
 	free(view);
 	return answer;
 }
@@ -300,8 +304,8 @@ static struct api_done *call_hangup(struct api_req *req)
 
 	api_id(req->body, "call_id", true, &command.call_id, &complaints);
 	api_id(req->body, "leg_id", false, &command.leg_id, &complaints);
-	command.hangup_reason =
-		(enum hangup_reason)api_word(req->body, "reason", hangup_reasons, HANGUP_NORMAL, &complaints);
+	command.hangup_reason = (enum hangup_reason)api_word(req->body, "reason", hangup_reasons,
+							     HANGUP_NORMAL, &complaints);
 	if (complaints)
 		return api_invalid(req, complaints);
 	reply = api_ask(req, &command);
@@ -316,7 +320,8 @@ const struct api_route call_routes[] = {
 	{ "POST", "/api/make-call/", "makeCall", make_call, SCOPE_CALLS_CONTROL, API_CREATES },
 	{ "GET", "/api/calls/", "listCalls", calls_list, SCOPE_CALLS_READ, 0 },
 	{ "GET", "/api/calls/{id}/", "getCall", call_read, SCOPE_CALLS_READ, 0 },
-	{ "GET", "/api/calls/{id}/timeline/", "getCallTimeline", call_timeline, SCOPE_CALLS_READ, 0 },
+	{ "GET", "/api/calls/{id}/timeline/", "getCallTimeline", call_timeline, SCOPE_CALLS_READ,
+	  0 },
 	{ "POST", "/api/answer-call/", "answerCall", call_answer, SCOPE_CALLS_CONTROL, 0 },
 	{ "POST", "/api/hangup-call/", "hangupCall", call_hangup, SCOPE_CALLS_CONTROL, 0 },
 	{ 0 },

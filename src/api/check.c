@@ -7,7 +7,8 @@
 
 static const char required_text[] = "This field is required.";
 
-const char *api_str(const json_t *body, const char *name, bool required, size_t max, json_t **complaints)
+const char *api_str(const json_t *body, const char *name, bool required, size_t max,
+		    json_t **complaints)
 {
 	const json_t *value = json_object_get(body, name);
 	char message[80];
@@ -20,7 +21,9 @@ const char *api_str(const json_t *body, const char *name, bool required, size_t 
 	if (json_is_null(value) && !required)
 		return NULL;
 	if (!json_is_string(value)) {
-		field_complain(complaints, name, json_is_null(value) ? "This field may not be null." : "Not a valid string.");
+		field_complain(complaints, name,
+			       json_is_null(value) ? "This field may not be null."
+						   : "Not a valid string.");
 		return NULL;
 	}
 	if (json_string_length(value) == 0) {
@@ -28,7 +31,8 @@ const char *api_str(const json_t *body, const char *name, bool required, size_t 
 		return NULL;
 	}
 	if (json_string_length(value) > max) {
-		snprintf(message, sizeof(message), "Ensure this field has no more than %zu characters.", max);
+		snprintf(message, sizeof(message),
+			 "Ensure this field has no more than %zu characters.", max);
 		field_complain(complaints, name, message);
 		return NULL;
 	}
@@ -39,13 +43,15 @@ const char *api_str(const json_t *body, const char *name, bool required, size_t 
 	return json_string_value(value);
 }
 
-bool api_id(const json_t *body, const char *name, bool required, struct id *ret, json_t **complaints)
+bool api_id(const json_t *body, const char *name, bool required, struct id *ret,
+	    json_t **complaints)
 {
 	const json_t *value = json_object_get(body, name);
 
 	if (!value || json_is_null(value)) {
 		if (required)
-			field_complain(complaints, name, value ? "This field may not be null." : required_text);
+			field_complain(complaints, name,
+				       value ? "This field may not be null." : required_text);
 		return false;
 	}
 	if (!json_is_string(value) || !id_parse(json_string_value(value), ret)) {
@@ -67,7 +73,8 @@ void api_int(const json_t *body, const char *name, int min, int max, int *ret, j
 		return;
 	}
 	if (json_integer_value(value) < min || json_integer_value(value) > max) {
-		snprintf(message, sizeof(message), "Ensure this value is between %d and %d.", min, max);
+		snprintf(message, sizeof(message), "Ensure this value is between %d and %d.", min,
+			 max);
 		field_complain(complaints, name, message);
 		return;
 	}
@@ -86,7 +93,8 @@ void api_bool(const json_t *body, const char *name, bool *ret, json_t **complain
 		field_complain(complaints, name, "Must be a valid boolean.");
 }
 
-int api_word(const json_t *body, const char *name, const char *const *names, int otherwise, json_t **complaints)
+int api_word(const json_t *body, const char *name, const char *const *names, int otherwise,
+	     json_t **complaints)
 {
 	const json_t *value = json_object_get(body, name);
 	char message[160];
@@ -124,8 +132,8 @@ static const char *number_clean(const char *text, char ret[static VIEW_NUMBER_SI
 	return len ? NULL : "This field may not be blank.";
 }
 
-bool api_number(const json_t *body, const char *name, bool required, char ret[static VIEW_NUMBER_SIZE],
-		json_t **complaints)
+bool api_number(const json_t *body, const char *name, bool required,
+		char ret[static VIEW_NUMBER_SIZE], json_t **complaints)
 {
 	const char *text = api_str(body, name, required, 256, complaints), *complaint;
 
@@ -147,8 +155,9 @@ static bool ipv4_is_private(uint32_t addr)
 		uint32_t net;
 		unsigned bits;
 	} nets[] = {
-		{ 0x00000000, 8 }, { 0x0a000000, 8 }, { 0x64400000, 10 }, { 0x7f000000, 8 }, { 0xa9fe0000, 16 },
-		{ 0xac100000, 12 }, { 0xc0000000, 24 }, { 0xc0a80000, 16 }, { 0xc6120000, 15 }, { 0xe0000000, 3 },
+		{ 0x00000000, 8 },  { 0x0a000000, 8 },	{ 0x64400000, 10 }, { 0x7f000000, 8 },
+		{ 0xa9fe0000, 16 }, { 0xac100000, 12 }, { 0xc0000000, 24 }, { 0xc0a80000, 16 },
+		{ 0xc6120000, 15 }, { 0xe0000000, 3 },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(nets); i++)
@@ -162,9 +171,11 @@ static bool ipv6_is_private(const struct in6_addr *addr)
 	const uint8_t *b = addr->s6_addr;
 
 	if (IN6_IS_ADDR_V4MAPPED(addr) || IN6_IS_ADDR_V4COMPAT(addr))
-		return ipv4_is_private((uint32_t)b[12] << 24 | (uint32_t)b[13] << 16 | (uint32_t)b[14] << 8 | b[15]);
-	return IN6_IS_ADDR_UNSPECIFIED(addr) || IN6_IS_ADDR_LOOPBACK(addr) || IN6_IS_ADDR_MULTICAST(addr) ||
-	       (b[0] & 0xfe) == 0xfc || (b[0] == 0xfe && (b[1] & 0xc0) == 0x80);
+		return ipv4_is_private((uint32_t)b[12] << 24 | (uint32_t)b[13] << 16 |
+				       (uint32_t)b[14] << 8 | b[15]);
+	return IN6_IS_ADDR_UNSPECIFIED(addr) || IN6_IS_ADDR_LOOPBACK(addr) ||
+	       IN6_IS_ADDR_MULTICAST(addr) || (b[0] & 0xfe) == 0xfc ||
+	       (b[0] == 0xfe && (b[1] & 0xc0) == 0x80);
 }
 
 /* RFC 1123 2.1 host names, with the underscore that some zones have */
@@ -193,7 +204,8 @@ static bool host_is_local_name(const char *host)
 {
 	size_t len = strlen(host);
 
-	return str_eq_nocase(host, "localhost") || (len > 10 && str_eq_nocase(host + len - 10, ".localhost"));
+	return str_eq_nocase(host, "localhost") ||
+	       (len > 10 && str_eq_nocase(host + len - 10, ".localhost"));
 }
 
 /* The table's own check has seen that it is a host at all; names are looked at again once they are resolved. */
@@ -225,10 +237,12 @@ const char *api_email_complaint(const char *email)
 	static const char complaint[] = "Enter a valid email address.";
 	const char *at = strrchr(email, '@');
 
-	if (!at || at == email || at - email > 64 || strlen(email) > 254 || !strchr(at, '.') || !host_is_name(at + 1))
+	if (!at || at == email || at - email > 64 || strlen(email) > 254 || !strchr(at, '.') ||
+	    !host_is_name(at + 1))
 		return complaint;
 	for (const char *c = email; c < at; c++)
-		if (!isalnum((unsigned char)*c) && !strchr(".!#$%&'*+/=?^_`{|}~-", *c) && !((unsigned char)*c & 0x80))
+		if (!isalnum((unsigned char)*c) && !strchr(".!#$%&'*+/=?^_`{|}~-", *c) &&
+		    !((unsigned char)*c & 0x80))
 			return complaint;
 	return email[0] == '.' || at[-1] == '.' || strstr(email, "..") ? complaint : NULL;
 }

@@ -16,7 +16,8 @@ static void complain_in(json_t **complaints, const char *name, json_t *inner)
 	json_object_set_new(*complaints, name, inner);
 }
 
-static void take_device(struct api_req *req, const json_t *value, struct connect_spec *ret, json_t **bad)
+static void take_device(struct api_req *req, const json_t *value, struct connect_spec *ret,
+			json_t **bad)
 {
 	const char *text = json_string_value(value);
 	struct device device = { 0 };
@@ -33,7 +34,8 @@ static void take_device(struct api_req *req, const json_t *value, struct connect
 		field_complain(bad, "device", "There is no such device of yours.");
 }
 
-static void take_number(struct api_req *req, const json_t *connect, struct connect_spec *ret, json_t **bad)
+static void take_number(struct api_req *req, const json_t *connect, struct connect_spec *ret,
+			json_t **bad)
 {
 	struct sip_profile profile = { 0 };
 
@@ -65,21 +67,22 @@ static void take_say(const json_t *connect, struct connect_spec *ret, json_t **b
 }
 
 /* Prompts are files of the tenant, named by their ids. */
-static void take_play(struct api_req *req, const json_t *connect, struct connect_spec *ret, json_t **bad)
+static void take_play(struct api_req *req, const json_t *connect, struct connect_spec *ret,
+		      json_t **bad)
 {
 	int len;
 
 	ret->kind = CONNECT_PLAY;
 	if (!api_id(connect, "play", true, &ret->id, bad))
 		return;
-	len = snprintf(ret->path, sizeof(ret->path), "%s/prompts/%s/%s.wav", req->api->setup.data_dir,
-		       id_str(req->user->tenant), id_str(ret->id));
+	len = snprintf(ret->path, sizeof(ret->path), "%s/prompts/%s/%s.wav",
+		       req->api->setup.data_dir, id_str(req->user->tenant), id_str(ret->id));
 	if (len >= (int)sizeof(ret->path) || access(ret->path, R_OK) != 0)
 		field_complain(bad, "play", "There is no such prompt.");
 }
 
-static void take_named(struct api_req *req, const char *kind, const json_t *connect, struct connect_spec *ret,
-		       json_t **bad)
+static void take_named(struct api_req *req, const char *kind, const json_t *connect,
+		       struct connect_spec *ret, json_t **bad)
 {
 	const char *room;
 
@@ -109,9 +112,11 @@ static void take_named(struct api_req *req, const char *kind, const json_t *conn
 	}
 }
 
-void api_connect(struct api_req *req, const json_t *body, bool required, struct connect_spec *ret, json_t **complaints)
+void api_connect(struct api_req *req, const json_t *body, bool required, struct connect_spec *ret,
+		 json_t **complaints)
 {
-	static const char *const kinds[] = { "device", "number", "say", "play", "echo", "ivr", "flow", "conference" };
+	static const char *const kinds[] = { "device", "number", "say",	 "play",
+					     "echo",   "ivr",	 "flow", "conference" };
 	const json_t *connect = json_object_get(body, "connect");
 	const char *kind = NULL;
 	json_t *bad = NULL;
@@ -130,8 +135,9 @@ void api_connect(struct api_req *req, const json_t *body, bool required, struct 
 		}
 	}
 	if (count != 1) {
-		field_complain(complaints, "connect",
-			       "Must be an object with one of device, number, say, play, echo, ivr, flow, conference.");
+		field_complain(
+			complaints, "connect",
+			"Must be an object with one of device, number, say, play, echo, ivr, flow, conference.");
 		return;
 	}
 	take_named(req, kind, connect, ret, &bad);

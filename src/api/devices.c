@@ -26,7 +26,8 @@ static json_t *device_json(const struct device *device, json_t *bindings)
 
 	if (!json_is_array(bindings))
 		bindings = NULL;
-	json_object_set_new(json, "registered", json_boolean(bindings && json_array_size(bindings)));
+	json_object_set_new(json, "registered",
+			    json_boolean(bindings && json_array_size(bindings)));
 	if (bindings)
 		json_object_set(json, "bindings", bindings);
 	else

@@ -12,7 +12,8 @@
 #define TICKETS 4096
 #define TICKET_LIFE_US (30 * 1000000ll)
 #define TICKET_SECRET 32
-#define BACKLOG_MAX (128 * 1024) /* more than this waits in the hub's history, not in the socket's queue */
+#define BACKLOG_MAX                                                                                \
+	(128 * 1024) /* more than this waits in the hub's history, not in the socket's queue */
 
 /* ---- Tickets: one use, 30 s; a table of words that workers swap, so no lock ---- */
 
@@ -48,7 +49,8 @@ struct tickets *tickets_free(struct tickets *tickets)
 }
 
 /* The ticket says in which slot it lies; the oldest gives way to the newest. */
-static void ticket_make(struct tickets *tickets, const struct api_user *user, char ret[static 2 * TICKET_SECRET + 9])
+static void ticket_make(struct tickets *tickets, const struct api_user *user,
+			char ret[static 2 * TICKET_SECRET + 9])
 {
 	unsigned slot = atomic_fetch_add(&tickets->next, 1) % TICKETS;
 	struct ticket_entry *entry = xzalloc(sizeof(*entry));
@@ -69,8 +71,10 @@ static bool ticket_take(struct tickets *tickets, const char *text, struct api_us
 	size_t len = 0;
 	bool good;
 
-	if (strlen(text) != 8 + 2 * TICKET_SECRET || sscanf(text, "%8x", &slot) != 1 || slot >= TICKETS ||
-	    sodium_hex2bin(secret, sizeof(secret), text + 8, 2 * TICKET_SECRET, NULL, &len, NULL) != 0 ||
+	if (strlen(text) != 8 + 2 * TICKET_SECRET || sscanf(text, "%8x", &slot) != 1 ||
+	    slot >= TICKETS ||
+	    sodium_hex2bin(secret, sizeof(secret), text + 8, 2 * TICKET_SECRET, NULL, &len, NULL) !=
+		    0 ||
 	    len != sizeof(secret))
 		return false;
 	entry = atomic_exchange(&tickets->slots[slot], NULL);
@@ -95,7 +99,9 @@ static struct api_done *ws_ticket(struct api_req *req)
 	struct api_done *answer;
 
 	ticket_make(req->api->tickets, req->user, text);
-	answer = api_json(req, 201, json_pack("{s:s, s:i}", "ticket", text, "expires_in", (int)(TICKET_LIFE_US / 1000000)));
+	answer = api_json(req, 201,
+			  json_pack("{s:s, s:i}", "ticket", text, "expires_in",
+				    (int)(TICKET_LIFE_US / 1000000)));
 	explicit_bzero(text, sizeof(text));
 	return answer;
 }
@@ -114,7 +120,9 @@ static bool ask_snapshot(void *arg, uint64_t client, struct id tenant, struct id
 	struct events *events = arg;
 	struct command command = {
 		.type = COMMAND_SNAPSHOT,
-		.asker = { .tenant = tenant, .user = user, .role = id_is_none(user) ? ASKER_ADMIN : ASKER_AGENT },
+		.asker = { .tenant = tenant,
+			   .user = user,
+			   .role = id_is_none(user) ? ASKER_ADMIN : ASKER_AGENT },
 		.client = client,
 	};
 
@@ -212,7 +220,8 @@ static bool listener_send(void *arg, struct hub_frame *frame)
 		ws_want_drained(listener->conn);
 		return false;
 	}
-	ws_send_shared(listener->conn, frame->text, frame->len, frame_release, hub_frame_ref(frame));
+	ws_send_shared(listener->conn, frame->text, frame->len, frame_release,
+		       hub_frame_ref(frame));
 	return true;
 }
 
@@ -224,7 +233,8 @@ static void listener_close(void *arg, int code, const char *reason)
 	ws_close(listener->conn, code, reason);
 }
 
-static const struct hub_client_ops listener_ops = { .send = listener_send, .close = listener_close };
+static const struct hub_client_ops listener_ops = { .send = listener_send,
+						    .close = listener_close };
 
 static void *listener_open(struct ws_conn *conn, void *arg)
 {
@@ -234,7 +244,8 @@ static void *listener_open(struct ws_conn *conn, void *arg)
 	if (!listener->events->hub)
 		ws_close(conn, WS_CLOSE_RESTART, "going away");
 	else
-		listener->client = hub_client_add(listener->events->hub, &listener->who, &listener_ops, listener);
+		listener->client = hub_client_add(listener->events->hub, &listener->who,
+						  &listener_ops, listener);
 	return listener;
 }
 
@@ -252,7 +263,8 @@ static bool listener_renew(struct listener *listener, const char *text, size_t l
 	ours = str_eq(json_string_value(json_object_get(json, "type")), "auth");
 	token = json_string_value(json_object_get(json, "access"));
 	if (ours && token &&
-	    token_check(listener->events->api->key, token, clock_wall_us() / 1000000, &claims) == 0 &&
+	    token_check(listener->events->api->key, token, clock_wall_us() / 1000000, &claims) ==
+		    0 &&
 	    id_eq(claims.tenant, listener->who.tenant) &&
 	    (id_is_none(listener->who.user) || id_eq(claims.user, listener->who.user)))
 		hub_client_renew(listener->client, claims.expires_at * 1000000);
@@ -262,7 +274,8 @@ static bool listener_renew(struct listener *listener, const char *text, size_t l
 	return ours;
 }
 
-static void listener_message(struct ws_conn *conn, void *state, bool is_text, const uint8_t *data, size_t len)
+static void listener_message(struct ws_conn *conn, void *state, bool is_text, const uint8_t *data,
+			     size_t len)
 {
 	struct listener *listener = state;
 	const char *text = (const char *)data;
@@ -317,11 +330,14 @@ static const struct ws_endpoint events_endpoint = {
 
 static struct api_done *ws_authenticate(struct api_req *req, struct api_user *user)
 {
-	const char *ticket = web_query(req->web, "ticket"), *token = web_offered_after(req->web, "bearer.");
+	const char *ticket = web_query(req->web, "ticket"),
+		   *token = web_offered_after(req->web, "bearer.");
 	const char *header = web_header(req->web, "Authorization");
 
 	if (ticket)
-		return ticket_take(req->api->tickets, ticket, user) ? NULL : api_unauthorized(req, "token_not_valid");
+		return ticket_take(req->api->tickets, ticket, user)
+			       ? NULL
+			       : api_unauthorized(req, "token_not_valid");
 	if (token)
 		return api_authenticate(req, token, user);
 	if (header && strncasecmp(header, "Bearer ", 7) == 0)
@@ -347,7 +363,8 @@ static struct api_done *ws_events(struct api_req *req)
 	listener->who.account = user.id;
 	listener->who.user = user.role == USER_AGENT ? user.id : ID_NONE;
 	listener->who.expires_at = user.expires_at;
-	web_upgrade(req->web, &events_endpoint, web_offers_subprotocol(req->web, "jackfield.v1") ? "jackfield.v1" : NULL,
+	web_upgrade(req->web, &events_endpoint,
+		    web_offers_subprotocol(req->web, "jackfield.v1") ? "jackfield.v1" : NULL,
 		    listener, free);
 	return api_gone(req);
 }
@@ -364,7 +381,8 @@ static void on_kick(void *arg)
 	struct kick *kick = arg;
 
 	if (kick->events->hub)
-		hub_kick(kick->events->hub, kick->tenant, kick->user, HUB_CLOSE_TOKEN, "signed out");
+		hub_kick(kick->events->hub, kick->tenant, kick->user, HUB_CLOSE_TOKEN,
+			 "signed out");
 	free(kick);
 }
 
@@ -376,13 +394,15 @@ void events_kick(struct events *events, struct id tenant, struct id user)
 	kick->tenant = tenant;
 	kick->user = user;
 	if (!ws_post(events->api->ws, on_kick, kick)) {
-		log_rated(LOG_ERROR_, "event clients of a changed user stay until their tokens expire");
+		log_rated(LOG_ERROR_,
+			  "event clients of a changed user stay until their tokens expire");
 		free(kick);
 	}
 }
 
 const struct api_route event_routes[] = {
 	{ "POST", "/api/ws-ticket/", "createWsTicket", ws_ticket, SCOPE_CALLS_READ, 0 },
-	{ "GET", "/ws/events", "openEvents", ws_events, SCOPE_CALLS_READ, API_RAW | API_OWN_ACCESS },
+	{ "GET", "/ws/events", "openEvents", ws_events, SCOPE_CALLS_READ,
+	  API_RAW | API_OWN_ACCESS },
 	{ 0 },
 };

@@ -8,7 +8,9 @@ struct api_done *api_page(struct api_req *req, struct db_page *ret)
 	const char *number = web_query(req->web, "page"), *size = web_query(req->web, "page_size");
 	int64_t value = 0;
 
-	*ret = (struct db_page){ .number = 1, .size = DB_PAGE_DEFAULT, .ordering = web_query(req->web, "ordering") };
+	*ret = (struct db_page){ .number = 1,
+				 .size = DB_PAGE_DEFAULT,
+				 .ordering = web_query(req->web, "ordering") };
 	if (number && *number) {
 		if (!str_to_i64(number, 1, 1000000000, &value))
 			return api_fail(req, DB_PAGE_E_RANGE);
@@ -24,12 +26,13 @@ struct api_done *api_page(struct api_req *req, struct db_page *ret)
 static json_t *page_link(struct api_req *req, unsigned number)
 {
 	const char *host = web_header(req->web, "Host"), *query = web_query_text(req->web);
-	const char *proto = req->api->setup.trust_forwarded ? web_header(req->web, "X-Forwarded-Proto") : NULL;
+	const char *proto =
+		req->api->setup.trust_forwarded ? web_header(req->web, "X-Forwarded-Proto") : NULL;
 	auto_(buf_fini) struct buf link = BUF_MAX(16384);
 	char mark = '?';
 
-	buf_addf(&link, "%s://%s%s", str_eq(proto, "https") ? "https" : "http", host ? host : "localhost",
-		 web_path(req->web));
+	buf_addf(&link, "%s://%s%s", str_eq(proto, "https") ? "https" : "http",
+		 host ? host : "localhost", web_path(req->web));
 	while (*query) {
 		size_t len = strcspn(query, "&");
 
@@ -50,8 +53,10 @@ struct api_done *api_list(struct api_req *req, const struct db_page_info *info, 
 	json_t *next = info->has_next ? page_link(req, info->number + 1) : json_null();
 	json_t *previous = info->has_previous ? page_link(req, info->number - 1) : json_null();
 
-	return api_json(req, 200, json_pack("{s:I, s:o, s:o, s:o}", "count", (json_int_t)info->count, "next", next ?: json_null(),
-					    "previous", previous ?: json_null(), "results", results));
+	return api_json(req, 200,
+			json_pack("{s:I, s:o, s:o, s:o}", "count", (json_int_t)info->count, "next",
+				  next ?: json_null(), "previous", previous ?: json_null(),
+				  "results", results));
 }
 
 void api_filter_id(struct api_req *req, const char *name, struct id *ret, json_t **complaints)
@@ -62,7 +67,8 @@ void api_filter_id(struct api_req *req, const char *name, struct id *ret, json_t
 		field_complain(complaints, name, "Must be a valid UUID.");
 }
 
-int api_filter_word(struct api_req *req, const char *name, const char *const *names, json_t **complaints)
+int api_filter_word(struct api_req *req, const char *name, const char *const *names,
+		    json_t **complaints)
 {
 	const char *text = web_query(req->web, name);
 	char message[160];
@@ -83,10 +89,12 @@ void api_filter_time(struct api_req *req, const char *name, int64_t *ret, json_t
 	const char *text = web_query(req->web, name);
 
 	if (text && *text && !time_parse(text, ret))
-		field_complain(complaints, name, "Enter a valid date and time, such as 2026-01-31T12:00:00Z.");
+		field_complain(complaints, name,
+			       "Enter a valid date and time, such as 2026-01-31T12:00:00Z.");
 }
 
-void api_filter_int(struct api_req *req, const char *name, int64_t min, int64_t max, int *ret, json_t **complaints)
+void api_filter_int(struct api_req *req, const char *name, int64_t min, int64_t max, int *ret,
+		    json_t **complaints)
 {
 	const char *text = web_query(req->web, name);
 	int64_t value = 0;

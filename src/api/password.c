@@ -43,7 +43,8 @@ static void job_unref(void *arg)
 
 static bool hash_make(char out[static crypto_pwhash_STRBYTES], const char *password)
 {
-	if (crypto_pwhash_str_alg(out, password, strlen(password), HASH_OPS, HASH_MEM, crypto_pwhash_ALG_ARGON2ID13) == 0)
+	if (crypto_pwhash_str_alg(out, password, strlen(password), HASH_OPS, HASH_MEM,
+				  crypto_pwhash_ALG_ARGON2ID13) == 0)
 		return true;
 	log_error("argon2id: no memory");
 	return false;
@@ -54,7 +55,8 @@ static void job_run(void *arg)
 	struct hash_job *job = arg;
 
 	if (job->hash)
-		job->result.matches = crypto_pwhash_str_verify(job->hash, job->password, strlen(job->password)) == 0;
+		job->result.matches = crypto_pwhash_str_verify(job->hash, job->password,
+							       strlen(job->password)) == 0;
 	if (job->new_password && (!job->hash || job->result.matches) &&
 	    !hash_make(job->result.new_hash, job->new_password))
 		job->result.new_hash[0] = '\0';
@@ -74,7 +76,8 @@ static struct api_done *job_next(struct api_req *req, void *state)
 	return job->next(req, &job->result);
 }
 
-struct api_done *api_hash(struct api_req *req, const char *password, const char *hash, const char *new_password,
+struct api_done *api_hash(struct api_req *req, const char *password, const char *hash,
+			  const char *new_password,
 			  struct api_done *(*next)(struct api_req *req, void *result), void *state,
 			  void (*state_free)(void *state))
 {

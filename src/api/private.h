@@ -19,8 +19,8 @@ struct api_req;
 
 /* Who may call a route: every role has some scopes, every token carries its own. */
 enum api_scope {
-	SCOPE_NONE,	 /* no token is needed */
-	SCOPE_SELF,	 /* anybody who is signed in */
+	SCOPE_NONE, /* no token is needed */
+	SCOPE_SELF, /* anybody who is signed in */
 	SCOPE_PROFILES_READ,
 	SCOPE_PROFILES_WRITE,
 	SCOPE_DEVICES,
@@ -34,9 +34,9 @@ extern const char *const api_scope_names[]; /* "none", "self", "profiles:read", 
 unsigned api_role_scopes(int role);	    /* enum user_role; bits 1 << scope */
 
 enum {
-	API_CREATES = 1 << 0, /* Idempotency-Key is honoured */
-	API_QUIET = 1 << 1,   /* not in the access log while all is well */
-	API_RAW = 1 << 2,     /* reads no JSON body */
+	API_CREATES = 1 << 0,	 /* Idempotency-Key is honoured */
+	API_QUIET = 1 << 1,	 /* not in the access log while all is well */
+	API_RAW = 1 << 2,	 /* reads no JSON body */
 	API_OWN_ACCESS = 1 << 3, /* the handler looks for a token itself, and checks the scope */
 };
 
@@ -48,15 +48,15 @@ struct api_route {
 };
 
 /* Tables, one a resource, each ending with { 0 }; api_tables lists them and ends with NULL. */
-extern const struct api_route auth_routes[], user_routes[], profile_routes[], device_routes[], call_routes[],
-	call_log_routes[], event_routes[], system_routes[];
+extern const struct api_route auth_routes[], user_routes[], profile_routes[], device_routes[],
+	call_routes[], call_log_routes[], event_routes[], system_routes[];
 extern const struct api_route *const api_tables[];
 
 struct api_user {
 	struct id id, tenant, family; /* family: of the session the token came from */
 	int role;		      /* enum user_role */
 	unsigned scopes;
-	int64_t expires_at;	      /* of the token */
+	int64_t expires_at; /* of the token */
 };
 
 struct api_worker;
@@ -69,7 +69,7 @@ struct api_req {
 	struct arena *arena;
 	const struct api_route *route;
 	const struct api_user *user; /* NULL without a token */
-	json_t *body;		     /* always an object (empty without a body); NULL on API_RAW routes */
+	json_t *body; /* always an object (empty without a body); NULL on API_RAW routes */
 	const char *idempotency_key, *request_hash;
 };
 
@@ -89,23 +89,28 @@ struct api {
 	struct tickets *tickets;
 	struct events *events;
 	struct web_route *web_routes;
-	atomic_uint auth_generation; /* raised when anybody's rights change: workers forget what they knew */
-	char *dummy_hash;	     /* checked when there is no such account, so that it takes as long */
+	atomic_uint
+		auth_generation; /* raised when anybody's rights change: workers forget what they knew */
+	char *dummy_hash; /* checked when there is no such account, so that it takes as long */
 };
 
 /* ---- reply.c ---- */
 /* `body` is taken over. */
 struct api_done *api_json(struct api_req *req, int status, json_t *body) must_check;
-struct api_done *api_ok(struct api_req *req, int status, const struct field *fields, const void *row) must_check;
+struct api_done *api_ok(struct api_req *req, int status, const struct field *fields,
+			const void *row) must_check;
 struct api_done *api_no_content(struct api_req *req) must_check;
-struct api_done *api_text(struct api_req *req, int status, const char *type, char *body, size_t len) must_check;
+struct api_done *api_text(struct api_req *req, int status, const char *type, char *body, size_t len)
+	must_check;
 /* {"detail", "code"}: the sentence is the code's usual one. */
 struct api_done *api_error(struct api_req *req, int status, const char *code) must_check;
-struct api_done *api_error_detail(struct api_req *req, int status, const char *code, const char *detail) must_check;
+struct api_done *api_error_detail(struct api_req *req, int status, const char *code,
+				  const char *detail) must_check;
 struct api_done *api_too_many(struct api_req *req, const char *code, int retry_after_s) must_check;
 /* 400 with {field: [message]}; `complaints` is taken over. */
 struct api_done *api_invalid(struct api_req *req, json_t *complaints) must_check;
-struct api_done *api_invalid_field(struct api_req *req, const char *field, const char *message) must_check;
+struct api_done *api_invalid_field(struct api_req *req, const char *field, const char *message)
+	must_check;
 struct api_done *api_not_found(struct api_req *req) must_check;
 struct api_done *api_forbidden(struct api_req *req) must_check;
 struct api_done *api_unauthorized(struct api_req *req, const char *code) must_check;
@@ -114,7 +119,8 @@ struct api_done *api_fail(struct api_req *req, int r) must_check;
 /* The call loop's answer that is not OK; NULL: it gave none in time. Frees it. */
 struct api_done *api_fail_reply(struct api_req *req, struct reply *reply) must_check;
 /* 201 with Location: path + id. */
-struct api_done *api_created(struct api_req *req, const char *path, struct id id, json_t *body) must_check;
+struct api_done *api_created(struct api_req *req, const char *path, struct id id, json_t *body)
+	must_check;
 /* Only for the WebSocket route and the dispatcher: the request was answered below us. */
 struct api_done *api_gone(struct api_req *req) must_check;
 
@@ -127,30 +133,37 @@ struct api_done *api_park(struct api_req *req, unsigned timeout_ms,
 /* ?page=, ?page_size=, ?ordering=. Return: NULL, or the 404 for a page that cannot be. */
 struct api_done *api_page(struct api_req *req, struct db_page *ret) must_check;
 /* {"count", "next", "previous", "results"}; `results` is taken over. */
-struct api_done *api_list(struct api_req *req, const struct db_page_info *info, json_t *results) must_check;
+struct api_done *api_list(struct api_req *req, const struct db_page_info *info, json_t *results)
+	must_check;
 /* Filters: a value that cannot be is complained of. */
 void api_filter_id(struct api_req *req, const char *name, struct id *ret, json_t **complaints);
 /* Return: index in names or -1 when absent (or complained of). */
-int api_filter_word(struct api_req *req, const char *name, const char *const *names, json_t **complaints);
+int api_filter_word(struct api_req *req, const char *name, const char *const *names,
+		    json_t **complaints);
 void api_filter_time(struct api_req *req, const char *name, int64_t *ret, json_t **complaints);
-void api_filter_int(struct api_req *req, const char *name, int64_t min, int64_t max, int *ret, json_t **complaints);
+void api_filter_int(struct api_req *req, const char *name, int64_t min, int64_t max, int *ret,
+		    json_t **complaints);
 const char *api_filter_text(struct api_req *req, const char *name, json_t **complaints);
 
 /* ---- check.c: members of bodies ---- */
 /* A required or optional string of 1..max bytes without control characters; NULL when absent or complained of. */
-const char *api_str(const json_t *body, const char *name, bool required, size_t max, json_t **complaints);
-bool api_id(const json_t *body, const char *name, bool required, struct id *ret, json_t **complaints);
+const char *api_str(const json_t *body, const char *name, bool required, size_t max,
+		    json_t **complaints);
+bool api_id(const json_t *body, const char *name, bool required, struct id *ret,
+	    json_t **complaints);
 void api_int(const json_t *body, const char *name, int min, int max, int *ret, json_t **complaints);
 void api_bool(const json_t *body, const char *name, bool *ret, json_t **complaints);
 /* Return: index of the word in names, or `otherwise`. */
-int api_word(const json_t *body, const char *name, const char *const *names, int otherwise, json_t **complaints);
+int api_word(const json_t *body, const char *name, const char *const *names, int otherwise,
+	     json_t **complaints);
 /* A number that can be dialled, cleaned of the separators people write. Return: false when complained of. */
-bool api_number(const json_t *body, const char *name, bool required, char ret[static VIEW_NUMBER_SIZE],
-		json_t **complaints);
+bool api_number(const json_t *body, const char *name, bool required,
+		char ret[static VIEW_NUMBER_SIZE], json_t **complaints);
 /* NULL or the complaint: whether users may name this host. */
 const char *api_server_complaint(const struct api *api, const char *server);
 /* `connect` of API.md section 6. */
-void api_connect(struct api_req *req, const json_t *body, bool required, struct connect_spec *ret, json_t **complaints);
+void api_connect(struct api_req *req, const json_t *body, bool required, struct connect_spec *ret,
+		 json_t **complaints);
 
 /* ---- ask.c: the call loop ---- */
 struct asker api_asker(const struct api_req *req);
@@ -170,23 +183,32 @@ struct password_result {
 	void *state;	    /* the caller's, freed with it */
 	void (*state_free)(void *state);
 };
-struct api_done *api_hash(struct api_req *req, const char *password, const char *hash, const char *new_password,
+struct api_done *api_hash(struct api_req *req, const char *password, const char *hash,
+			  const char *new_password,
 			  struct api_done *(*next)(struct api_req *req, void *result), void *state,
 			  void (*state_free)(void *state)) must_check;
 
 /* ---- throttle.c: how often an account or an address may try; lock-free, of a fixed size ---- */
-enum throttle_kind { THROTTLE_LOGIN_PAIR, THROTTLE_LOGIN_ADDRESS, THROTTLE_LOGIN_ACCOUNT, THROTTLE_SIGNUP, THROTTLE_KINDS };
+enum throttle_kind {
+	THROTTLE_LOGIN_PAIR,
+	THROTTLE_LOGIN_ADDRESS,
+	THROTTLE_LOGIN_ACCOUNT,
+	THROTTLE_SIGNUP,
+	THROTTLE_KINDS
+};
 struct throttle *throttle_new(void);
 struct throttle *throttle_free(struct throttle *throttle);
 /* Counts one try. Return: 0, or the seconds after which to come again (nothing was counted). */
-unsigned throttle_take(struct throttle *throttle, enum throttle_kind kind, const char *a, const char *b,
-		       uint64_t now_ms);
+unsigned throttle_take(struct throttle *throttle, enum throttle_kind kind, const char *a,
+		       const char *b, uint64_t now_ms);
 /* The try was a good one: it does not count. */
-void throttle_give_back(struct throttle *throttle, enum throttle_kind kind, const char *a, const char *b);
+void throttle_give_back(struct throttle *throttle, enum throttle_kind kind, const char *a,
+			const char *b);
 
 /* ---- server.c ---- */
 /* Return: NULL with *ret set, or the 401. Also used for `bearer.` subprotocols. */
-struct api_done *api_authenticate(struct api_req *req, const char *token, struct api_user *ret) must_check;
+struct api_done *api_authenticate(struct api_req *req, const char *token, struct api_user *ret)
+	must_check;
 /* Rights of a user changed: tokens are looked at anew, and WebSockets of the user are closed. */
 void api_rights_changed(struct api *api, struct id tenant, struct id user);
 
@@ -195,7 +217,8 @@ json_t *api_user_json(const struct user *user);
 
 /* ---- profiles.c ---- */
 /* Whose a profile is: 404 for another tenant's, 403 for another's whom the asker may not touch. */
-struct api_done *api_profile_get(struct api_req *req, struct id id, bool to_change, struct sip_profile *ret) must_check;
+struct api_done *api_profile_get(struct api_req *req, struct id id, bool to_change,
+				 struct sip_profile *ret) must_check;
 
 /* ---- events.c ---- */
 struct events *events_new(struct api *api);

@@ -1,32 +1,34 @@
 /* SIP profiles: accounts at providers and trunks. The row is the truth; the call loop is told of every change inside
  * the transaction that makes it, so that it learns of two changes in the order in which they were stored.
  */
-#include "api/private.h"
+#include "api/profiles.h"
 
 #include <ctype.h>
 #include <stdio.h>
 #include <strings.h>
 
 #define STATE_FILTER_MAX 10000 /* profiles of a tenant that a filter by live state looks through */
-#define WAIT_MAX_S 30
-#define TEST_MS 40000
 #define DEFAULT_MAX_CALLS 10
 
 /* ---- Registrations, from the call loop ---- */
 
-static json_t *no_registration(const struct sip_profile *profile)
+json_t *registration_json(const struct sip_profile *profile, const struct registration_view *view)
 {
-	struct registration_view *view = registration_view_new(0);
+	struct registration_view *made = NULL;
 	json_t *json;
 
-	view->profile_id = profile->id;
-	view->state = profile->register_ && profile->enabled ? REG_REGISTERING : REG_DISABLED;
-	json = registration_view_json(view, true);
-	free(view);
+	if (!view) {
+		made = registration_view_new(0);
+		made->profile_id = profile->id;
+		made->state =
+			profile->register_ && profile->enabled ? REG_REGISTERING : REG_DISABLED;
+	}
+	json = registration_view_json(view ? view : made, true);
+	free(made);
 	return json;
 }
 
-static struct reply *ask_registrations(struct api_req *req, const struct id *ids, unsigned count)
+struct reply *registrations_ask(struct api_req *req, const struct id *ids, unsigned count)
 {
 	struct command command = {
 		.type = COMMAND_REGISTRATIONS,
@@ -37,25 +39,27 @@ static struct reply *ask_registrations(struct api_req *req, const struct id *ids
 	return api_ask(req, &command);
 }
 
-static json_t *profile_json(const struct sip_profile *profile, const struct registration_view *registration)
+static json_t *profile_json(const struct sip_profile *profile,
+			    const struct registration_view *registration)
 {
 	json_t *json = profile_to_json(profile);
 
-	json_object_set_new(json, "registration",
-			    registration ? registration_view_json(registration, true) : no_registration(profile));
+	json_object_set_new(json, "registration", registration_json(profile, registration));
 	return json;
 }
 
-static const struct registration_view *reply_registration(const struct reply *reply, unsigned index)
+const struct registration_view *registrations_at(const struct reply *reply, unsigned index)
 {
-	return reply && reply->code == REPLY_OK && index < reply->count ? reply->registrations[index] : NULL;
+	return reply && reply->code == REPLY_OK && index < reply->count
+		       ? reply->registrations[index]
+		       : NULL;
 }
 
 /* One profile with what the call loop says of it now. */
 static json_t *profile_live_json(struct api_req *req, const struct sip_profile *profile)
 {
-	struct reply *reply = ask_registrations(req, &profile->id, 1);
-	json_t *json = profile_json(profile, reply_registration(reply, 0));
+	struct reply *reply = registrations_ask(req, &profile->id, 1);
+	json_t *json = profile_json(profile, registrations_at(reply, 0));
 
 	reply_free(reply);
 	return json;
@@ -70,7 +74,8 @@ static bool may_touch(const struct api_req *req, const struct sip_profile *profi
 	return req->user->role == USER_SUPERVISOR && !to_change;
 }
 
-struct api_done *api_profile_get(struct api_req *req, struct id id, bool to_change, struct sip_profile *ret)
+struct api_done *api_profile_get(struct api_req *req, struct id id, bool to_change,
+				 struct sip_profile *ret)
 {
 	int r = profile_get(req->db, req->arena, req->user->tenant, id, ret);
 
@@ -110,9 +115,11 @@ static const char *proxy_host(struct api_req *req, const char *proxy)
 	return arena_strndup(req->arena, host, len <= strlen(host) ? len : strlen(host));
 }
 
-static void check_servers(struct api_req *req, const struct sip_profile *profile, json_t **complaints)
+static void check_servers(struct api_req *req, const struct sip_profile *profile,
+			  json_t **complaints)
 {
-	const char *complaint = profile->server ? api_server_complaint(req->api, profile->server) : NULL;
+	const char *complaint =
+		profile->server ? api_server_complaint(req->api, profile->server) : NULL;
 
 	if (complaint && !json_object_get(*complaints, "server"))
 		field_complain(complaints, "server", complaint);
@@ -123,9 +130,11 @@ static void check_servers(struct api_req *req, const struct sip_profile *profile
 		field_complain(complaints, "outbound_proxy", complaint);
 }
 
-static void check_max_calls(struct api_req *req, const struct sip_profile *profile, int before, json_t **complaints)
+static void check_max_calls(struct api_req *req, const struct sip_profile *profile, int before,
+			    json_t **complaints)
 {
-	int most = req->user->role == USER_ADMIN ? req->api->setup.profile_max_calls : DEFAULT_MAX_CALLS;
+	int most = req->user->role == USER_ADMIN ? req->api->setup.profile_max_calls
+						 : DEFAULT_MAX_CALLS;
 	char message[80];
 
 	if (most < before)
@@ -144,7 +153,8 @@ static bool user_exists(struct db *db, struct api_req *req, struct id id)
 }
 
 /* Where incoming calls go must be in the tenant, and other profiles ones that the asker may use. */
-static void check_incoming(struct db *db, struct api_req *req, const struct sip_profile *profile, json_t **complaints)
+static void check_incoming(struct db *db, struct api_req *req, const struct sip_profile *profile,
+			   json_t **complaints)
 {
 	struct sip_profile other = { 0 };
 	bool good = true;
@@ -154,24 +164,28 @@ static void check_incoming(struct db *db, struct api_req *req, const struct sip_
 	if (profile->incoming_type == PROFILE_INCOMING_USER)
 		good = user_exists(db, req, profile->incoming_id);
 	else if (profile->incoming_type == PROFILE_INCOMING_NUMBER)
-		good = profile_get(db, req->arena, req->user->tenant, profile->incoming_id, &other) == 0 &&
+		good = profile_get(db, req->arena, req->user->tenant, profile->incoming_id,
+				   &other) == 0 &&
 		       may_touch(req, &other, true);
 	if (!good)
 		field_complain(complaints, "incoming",
-			       profile->incoming_type == PROFILE_INCOMING_USER ? "There is no such user." :
-										"There is no such profile.");
+			       profile->incoming_type == PROFILE_INCOMING_USER
+				       ? "There is no such user."
+				       : "There is no such profile.");
 }
 
 /* Admins give profiles to others; everybody else's are their own. */
-static void take_owner(struct db *db, struct api_req *req, struct sip_profile *profile, struct id before)
+static void take_owner(struct db *db, struct api_req *req, struct sip_profile *profile,
+		       struct id before)
 {
 	if (id_eq(profile->owner, before))
 		return;
-	if (req->user->role != USER_ADMIN || id_is_none(profile->owner) || !user_exists(db, req, profile->owner))
+	if (req->user->role != USER_ADMIN || id_is_none(profile->owner) ||
+	    !user_exists(db, req, profile->owner))
 		profile->owner = before;
 }
 
-static json_t *profile_take(struct db *db, struct api_req *req, bool partial, struct sip_profile *profile)
+json_t *profile_take(struct db *db, struct api_req *req, bool partial, struct sip_profile *profile)
 {
 	struct id owner = profile->owner;
 	int max_calls = profile->max_calls;
@@ -187,16 +201,6 @@ static json_t *profile_take(struct db *db, struct api_req *req, bool partial, st
 }
 
 /* ---- Changes ---- */
-
-struct profile_change {
-	struct api_req *req;
-	struct id id;
-	bool create;
-	json_t *(*take_body)(struct db *db, struct api_req *req, struct sip_profile *profile);
-	struct sip_profile profile;
-	json_t *complaints;
-	bool forbidden, busy, told;
-};
 
 static int tell_profile(struct profile_change *change)
 {
@@ -226,7 +230,8 @@ static int profile_change(struct db *db, void *arg)
 
 	if (change->create) {
 		change->profile = profile_defaults;
-		change->profile.id = change->id; /* the same when a busy database makes us try again */
+		change->profile.id =
+			change->id; /* the same when a busy database makes us try again */
 		change->profile.tenant_id = req->user->tenant;
 		change->profile.owner = req->user->id;
 	} else {
@@ -241,13 +246,12 @@ static int profile_change(struct db *db, void *arg)
 	change->complaints = change->take_body(db, req, &change->profile);
 	if (change->complaints)
 		return 0;
-	r = change->create ? profile_insert(db, req->api->setup.seal, &change->profile, req->arena) :
-			     profile_update(db, req->api->setup.seal, &change->profile, req->arena);
+	r = change->create ? profile_insert(db, req->api->setup.seal, &change->profile, req->arena)
+			   : profile_update(db, req->api->setup.seal, &change->profile, req->arena);
 	return r ? r : tell_profile(change);
 }
 
-/* Return: NULL when the change was made and told, else the answer. */
-static struct api_done *change_run(struct profile_change *change)
+struct api_done *profile_change_run(struct profile_change *change)
 {
 	struct api_req *req = change->req;
 	int r;
@@ -281,7 +285,7 @@ static struct api_done *change_run(struct profile_change *change)
 	return api_fail(req, r);
 }
 
-static json_t *take_new(struct db *db, struct api_req *req, struct sip_profile *profile)
+json_t *profile_take_new(struct db *db, struct api_req *req, struct sip_profile *profile)
 {
 	return profile_take(db, req, false, profile);
 }
@@ -301,10 +305,14 @@ static json_t *take_caller(struct db *db, struct api_req *req, struct sip_profil
 
 static struct api_done *profile_add(struct api_req *req)
 {
-	struct profile_change change = { .req = req, .create = true, .take_body = take_new };
-	struct api_done *no = change_run(&change);
+	struct profile_change change = { .req = req,
+					 .create = true,
+					 .take_body = profile_take_new };
+	struct api_done *no = profile_change_run(&change);
 
-	return no ?: api_created(req, "/api/sip-profiles/", change.profile.id, profile_live_json(req, &change.profile));
+	return no
+		       ?: api_created(req, "/api/sip-profiles/", change.profile.id,
+				      profile_live_json(req, &change.profile));
 }
 
 static struct api_done *profile_read(struct api_req *req)
@@ -322,7 +330,7 @@ static struct api_done *profile_patch(struct api_req *req)
 
 	if (!id_parse(web_param(req->web, "id"), &change.id))
 		return api_not_found(req);
-	no = change_run(&change);
+	no = profile_change_run(&change);
 	return no ?: api_json(req, 200, profile_live_json(req, &change.profile));
 }
 
@@ -336,7 +344,7 @@ static struct api_done *caller_id_set(struct api_req *req)
 		return api_invalid(req, complaints);
 	if (!json_object_get(req->body, "number"))
 		return api_invalid_field(req, "number", "This field is required.");
-	no = change_run(&change);
+	no = profile_change_run(&change);
 	return no ?: api_json(req, 200, profile_live_json(req, &change.profile));
 }
 
@@ -399,14 +407,15 @@ static struct api_done *profile_delete_by_name(struct api_req *req)
 /* ---- The list ---- */
 
 /* Which of all the profiles are in this state now. Return: NULL, or the answer when the call loop gave none. */
-static struct api_done *ids_in_state(struct api_req *req, struct id owner, int state, struct id **ret_ids,
-				     unsigned *ret_count)
+static struct api_done *ids_in_state(struct api_req *req, struct id owner, int state,
+				     struct id **ret_ids, unsigned *ret_count)
 {
 	struct id *ids = NULL;
 	size_t count = 0;
 	unsigned kept = 0;
 	struct reply *reply;
-	int r = profile_ids(req->db, req->arena, req->user->tenant, owner, STATE_FILTER_MAX, &ids, &count);
+	int r = profile_ids(req->db, req->arena, req->user->tenant, owner, STATE_FILTER_MAX, &ids,
+			    &count);
 
 	if (r)
 		return api_fail(req, r);
@@ -414,11 +423,11 @@ static struct api_done *ids_in_state(struct api_req *req, struct id owner, int s
 	*ret_count = 0;
 	if (!count)
 		return NULL;
-	reply = ask_registrations(req, ids, (unsigned)count);
+	reply = registrations_ask(req, ids, (unsigned)count);
 	if (!reply || reply->code != REPLY_OK)
 		return api_fail_reply(req, reply);
 	for (unsigned i = 0; i < count; i++) {
-		const struct registration_view *view = reply_registration(reply, i);
+		const struct registration_view *view = registrations_at(reply, i);
 
 		if (view && (int)view->state == state)
 			(*ret_ids)[kept++] = ids[i];
@@ -437,9 +446,10 @@ static json_t *profiles_json(struct api_req *req, const struct sip_profile *rows
 	for (size_t i = 0; i < count; i++)
 		ids[i] = rows[i].id;
 	if (count)
-		reply = ask_registrations(req, ids, (unsigned)count);
+		reply = registrations_ask(req, ids, (unsigned)count);
 	for (size_t i = 0; i < count; i++)
-		json_array_append_new(results, profile_json(&rows[i], reply_registration(reply, (unsigned)i)));
+		json_array_append_new(results,
+				      profile_json(&rows[i], registrations_at(reply, (unsigned)i)));
 	reply_free(reply);
 	return results;
 }
@@ -475,189 +485,22 @@ static struct api_done *profiles_list(struct api_req *req)
 	return api_list(req, &info, profiles_json(req, rows, info.rows));
 }
 
-/* ---- register-sip, and the test: the call loop's answer is waited for by a parked request ---- */
-
-/* Shared by the request and the call loop, whoever of them goes last frees it. */
-struct awaited {
-	atomic_int refs;
-	struct web_token token;
-	_Atomic(struct reply *) reply;
-	struct id profile;
-	int status; /* of the answer */
-};
-
-static void awaited_unref(void *arg)
-{
-	struct awaited *awaited = arg;
-
-	if (atomic_fetch_sub(&awaited->refs, 1) != 1)
-		return;
-	reply_free(atomic_load(&awaited->reply));
-	free(awaited);
-}
-
-/* On the call loop's thread: only passes it on. */
-static void on_awaited(void *arg, struct reply *reply)
-{
-	struct awaited *awaited = arg;
-
-	atomic_store(&awaited->reply, reply);
-	web_wake(awaited->token);
-	awaited_unref(awaited);
-}
-
-static struct api_done *await_reply(struct api_req *req, struct command *command, struct id profile, int status,
-				    unsigned timeout_ms,
-				    struct api_done *(*next)(struct api_req *req, void *awaited))
-{
-	struct awaited *awaited = xzalloc(sizeof(*awaited));
-
-	atomic_init(&awaited->refs, 2);
-	awaited->token = web_park_token(req->web);
-	awaited->profile = profile;
-	awaited->status = status;
-	command->asker = api_asker(req);
-	if (!call_ask_async(req->api->setup.gate, command, on_awaited, awaited)) {
-		web_token_drop(awaited->token);
-		atomic_store(&awaited->refs, 1);
-		awaited_unref(awaited);
-		return api_fail_reply(req, NULL);
-	}
-	return api_park(req, timeout_ms, next, awaited, awaited_unref);
-}
-
-static struct api_done *answer_registration(struct api_req *req, int status, const struct sip_profile *profile)
-{
-	struct reply *reply = ask_registrations(req, &profile->id, 1);
-	const struct registration_view *view = reply_registration(reply, 0);
-	json_t *body = json_pack("{s:s, s:o}", "profile_id", id_str(profile->id), "registration",
-				 view ? registration_view_json(view, true) : no_registration(profile));
-
-	reply_free(reply);
-	return api_json(req, status, body);
-}
-
-static struct api_done *registration_waited(struct api_req *req, void *arg)
-{
-	struct awaited *awaited = arg;
-	struct reply *reply = atomic_load(&awaited->reply);
-	struct sip_profile profile = { 0 };
-	int r;
-
-	if (reply && reply->code != REPLY_OK)
-		return api_fail_reply(req, atomic_exchange(&awaited->reply, NULL));
-	r = profile_get(req->db, req->arena, req->user->tenant, awaited->profile, &profile);
-	return r ? api_fail(req, r) : answer_registration(req, awaited->status, &profile);
-}
-
-static const char *const register_actions[] = { "register", "unregister", NULL };
-
-static struct api_done *register_run(struct api_req *req, struct sip_profile *profile, bool on, int wait_s, bool created)
-{
-	struct command command = { .type = COMMAND_PROFILE_REGISTER, .profile_id = profile->id, .on = on };
-	struct command wait = { .type = COMMAND_PROFILE_WAIT, .profile_id = profile->id, .timeout_ms = (unsigned)wait_s * 1000 };
-	struct reply *reply;
-	int r = profile_set_enabled(req->db, req->user->tenant, profile->id, on);
-
-	if (r)
-		return api_fail(req, r);
-	profile->enabled = on;
-	reply = api_ask(req, &command);
-	if (!reply || reply->code != REPLY_OK)
-		return api_fail_reply(req, reply);
-	reply_free(reply);
-	if (!wait_s)
-		return answer_registration(req, created ? 201 : 202, profile);
-	return await_reply(req, &wait, profile->id, created ? 201 : 200, (unsigned)wait_s * 1000 + 2000,
-			   registration_waited);
-}
-
-/* With the fields of a new profile: creates it first. */
-static struct api_done *register_new(struct api_req *req, bool on, int wait_s)
-{
-	struct profile_change change = { .req = req, .create = true, .take_body = take_new };
-	struct api_done *no = change_run(&change);
-
-	return no ?: register_run(req, &change.profile, on, wait_s, true);
-}
-
-static struct api_done *register_sip(struct api_req *req)
-{
-	json_t *complaints = NULL;
-	bool on = api_word(req->body, "action", register_actions, 0, &complaints) == 0;
-	struct sip_profile profile = { 0 };
-	struct id id = ID_NONE;
-	struct api_done *no;
-	int wait_s = 0;
-
-	api_int(req->body, "wait", 0, WAIT_MAX_S, &wait_s, &complaints);
-	api_id(req->body, "profile_id", false, &id, &complaints);
-	if (!complaints && id_is_none(id) && !json_object_get(req->body, "server") &&
-	    !json_object_get(req->body, "username"))
-		field_complain(&complaints, "profile_id", "This field is required, or the fields of a new profile.");
-	if (complaints)
-		return api_invalid(req, complaints);
-	if (id_is_none(id))
-		return register_new(req, on, wait_s);
-	no = api_profile_get(req, id, true, &profile);
-	return no ?: register_run(req, &profile, on, wait_s, false);
-}
-
-static struct api_done *test_waited(struct api_req *req, void *arg)
-{
-	struct awaited *awaited = arg;
-	struct reply *reply = atomic_exchange(&awaited->reply, NULL);
-	char *text;
-
-	if (!reply || reply->code != REPLY_OK || !reply->text)
-		return api_fail_reply(req, reply);
-	text = take(reply->text);
-	reply_free(reply);
-	return api_text(req, 200, "application/json", text, strlen(text));
-}
-
-/* The fields of a profile, or an id with changed fields over it. */
-static struct api_done *profile_test(struct api_req *req)
-{
-	struct command command = { .type = COMMAND_PROFILE_TEST, .timeout_ms = TEST_MS - 5000 };
-	struct sip_profile profile = profile_defaults;
-	json_t *complaints = NULL;
-	struct id id = ID_NONE;
-	struct api_done *no;
-	bool stored;
-
-	stored = api_id(req->body, "profile_id", false, &id, &complaints);
-	if (complaints)
-		return api_invalid(req, complaints);
-	if (stored) {
-		no = api_profile_get(req, id, true, &profile);
-		if (no)
-			return no;
-	} else {
-		profile.id = id_new();
-		profile.tenant_id = req->user->tenant;
-		profile.owner = req->user->id;
-	}
-	complaints = profile_take(req->db, req, stored, &profile);
-	if (complaints)
-		return api_invalid(req, complaints);
-	if (!profile.password && !profile.secret)
-		profile.password = "";
-	command.body = api_line_spec(req->api->setup.seal, &profile);
-	if (!command.body)
-		return api_error(req, 500, "error");
-	return await_reply(req, &command, profile.id, 200, TEST_MS, test_waited);
-}
-
 const struct api_route profile_routes[] = {
-	{ "POST", "/api/add-sip-profile/", "addSipProfile", profile_add, SCOPE_PROFILES_WRITE, API_CREATES },
-	{ "GET", "/api/list-sip-profiles/", "listSipProfiles", profiles_list, SCOPE_PROFILES_READ, 0 },
+	{ "POST", "/api/add-sip-profile/", "addSipProfile", profile_add, SCOPE_PROFILES_WRITE,
+	  API_CREATES },
+	{ "GET", "/api/list-sip-profiles/", "listSipProfiles", profiles_list, SCOPE_PROFILES_READ,
+	  0 },
 	{ "GET", "/api/sip-profiles/{id}/", "getSipProfile", profile_read, SCOPE_PROFILES_READ, 0 },
-	{ "PATCH", "/api/sip-profiles/{id}/", "updateSipProfile", profile_patch, SCOPE_PROFILES_WRITE, 0 },
-	{ "DELETE", "/api/sip-profiles/{id}/", "deleteSipProfileById", profile_delete_by_path, SCOPE_PROFILES_WRITE, 0 },
-	{ "DELETE", "/api/delete-sip-profile/", "deleteSipProfile", profile_delete_by_name, SCOPE_PROFILES_WRITE, 0 },
-	{ "POST", "/api/register-sip/", "registerSip", register_sip, SCOPE_PROFILES_WRITE, API_CREATES },
+	{ "PATCH", "/api/sip-profiles/{id}/", "updateSipProfile", profile_patch,
+	  SCOPE_PROFILES_WRITE, 0 },
+	{ "DELETE", "/api/sip-profiles/{id}/", "deleteSipProfileById", profile_delete_by_path,
+	  SCOPE_PROFILES_WRITE, 0 },
+	{ "DELETE", "/api/delete-sip-profile/", "deleteSipProfile", profile_delete_by_name,
+	  SCOPE_PROFILES_WRITE, 0 },
+	{ "POST", "/api/register-sip/", "registerSip", register_sip, SCOPE_PROFILES_WRITE,
+	  API_CREATES },
 	{ "POST", "/api/set-caller-id/", "setCallerId", caller_id_set, SCOPE_PROFILES_WRITE, 0 },
-	{ "POST", "/api/test-sip-profile/", "testSipProfile", profile_test, SCOPE_PROFILES_WRITE, 0 },
+	{ "POST", "/api/test-sip-profile/", "testSipProfile", profile_test, SCOPE_PROFILES_WRITE,
+	  0 },
 	{ 0 },
 };

@@ -45,7 +45,8 @@ static void remember(struct api_req *req, int status, const char *body, const ch
 		log_rated(LOG_WARN_, "idempotency key could not be finished", LOG_INT("code", r));
 }
 
-static struct api_done *answer_json(struct api_req *req, int status, json_t *body, const char *location)
+static struct api_done *answer_json(struct api_req *req, int status, json_t *body,
+				    const char *location)
 {
 	char *text = json_dumps(body, JSON_COMPACT);
 
@@ -67,7 +68,8 @@ struct api_done *api_created(struct api_req *req, const char *path, struct id id
 	return answer_json(req, 201, body, arena_printf(req->arena, "%s%s/", path, id_str(id)));
 }
 
-struct api_done *api_ok(struct api_req *req, int status, const struct field *fields, const void *row)
+struct api_done *api_ok(struct api_req *req, int status, const struct field *fields,
+			const void *row)
 {
 	return api_json(req, status, field_to_json(fields, row));
 }
@@ -89,7 +91,8 @@ static const struct {
 	{ "engine_busy", "The call engine did not answer in time." },
 	{ "error", "A server error occurred." },
 	{ "idempotency_key_reused", "This Idempotency-Key was used for another request." },
-	{ "idempotency_running", "The first request with this Idempotency-Key is still being worked on." },
+	{ "idempotency_running",
+	  "The first request with this Idempotency-Key is still being worked on." },
 	{ "invalid_credentials", "No active account has this email and password." },
 	{ "last_admin", "The organisation would be left without an administrator." },
 	{ "limit", "A limit was reached." },
@@ -102,7 +105,8 @@ static const struct {
 	{ "profile_exists", "A profile for this server and username exists already." },
 	{ "profile_in_use", "Calls are up on this profile. Use force=true to hang them up." },
 	{ "profile_not_usable", "This profile cannot make calls now." },
-	{ "signup_closed", "Sign-up is closed on this server. Ask an administrator for an account." },
+	{ "signup_closed",
+	  "Sign-up is closed on this server. Ask an administrator for an account." },
 	{ "token_not_valid", "The token is invalid or expired." },
 	{ "too_many_attempts", "Too many attempts. Try again later." },
 	{ "user_in_use", "Something still belongs to this user." },
@@ -117,7 +121,8 @@ static const char *sentence(const char *code)
 	return code;
 }
 
-struct api_done *api_error_detail(struct api_req *req, int status, const char *code, const char *detail)
+struct api_done *api_error_detail(struct api_req *req, int status, const char *code,
+				  const char *detail)
 {
 	return api_json(req, status, json_pack("{s:s, s:s}", "detail", detail, "code", code));
 }
@@ -192,24 +197,28 @@ struct api_done *api_fail(struct api_req *req, int r)
 	case DB_E_BUSY:
 		return api_unavailable(req, "overloaded");
 	default:
-		log_error("request failed", LOG_STR("operation", req->route->operation), LOG_INT("code", r),
-			  LOG_ID("request", web_request_id(req->web)));
+		log_error("request failed", LOG_STR("operation", req->route->operation),
+			  LOG_INT("code", r), LOG_ID("request", web_request_id(req->web)));
 		return api_error(req, 500, "error");
 	}
 }
 
-static struct api_done *reply_error(struct api_req *req, int status, const char *code, const struct reply *reply)
+static struct api_done *reply_error(struct api_req *req, int status, const char *code,
+				    const struct reply *reply)
 {
 	if (reply->retry_after_s || status == 429 || status == 503)
 		retry_after(req, reply->retry_after_s);
-	return api_error_detail(req, status, code, reply->detail[0] ? reply->detail : sentence(code));
+	return api_error_detail(req, status, code,
+				reply->detail[0] ? reply->detail : sentence(code));
 }
 
 static struct api_done *reply_wrong_state(struct api_req *req, const struct reply *reply)
 {
 	const char *detail = reply->detail[0] ? reply->detail : sentence("wrong_state");
 
-	return api_json(req, 409, json_pack("{s:s, s:s, s:s?}", "detail", detail, "code", "wrong_state", "state", reply->state));
+	return api_json(req, 409,
+			json_pack("{s:s, s:s, s:s?}", "detail", detail, "code", "wrong_state",
+				  "state", reply->state));
 }
 
 static struct api_done *reply_answer(struct api_req *req, const struct reply *reply)

@@ -9,15 +9,16 @@
 #include <stdio.h>
 #include <strings.h>
 
-#define TOKENS 512	 /* verified tokens a worker remembers */
-#define USERS 1024	 /* and users */
+#define TOKENS 512	   /* verified tokens a worker remembers */
+#define USERS 1024	   /* and users */
 #define USER_FRESH_MS 2000 /* how long it relies on that */
 
-METRIC_COUNTER(denied_metric, "jackfield_api_denied_total", "Requests without a good token or without the right", NULL);
+METRIC_COUNTER(denied_metric, "jackfield_api_denied_total",
+	       "Requests without a good token or without the right", NULL);
 
 const struct api_route *const api_tables[] = {
-	auth_routes, user_routes, profile_routes, device_routes, call_routes, call_log_routes, event_routes,
-	system_routes, NULL,
+	auth_routes,	 user_routes,  profile_routes, device_routes, call_routes,
+	call_log_routes, event_routes, system_routes,  NULL,
 };
 
 const char *const api_scope_names[] = {
@@ -95,7 +96,8 @@ static void worker_stop(void *state)
 
 /* ---- Who asks ---- */
 
-static int worker_check_token(struct api_worker *worker, const char *token, struct token_claims *ret)
+static int worker_check_token(struct api_worker *worker, const char *token,
+			      struct token_claims *ret)
 {
 	int64_t now_s = clock_wall_us() / 1000000;
 	struct known_token *known;
@@ -121,13 +123,15 @@ static int worker_check_token(struct api_worker *worker, const char *token, stru
 static int worker_know_user(struct api_worker *worker, struct id id, struct known_user **ret)
 {
 	struct known_user *known = &worker->users[id_hash(id) % USERS];
-	unsigned generation = atomic_load_explicit(&worker->api->auth_generation, memory_order_acquire);
+	unsigned generation =
+		atomic_load_explicit(&worker->api->auth_generation, memory_order_acquire);
 	uint64_t now_ms = clock_mono_ms();
 	struct user user = { 0 };
 	int r;
 
 	*ret = known;
-	if (id_eq(known->id, id) && known->generation == generation && now_ms - known->at_ms < USER_FRESH_MS)
+	if (id_eq(known->id, id) && known->generation == generation &&
+	    now_ms - known->at_ms < USER_FRESH_MS)
 		return 0;
 	r = user_by_id(worker->db, worker->arena, id, &user);
 	if (r)
@@ -224,8 +228,8 @@ static struct api_done *body_wrong(struct api_req *req, const json_error_t *erro
 {
 	char message[256];
 
-	snprintf(message, sizeof(message), "JSON parse error at line %d column %d: %.100s", error->line, error->column,
-		 error->text);
+	snprintf(message, sizeof(message), "JSON parse error at line %d column %d: %.100s",
+		 error->line, error->column, error->text);
 	for (char *c = message; *c; c++)
 		if ((unsigned char)*c < 0x20 || (unsigned char)*c > 0x7e)
 			*c = '?';
@@ -246,7 +250,8 @@ static struct api_done *take_body(struct api_req *req)
 	if (!type_is_json(type)) {
 		char message[160];
 
-		snprintf(message, sizeof(message), "Unsupported media type in request. Send application/json.");
+		snprintf(message, sizeof(message),
+			 "Unsupported media type in request. Send application/json.");
 		return api_error_detail(req, 415, "unsupported_media_type", message);
 	}
 	/* A NUL inside a string is the member's fault, and named there. */
@@ -254,7 +259,8 @@ static struct api_done *take_body(struct api_req *req)
 	if (!req->body)
 		return body_wrong(req, &error);
 	if (!json_is_object(req->body))
-		return api_invalid_field(req, "non_field_errors", "Invalid data. Expected a JSON object.");
+		return api_invalid_field(req, "non_field_errors",
+					 "Invalid data. Expected a JSON object.");
 	return NULL;
 }
 
@@ -270,7 +276,9 @@ static struct api_done *claim_key(struct api_req *req)
 	if (!(req->route->flags & API_CREATES) || !key || !*key)
 		return NULL;
 	if (strlen(key) > IDEMPOTENCY_KEY_MAX || !str_is_clean_utf8(key, strlen(key)))
-		return api_invalid_field(req, "Idempotency-Key", "Ensure this header has at most 255 printable characters.");
+		return api_invalid_field(
+			req, "Idempotency-Key",
+			"Ensure this header has at most 255 printable characters.");
 	text = web_body(req->web, &len);
 	request.tenant = req->user->tenant;
 	request.user = req->user->id;
@@ -287,7 +295,8 @@ static struct api_done *claim_key(struct api_req *req)
 		if (answer.location)
 			web_add_header(req->web, "Location", answer.location);
 		web_add_header(req->web, "Idempotency-Replayed", "true");
-		return api_text(req, answer.status, body ? "application/json" : NULL, body, body ? strlen(body) : 0);
+		return api_text(req, answer.status, body ? "application/json" : NULL, body,
+				body ? strlen(body) : 0);
 	}
 	if (r)
 		return api_fail(req, r);
@@ -488,7 +497,8 @@ struct api *api_stop(struct api *api)
 	if (!api)
 		return NULL;
 	web_stop(api->web);
-	work_pool_free(api->hashers); /* its last jobs wake requests that are gone: nothing comes of it */
+	work_pool_free(
+		api->hashers); /* its last jobs wake requests that are gone: nothing comes of it */
 	events_free(api->events);
 	ws_stop(api->ws);
 	tickets_free(api->tickets);
@@ -510,16 +520,18 @@ unsigned api_port(const struct api *api)
 	return web_port(api->web);
 }
 
-void api_routes_each(void (*on_route)(void *arg, const char *method, const char *path, const char *operation,
-				      const char *scope),
+void api_routes_each(void (*on_route)(void *arg, const char *method, const char *path,
+				      const char *operation, const char *scope),
 		     void *arg)
 {
 	for (unsigned t = 0; api_tables[t]; t++)
 		for (const struct api_route *route = api_tables[t]; route->method; route++)
-			on_route(arg, route->method, route->path, route->operation, api_scope_names[route->scope]);
+			on_route(arg, route->method, route->path, route->operation,
+				 api_scope_names[route->scope]);
 }
 
-static void route_print(void *arg, const char *method, const char *path, const char *operation, const char *scope)
+static void route_print(void *arg, const char *method, const char *path, const char *operation,
+			const char *scope)
 {
 	buf_addf(arg, "%s %s %s %s\n", method, path, operation, scope);
 }

@@ -8,7 +8,9 @@
 
 static struct api_done *healthz(struct api_req *req)
 {
-	return api_json(req, 200, json_pack("{s:s, s:s}", "status", "ok", "version", req->api->setup.version));
+	return api_json(req, 200,
+			json_pack("{s:s, s:s}", "status", "ok", "version",
+				  req->api->setup.version));
 }
 
 /* The call loop's own words, or NULL when it does not answer. */
@@ -32,9 +34,13 @@ static struct api_done *readyz(struct api_req *req)
 	json_t *calls = call_loop_status(req);
 	bool others = !setup->ready || setup->ready(setup->ready_arg, &why);
 	bool ready = !db && calls && others;
-	json_t *body = json_pack("{s:s, s:{s:s, s:s, s:s}, s:o}", "status", ready ? "ready" : "not_ready", "checks",
-				 "database", db ? "away" : "ok", "calls", calls ? "ok" : "no answer", "daemon",
-				 others ? "ok" : why.data ? why.data : "not ready", "calls", calls ? calls : json_null());
+	json_t *body = json_pack("{s:s, s:{s:s, s:s, s:s}, s:o}", "status",
+				 ready ? "ready" : "not_ready", "checks", "database",
+				 db ? "away" : "ok", "calls", calls ? "ok" : "no answer", "daemon",
+				 others	    ? "ok"
+				 : why.data ? why.data
+					    : "not ready",
+				 "calls", calls ? calls : json_null());
 
 	if (!ready)
 		web_add_header(req->web, "Retry-After", "1");
@@ -49,7 +55,8 @@ static struct api_done *metrics(struct api_req *req)
 	return api_text(req, 200, "text/plain; version=0.0.4; charset=utf-8", out.data, out.len);
 }
 
-static struct api_done *answer_asset(struct api_req *req, const char *type, const struct asset *asset)
+static struct api_done *answer_asset(struct api_req *req, const char *type,
+				     const struct asset *asset)
 {
 	web_add_header(req->web, "Cache-Control", "no-cache");
 	return api_text(req, 200, type, xmemdup(asset->data, asset->len), asset->len);
@@ -58,20 +65,22 @@ static struct api_done *answer_asset(struct api_req *req, const char *type, cons
 /* As drf-spectacular: YAML, or JSON by ?format=json or Accept. */
 static struct api_done *schema(struct api_req *req)
 {
-	const char *format = web_query(req->web, "format"), *accept = web_header(req->web, "Accept");
+	const char *format = web_query(req->web, "format"),
+		   *accept = web_header(req->web, "Accept");
 	bool json = format ? str_eq(format, "json") : accept && strstr(accept, "application/json");
 
 	if (format && !json && !str_eq(format, "yaml"))
 		return api_invalid_field(req, "format", "Select json or yaml.");
-	return json ? answer_asset(req, "application/vnd.oai.openapi+json", &asset_openapi_json) :
-		      answer_asset(req, "application/vnd.oai.openapi", &asset_openapi_yaml);
+	return json ? answer_asset(req, "application/vnd.oai.openapi+json", &asset_openapi_json)
+		    : answer_asset(req, "application/vnd.oai.openapi", &asset_openapi_yaml);
 }
 
 static struct api_done *docs(struct api_req *req)
 {
-	web_add_header(req->web, "Content-Security-Policy",
-		       "default-src 'none'; style-src 'unsafe-inline'; script-src 'self'; connect-src 'self'; "
-		       "frame-ancestors 'none'; base-uri 'none'");
+	web_add_header(
+		req->web, "Content-Security-Policy",
+		"default-src 'none'; style-src 'unsafe-inline'; script-src 'self'; connect-src 'self'; "
+		"frame-ancestors 'none'; base-uri 'none'");
 	return answer_asset(req, "text/html; charset=utf-8", &asset_docs_html);
 }
 

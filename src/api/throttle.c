@@ -43,7 +43,8 @@ struct throttle *throttle_free(struct throttle *throttle)
 	return NULL;
 }
 
-static uint64_t throttle_hash(const struct throttle *throttle, enum throttle_kind kind, const char *a, const char *b)
+static uint64_t throttle_hash(const struct throttle *throttle, enum throttle_kind kind,
+			      const char *a, const char *b)
 {
 	char text[640];
 	uint64_t hash;
@@ -81,10 +82,12 @@ static atomic_uint_fast64_t *throttle_slot(struct throttle *throttle, uint64_t h
 	return least;
 }
 
-unsigned throttle_take(struct throttle *throttle, enum throttle_kind kind, const char *a, const char *b, uint64_t now_ms)
+unsigned throttle_take(struct throttle *throttle, enum throttle_kind kind, const char *a,
+		       const char *b, uint64_t now_ms)
 {
 	uint64_t hash = throttle_hash(throttle, kind, a, b), word, next;
-	uint32_t tag = (uint32_t)(hash >> 32) | 1, now = (uint32_t)((now_ms - throttle->begin_ms) / TICK_MS) + 1, due;
+	uint32_t tag = (uint32_t)(hash >> 32) | 1,
+		 now = (uint32_t)((now_ms - throttle->begin_ms) / TICK_MS) + 1, due;
 	uint32_t room = limits[kind].period * (limits[kind].burst - 1);
 	atomic_uint_fast64_t *slot = throttle_slot(throttle, hash, tag);
 
@@ -94,11 +97,13 @@ unsigned throttle_take(struct throttle *throttle, enum throttle_kind kind, const
 		if (due > now + room)
 			return (due - now - room + 9) / 10;
 		next = (uint64_t)tag << 32 | (due + limits[kind].period);
-	} while (!atomic_compare_exchange_weak_explicit(slot, &word, next, memory_order_relaxed, memory_order_relaxed));
+	} while (!atomic_compare_exchange_weak_explicit(slot, &word, next, memory_order_relaxed,
+							memory_order_relaxed));
 	return 0;
 }
 
-void throttle_give_back(struct throttle *throttle, enum throttle_kind kind, const char *a, const char *b)
+void throttle_give_back(struct throttle *throttle, enum throttle_kind kind, const char *a,
+			const char *b)
 {
 	uint64_t hash = throttle_hash(throttle, kind, a, b), word, next;
 	uint32_t tag = (uint32_t)(hash >> 32) | 1;
@@ -109,5 +114,6 @@ void throttle_give_back(struct throttle *throttle, enum throttle_kind kind, cons
 		if (word_tag(word) != tag || word_due(word) <= limits[kind].period)
 			return;
 		next = (uint64_t)tag << 32 | (word_due(word) - limits[kind].period);
-	} while (!atomic_compare_exchange_weak_explicit(slot, &word, next, memory_order_relaxed, memory_order_relaxed));
+	} while (!atomic_compare_exchange_weak_explicit(slot, &word, next, memory_order_relaxed,
+							memory_order_relaxed));
 }

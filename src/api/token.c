@@ -17,7 +17,7 @@
 #define KEY_FILE_MAX 4096
 
 struct token_key {
-	char *pem;    /* private, for signing */
+	char *pem; /* private, for signing */
 	char *public_pem;
 	char id[17];
 };
@@ -97,7 +97,8 @@ static int key_read(const char *path, char **ret_pem)
 	if (fd < 0)
 		return errno == ENOENT ? -ENOENT : err_newf(errno, "open %s", path);
 	if (fstat(fd, &st) != 0 || (st.st_mode & 077)) {
-		log_error("the token key's file may be read by others: refused", LOG_STR("file", path));
+		log_error("the token key's file may be read by others: refused",
+			  LOG_STR("file", path));
 		close(fd);
 		return TOKEN_E_KEY;
 	}
@@ -167,7 +168,8 @@ static void scopes_print(unsigned scopes, char text[static SCOPES_TEXT])
 	text[0] = '\0';
 	for (unsigned i = SCOPE_SELF; i < SCOPE_COUNT; i++)
 		if (scopes & 1u << i)
-			len += (size_t)snprintf(text + len, SCOPES_TEXT - len, "%s%s", len ? " " : "", api_scope_names[i]);
+			len += (size_t)snprintf(text + len, SCOPES_TEXT - len, "%s%s",
+						len ? " " : "", api_scope_names[i]);
 	bug_on(len >= SCOPES_TEXT);
 }
 
@@ -179,7 +181,8 @@ static unsigned scopes_parse(const char *text)
 		size_t len = strcspn(text, " ");
 
 		for (unsigned i = SCOPE_SELF; i < SCOPE_COUNT; i++)
-			if (strlen(api_scope_names[i]) == len && memcmp(api_scope_names[i], text, len) == 0)
+			if (strlen(api_scope_names[i]) == len &&
+			    memcmp(api_scope_names[i], text, len) == 0)
 				scopes |= 1u << i;
 		text += len + (text[len] == ' ');
 	}
@@ -214,7 +217,8 @@ char *token_make(const struct token_key *key, const struct token_claims *claims)
 	jwt_add_grant_int(jwt, "iat", claims->issued_at);
 	jwt_add_grant_int(jwt, "nbf", claims->issued_at);
 	jwt_add_grant_int(jwt, "exp", claims->expires_at);
-	if (jwt_set_alg(jwt, JWT_ALG_ES256, (const unsigned char *)key->pem, (int)strlen(key->pem)) == 0) {
+	if (jwt_set_alg(jwt, JWT_ALG_ES256, (const unsigned char *)key->pem,
+			(int)strlen(key->pem)) == 0) {
 		made = jwt_encode_str(jwt);
 		token = xstrdup(made);
 		free(made);
@@ -236,8 +240,8 @@ static bool header_is_ours(const struct token_key *key, const char *token)
 	json_t *header;
 	bool ours;
 
-	if (!dot || sodium_base642bin(text, sizeof(text), token, (size_t)(dot - token), NULL, &len, NULL,
-				      sodium_base64_VARIANT_URLSAFE_NO_PADDING) != 0)
+	if (!dot || sodium_base642bin(text, sizeof(text), token, (size_t)(dot - token), NULL, &len,
+				      NULL, sodium_base64_VARIANT_URLSAFE_NO_PADDING) != 0)
 		return false;
 	header = json_loadb((const char *)text, len, 0, NULL);
 	ours = header && str_eq(json_string_value(json_object_get(header, "alg")), "ES256") &&
@@ -268,10 +272,12 @@ static bool claim_role(jwt_t *jwt, int *ret)
 
 static bool claims_read(jwt_t *jwt, struct token_claims *ret)
 {
-	if (!str_eq(jwt_get_grant(jwt, "iss"), ISSUER) || !str_eq(jwt_get_grant(jwt, "aud"), AUDIENCE))
+	if (!str_eq(jwt_get_grant(jwt, "iss"), ISSUER) ||
+	    !str_eq(jwt_get_grant(jwt, "aud"), AUDIENCE))
 		return false;
 	if (!claim_id(jwt, "sub", &ret->user) || !claim_id(jwt, "tenant", &ret->tenant) ||
-	    !claim_id(jwt, "sid", &ret->family) || !claim_id(jwt, "jti", &ret->jti) || !claim_role(jwt, &ret->role))
+	    !claim_id(jwt, "sid", &ret->family) || !claim_id(jwt, "jti", &ret->jti) ||
+	    !claim_role(jwt, &ret->role))
 		return false;
 	ret->scopes = scopes_parse(jwt_get_grant(jwt, "scope"));
 	ret->epoch = (int)jwt_get_grant_int(jwt, "epoch");
@@ -280,7 +286,8 @@ static bool claims_read(jwt_t *jwt, struct token_claims *ret)
 	return true;
 }
 
-int token_check(const struct token_key *key, const char *token, int64_t now_s, struct token_claims *ret)
+int token_check(const struct token_key *key, const char *token, int64_t now_s,
+		struct token_claims *ret)
 {
 	struct token_claims claims = { 0 };
 	jwt_t *jwt = NULL;
@@ -288,7 +295,8 @@ int token_check(const struct token_key *key, const char *token, int64_t now_s, s
 
 	if (strlen(token) > TOKEN_MAX || !header_is_ours(key, token))
 		return TOKEN_E_BAD;
-	if (jwt_decode(&jwt, token, (const unsigned char *)key->public_pem, (int)strlen(key->public_pem)) != 0)
+	if (jwt_decode(&jwt, token, (const unsigned char *)key->public_pem,
+		       (int)strlen(key->public_pem)) != 0)
 		return TOKEN_E_BAD;
 	good = jwt_get_alg(jwt) == JWT_ALG_ES256 && claims_read(jwt, &claims);
 	jwt_free(jwt);

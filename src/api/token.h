@@ -37,4 +37,5 @@ DEFINE_CLEANUP(struct token_key *, token_key_free)
 /* Any thread. Return: the token, malloc; NULL on an unexpected error (logged). */
 char *token_make(const struct token_key *key, const struct token_claims *claims);
 /* Any thread. Return: 0, TOKEN_E_BAD, TOKEN_E_EXPIRED. */
-must_check int token_check(const struct token_key *key, const char *token, int64_t now_s, struct token_claims *ret);
+must_check int token_check(const struct token_key *key, const char *token, int64_t now_s,
+			   struct token_claims *ret);

@@ -41,7 +41,8 @@ static struct api_done *user_outcome(struct api_req *req, int r)
 {
 	switch (r) {
 	case USER_E_EMAIL:
-		return api_invalid_field(req, "email", "An account with this email exists already.");
+		return api_invalid_field(req, "email",
+					 "An account with this email exists already.");
 	case USER_E_EXTENSION:
 		return api_invalid_field(req, "extension", "This extension is taken.");
 	case USER_E_FULL:
@@ -97,7 +98,8 @@ static struct api_done *user_create_hashed(struct api_req *req, void *arg)
 	if (r)
 		return user_outcome(req, r);
 	if (!api_tell_user(req->api, &draft->user))
-		log_rated(LOG_WARN_, "the call loop was not told of a new user", LOG_ID("user", draft->user.id));
+		log_rated(LOG_WARN_, "the call loop was not told of a new user",
+			  LOG_ID("user", draft->user.id));
 	return api_created(req, "/api/users/", draft->user.id, api_user_json(&draft->user));
 }
 
@@ -105,7 +107,8 @@ static struct api_done *user_create(struct api_req *req)
 {
 	struct user user = USER_DEFAULTS;
 	json_t *complaints = field_from_json(user_fields, req->body, false, req->arena, &user);
-	const char *complaint = user.password ? api_password_complaint(user.password) : "This field is required.";
+	const char *complaint =
+		user.password ? api_password_complaint(user.password) : "This field is required.";
 	struct user_draft *draft;
 
 	if (complaint && !json_object_get(complaints, "password"))
@@ -115,7 +118,8 @@ static struct api_done *user_create(struct api_req *req)
 	draft = xzalloc(sizeof(*draft));
 	draft->arena = arena_new();
 	draft_take(&user, draft);
-	return api_hash(req, user.password, NULL, user.password, user_create_hashed, draft, draft_free);
+	return api_hash(req, user.password, NULL, user.password, user_create_hashed, draft,
+			draft_free);
 }
 
 static struct api_done *user_read(struct api_req *req)
@@ -148,10 +152,12 @@ static int user_change(struct db *db, void *arg)
 		return r;
 	change->user = before;
 	json_decref(change->complaints);
-	change->complaints = field_from_json(user_fields, change->body, true, req->arena, &change->user);
+	change->complaints =
+		field_from_json(user_fields, change->body, true, req->arena, &change->user);
 	if (change->complaints)
 		return 0;
-	change->rights = change->user.role != before.role || change->user.active != before.active || change->new_hash;
+	change->rights = change->user.role != before.role || change->user.active != before.active ||
+			 change->new_hash;
 	if (change->new_hash)
 		change->user.password_hash = change->new_hash;
 	if (change->rights)
@@ -163,7 +169,8 @@ static int user_change(struct db *db, void *arg)
 	return r;
 }
 
-static struct api_done *user_apply(struct api_req *req, struct id id, const json_t *body, const char *new_hash)
+static struct api_done *user_apply(struct api_req *req, struct id id, const json_t *body,
+				   const char *new_hash)
 {
 	struct user_change change = { .req = req, .id = id, .body = body, .new_hash = new_hash };
 	int r = db_transact(req->db, user_change, &change);
@@ -175,7 +182,8 @@ static struct api_done *user_apply(struct api_req *req, struct id id, const json
 	if (change.complaints)
 		return api_invalid(req, change.complaints);
 	if (!api_tell_user(req->api, &change.user))
-		log_rated(LOG_WARN_, "the call loop was not told of a changed user", LOG_ID("user", id));
+		log_rated(LOG_WARN_, "the call loop was not told of a changed user",
+			  LOG_ID("user", id));
 	if (change.rights)
 		api_rights_changed(req->api, req->user->tenant, id);
 	return api_json(req, 200, api_user_json(&change.user));
@@ -225,23 +233,33 @@ static struct api_done *user_patch(struct api_req *req)
 	patch = xzalloc(sizeof(*patch));
 	patch->id = user.id;
 	patch->body = json_incref(req->body);
-	return api_hash(req, user.password, NULL, user.password, user_patch_hashed, patch, patch_free);
+	return api_hash(req, user.password, NULL, user.password, user_patch_hashed, patch,
+			patch_free);
 }
 
 /* The call loop forgets the user's phones one by one, then the user. */
-static void tell_gone(struct api_req *req, struct id user, const struct device *devices, size_t device_count)
+static void tell_gone(struct api_req *req, struct id user, const struct device *devices,
+		      size_t device_count)
 {
-	struct asker asker = { .tenant = req->user->tenant, .user = req->user->id, .role = ASKER_ADMIN };
+	struct asker asker = { .tenant = req->user->tenant,
+			       .user = req->user->id,
+			       .role = ASKER_ADMIN };
 	bool told = true;
 
 	for (size_t i = 0; i < device_count; i++) {
-		struct command drop = { .type = COMMAND_DEVICE_DROP, .asker = asker, .device_id = devices[i].id };
+		struct command drop = { .type = COMMAND_DEVICE_DROP,
+					.asker = asker,
+					.device_id = devices[i].id };
 
 		told = api_tell(req->api, &drop) && told;
 	}
-	told = api_tell(req->api, &(struct command){ .type = COMMAND_USER_DROP, .asker = asker, .user_id = user }) && told;
+	told = api_tell(req->api, &(struct command){ .type = COMMAND_USER_DROP,
+						     .asker = asker,
+						     .user_id = user }) &&
+	       told;
 	if (!told)
-		log_rated(LOG_WARN_, "the call loop was not told of a removed user", LOG_ID("user", user));
+		log_rated(LOG_WARN_, "the call loop was not told of a removed user",
+			  LOG_ID("user", user));
 }
 
 /* A removed user's profiles go to the admin who removes, and the call loop learns their new owner. */

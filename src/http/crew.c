@@ -55,7 +55,8 @@ static void *worker_main(void *arg)
 				return NULL;
 			}
 			setup->handle(state, req);
-			web_send(web, &(struct web_msg){ .kind = WEB_MSG_IDLE, .worker = worker->index });
+			web_send(web, &(struct web_msg){ .kind = WEB_MSG_IDLE,
+							 .worker = worker->index });
 		}
 	}
 }

@@ -22,7 +22,8 @@
 struct router;
 struct route_match {
 	const struct web_route *route; /* NULL: see allow */
-	const char *allow;	       /* the path exists with these methods ("GET, HEAD, OPTIONS"); NULL: it does not */
+	const char *
+		allow; /* the path exists with these methods ("GET, HEAD, OPTIONS"); NULL: it does not */
 	unsigned param_count;
 	struct {
 		const char *name; /* not NUL-terminated: the route's own text */
@@ -33,7 +34,8 @@ struct route_match {
 };
 struct router *router_new(const struct web_route *routes);
 struct router *router_free(struct router *router);
-void router_find(const struct router *router, const char *method, const char *path, struct route_match *ret);
+void router_find(const struct router *router, const char *method, const char *path,
+		 struct route_match *ret);
 
 /* ---- req.c ---- */
 struct web_pair {
@@ -54,7 +56,7 @@ struct web_req {
 	struct MHD_Connection *conn;
 	struct arena *arena;
 	struct id id;
-	struct hnode by_id; /* while parked or worked upon */
+	struct hnode by_id;   /* while parked or worked upon */
 	struct web_req *next; /* in the queue */
 	enum req_state state;
 	bool suspended, woken, too_large, head, logged;
@@ -122,7 +124,8 @@ struct web_msg {
 };
 void web_send(struct web *web, const struct web_msg *msg);
 struct web_bell *web_bell_ref(struct web *web);
-const char *web_cors_origin(const struct web *web, const char *origin); /* the origin itself if allowed, or NULL */
+const char *web_cors_origin(const struct web *web,
+			    const char *origin); /* the origin itself if allowed, or NULL */
 struct ws *web_ws(const struct web *web);
 bool web_is_stopping(const struct web *web);
 size_t web_default_body_max(const struct web *web);

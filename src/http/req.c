@@ -48,11 +48,11 @@ static void req_find_peer(struct web_req *req)
 	struct in6_addr any;
 
 	if (addr && addr->sa_family == AF_INET)
-		inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)addr)->sin_addr, req->peer,
-			  sizeof(req->peer));
+		inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)addr)->sin_addr,
+			  req->peer, sizeof(req->peer));
 	else if (addr && addr->sa_family == AF_INET6)
-		inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)(const void *)addr)->sin6_addr, req->peer,
-			  sizeof(req->peer));
+		inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)(const void *)addr)->sin6_addr,
+			  req->peer, sizeof(req->peer));
 
 	if (!web_trusts_forwarded(req->web))
 		return;
@@ -66,8 +66,8 @@ static void req_find_peer(struct web_req *req)
 		str_copy(req->peer, sizeof(req->peer), last);
 }
 
-static enum MHD_Result query_take(void *cls, enum MHD_ValueKind kind, const char *name, size_t name_len,
-				  const char *value, size_t value_len)
+static enum MHD_Result query_take(void *cls, enum MHD_ValueKind kind, const char *name,
+				  size_t name_len, const char *value, size_t value_len)
 {
 	struct web_req *req = cls;
 
@@ -137,8 +137,10 @@ static bool req_take_match(struct web_req *req, const struct route_match *match)
 	req->route = match->route;
 	req->param_count = match->param_count;
 	for (unsigned i = 0; i < match->param_count; i++) {
-		req->param[i].name = arena_strndup(req->arena, match->param[i].name, match->param[i].name_len);
-		req->param[i].value = arena_strndup(req->arena, match->param[i].value, match->param[i].value_len);
+		req->param[i].name =
+			arena_strndup(req->arena, match->param[i].name, match->param[i].name_len);
+		req->param[i].value =
+			arena_strndup(req->arena, match->param[i].value, match->param[i].value_len);
 	}
 	return true;
 }
@@ -160,19 +162,23 @@ bool req_begin(struct web_req *req, const char *method, const char *path)
 	}
 	/* A NUL would end the decoded text early for us, and not for whoever stands before us. */
 	if (strstr(req->uri, "%00") || !str_is_clean_utf8(path, strlen(path))) {
-		req_error(req, 400, "bad_uri", "The address holds characters that are not allowed.");
+		req_error(req, 400, "bad_uri",
+			  "The address holds characters that are not allowed.");
 		return false;
 	}
 	req_take_query(req);
 	if (req->query_bad) {
-		req_error(req, 400, "bad_query", "The query holds too many parameters or characters that are not allowed.");
+		req_error(
+			req, 400, "bad_query",
+			"The query holds too many parameters or characters that are not allowed.");
 		return false;
 	}
 	router_find(web_router(req->web), req->method, req->path, &match);
 	if (!req_take_match(req, &match))
 		return false;
 
-	req->body_max = req->route->body_max ? req->route->body_max : web_default_body_max(req->web);
+	req->body_max =
+		req->route->body_max ? req->route->body_max : web_default_body_max(req->web);
 	length = web_header(req, "Content-Length");
 	if (length && (!str_to_i64(length, 0, INT64_MAX, &declared) ||
 		       (uint64_t)declared > req->body_max + WEB_DRAIN_MAX)) {
@@ -251,7 +257,8 @@ size_t web_query_count(const struct web_req *req)
 	return req->query_count;
 }
 
-void web_query_at(const struct web_req *req, size_t index, const char **ret_name, const char **ret_value)
+void web_query_at(const struct web_req *req, size_t index, const char **ret_name,
+		  const char **ret_value)
 {
 	bug_on(index >= req->query_count);
 	*ret_name = req->query[index].name;
@@ -370,7 +377,9 @@ void req_error(struct web_req *req, int status, const char *code, const char *de
 
 struct web_token web_park_token(const struct web_req *req)
 {
-	return (struct web_token){ .bell = web_bell_ref(req->web), .request = req->id, .turn = req->turn };
+	return (struct web_token){ .bell = web_bell_ref(req->web),
+				   .request = req->id,
+				   .turn = req->turn };
 }
 
 void web_park(struct web_req *req, unsigned timeout_ms)
@@ -380,8 +389,8 @@ void web_park(struct web_req *req, unsigned timeout_ms)
 	web_send(req->web, &(struct web_msg){ .kind = WEB_MSG_PARKED, .req = req });
 }
 
-void web_upgrade(struct web_req *req, const struct ws_endpoint *endpoint, const char *subprotocol, void *arg,
-		 void (*arg_free)(void *arg))
+void web_upgrade(struct web_req *req, const struct ws_endpoint *endpoint, const char *subprotocol,
+		 void *arg, void (*arg_free)(void *arg))
 {
 	req->endpoint = endpoint;
 	req->ws_arg = arg;
@@ -398,11 +407,13 @@ static struct MHD_Response *answer_response(struct web_req *req)
 	struct MHD_Response *response;
 
 	if (req->answer) {
-		response = MHD_create_response_from_buffer_with_free_callback(req->answer_len, req->answer, free);
+		response = MHD_create_response_from_buffer_with_free_callback(req->answer_len,
+									      req->answer, free);
 		if (response)
 			req->answer = NULL;
 	} else {
-		response = MHD_create_response_from_buffer(0, (void *)(uintptr_t)"", MHD_RESPMEM_PERSISTENT);
+		response = MHD_create_response_from_buffer(0, (void *)(uintptr_t) "",
+							   MHD_RESPMEM_PERSISTENT);
 	}
 	return response;
 }
@@ -415,7 +426,8 @@ static void answer_headers(struct web_req *req, struct MHD_Response *response)
 	for (unsigned i = 0; i < req->header_count; i++) {
 		MHD_add_response_header(response, req->header[i].name, req->header[i].value);
 		has_cache = has_cache || strcasecmp(req->header[i].name, "Cache-Control") == 0;
-		has_policy = has_policy || strcasecmp(req->header[i].name, "Content-Security-Policy") == 0;
+		has_policy = has_policy ||
+			     strcasecmp(req->header[i].name, "Content-Security-Policy") == 0;
 	}
 	if (req->endpoint)
 		return;
@@ -426,21 +438,24 @@ static void answer_headers(struct web_req *req, struct MHD_Response *response)
 	MHD_add_response_header(response, "X-Frame-Options", "DENY");
 	MHD_add_response_header(response, "Referrer-Policy", "no-referrer");
 	if (!has_policy)
-		MHD_add_response_header(response, "Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'");
+		MHD_add_response_header(response, "Content-Security-Policy",
+					"default-src 'none'; frame-ancestors 'none'");
 	if (!has_cache)
 		MHD_add_response_header(response, "Cache-Control", "no-store");
 	if (web_is_stopping(req->web))
 		MHD_add_response_header(response, "Connection", "close");
 	if (origin && web_cors_origin(req->web, origin)) {
 		MHD_add_response_header(response, "Access-Control-Allow-Origin", origin);
-		MHD_add_response_header(response, "Access-Control-Expose-Headers", "Location, Retry-After, X-Request-Id");
+		MHD_add_response_header(response, "Access-Control-Expose-Headers",
+					"Location, Retry-After, X-Request-Id");
 		MHD_add_response_header(response, "Vary", "Origin");
 	}
 }
 
 enum MHD_Result req_send(struct web_req *req)
 {
-	struct MHD_Response *response = req->endpoint ? upgrade_response(req) : answer_response(req);
+	struct MHD_Response *response =
+		req->endpoint ? upgrade_response(req) : answer_response(req);
 	enum MHD_Result result;
 
 	if (!response)

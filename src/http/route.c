@@ -150,7 +150,8 @@ struct router *router_free(struct router *router)
 }
 
 /* Literal segments win over parameters; there is no backtracking, so a table must not need any. */
-static const struct node *router_walk(const struct router *router, const char *path, struct route_match *match)
+static const struct node *router_walk(const struct router *router, const char *path,
+				      struct route_match *match)
 {
 	const struct node *node = &router->root, *child;
 	const char *segment;
@@ -173,7 +174,8 @@ static const struct node *router_walk(const struct router *router, const char *p
 	return node;
 }
 
-void router_find(const struct router *router, const char *method, const char *path, struct route_match *ret)
+void router_find(const struct router *router, const char *method, const char *path,
+		 struct route_match *ret)
 {
 	const struct node *node;
 

@@ -35,7 +35,8 @@ static const char *list_find(const char *list, const char *want, bool as_prefix,
 		len = strcspn(list, ",");
 		while (len && (list[len - 1] == ' ' || list[len - 1] == '\t'))
 			len--;
-		if (len >= want_len && (as_prefix || len == want_len) && strncasecmp(list, want, want_len) == 0) {
+		if (len >= want_len && (as_prefix || len == want_len) &&
+		    strncasecmp(list, want, want_len) == 0) {
 			*ret_len = len;
 			return list;
 		}
@@ -57,7 +58,8 @@ static bool key_is_good(const char *key)
 	size_t len = 0;
 
 	return key && strlen(key) == 24 &&
-	       sodium_base642bin(nonce, sizeof(nonce), key, 24, NULL, &len, NULL, sodium_base64_VARIANT_ORIGINAL) == 0 &&
+	       sodium_base642bin(nonce, sizeof(nonce), key, 24, NULL, &len, NULL,
+				 sodium_base64_VARIANT_ORIGINAL) == 0 &&
 	       len == 16;
 }
 
@@ -78,19 +80,23 @@ bool web_upgradable(struct web_req *req)
 {
 	const char *version = web_header(req, "Sec-WebSocket-Version");
 
-	if (!web_ws(req->web) || !str_eq(req->method, "GET") || !header_lists(req, "Upgrade", "websocket") ||
+	if (!web_ws(req->web) || !str_eq(req->method, "GET") ||
+	    !header_lists(req, "Upgrade", "websocket") ||
 	    !header_lists(req, "Connection", "upgrade")) {
 		web_add_header(req, "Upgrade", "websocket");
-		web_answer_error(req, 426, "upgrade_required", "This address speaks WebSocket only.");
+		web_answer_error(req, 426, "upgrade_required",
+				 "This address speaks WebSocket only.");
 		return false;
 	}
 	if (!version || !str_eq(version, "13")) {
 		web_add_header(req, "Sec-WebSocket-Version", "13");
-		web_answer_error(req, 426, "upgrade_required", "Only version 13 of the WebSocket protocol is spoken.");
+		web_answer_error(req, 426, "upgrade_required",
+				 "Only version 13 of the WebSocket protocol is spoken.");
 		return false;
 	}
 	if (!key_is_good(web_header(req, "Sec-WebSocket-Key"))) {
-		web_answer_error(req, 400, "bad_handshake", "Sec-WebSocket-Key is missing or malformed.");
+		web_answer_error(req, 400, "bad_handshake",
+				 "Sec-WebSocket-Key is missing or malformed.");
 		return false;
 	}
 	if (!origin_is_good(req)) {
@@ -108,7 +114,8 @@ bool web_offers_subprotocol(const struct web_req *req, const char *name)
 const char *web_offered_after(struct web_req *req, const char *prefix)
 {
 	size_t len = 0, skip = strlen(prefix);
-	const char *found = list_find(web_header(req, "Sec-WebSocket-Protocol"), prefix, true, &len);
+	const char *found =
+		list_find(web_header(req, "Sec-WebSocket-Protocol"), prefix, true, &len);
 
 	return found ? arena_strndup(req->arena, found + skip, len - skip) : NULL;
 }
@@ -116,8 +123,8 @@ const char *web_offered_after(struct web_req *req, const char *prefix)
 /* MHD keeps an upgraded connection on its list of suspended ones, which it walks at every resume. So the socket
  * is duplicated and MHD's own is closed at once: ten thousand WebSockets cost the web thread nothing.
  */
-static void on_upgrade(void *cls, struct MHD_Connection *conn, void *req_arg, const char *extra, size_t extra_len,
-		       MHD_socket fd, struct MHD_UpgradeResponseHandle *urh)
+static void on_upgrade(void *cls, struct MHD_Connection *conn, void *req_arg, const char *extra,
+		       size_t extra_len, MHD_socket fd, struct MHD_UpgradeResponseHandle *urh)
 {
 	struct web_req *req = req_arg;
 	struct ws_birth birth = {

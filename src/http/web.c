@@ -23,8 +23,10 @@ METRIC_COUNTER(requests_2xx, "jackfield_http_requests_total", "Requests answered
 METRIC_COUNTER(requests_4xx, "jackfield_http_requests_total", "Requests answered", "class=\"4xx\"");
 METRIC_COUNTER(requests_5xx, "jackfield_http_requests_total", "Requests answered", "class=\"5xx\"");
 METRIC_HISTOGRAM(request_time, "jackfield_http_request_seconds", "From first byte to last", NULL);
-METRIC_COUNTER(refused_metric, "jackfield_http_refused_total", "Requests refused because the queue was full", NULL);
-METRIC_COUNTER(slow_metric, "jackfield_http_timeouts_total", "Connections cut because a phase took too long", NULL);
+METRIC_COUNTER(refused_metric, "jackfield_http_refused_total",
+	       "Requests refused because the queue was full", NULL);
+METRIC_COUNTER(slow_metric, "jackfield_http_timeouts_total",
+	       "Connections cut because a phase took too long", NULL);
 METRIC_GAUGE(conn_metric, "jackfield_http_connections", "Open HTTP connections", NULL);
 
 /* A connection, from accept to close. */
@@ -88,7 +90,8 @@ void web_wake(struct web_token token)
 	struct web_msg msg = { .kind = WEB_MSG_WAKE, .request = token.request, .turn = token.turn };
 
 	if (!ring_push(token.bell->ring, &msg))
-		log_rated(LOG_ERROR_, "http: a wake-up was lost; the request goes on when its time is up");
+		log_rated(LOG_ERROR_,
+			  "http: a wake-up was lost; the request goes on when its time is up");
 	bell_unref(token.bell);
 }
 
@@ -152,7 +155,8 @@ static void on_deadline(struct timer *timer, void *arg)
 
 static struct peer *conn_peer(struct MHD_Connection *conn)
 {
-	const union MHD_ConnectionInfo *info = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(conn, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
 
 	return info ? info->socket_context : NULL;
 }
@@ -174,7 +178,8 @@ static void on_connection(void *cls, struct MHD_Connection *conn, void **context
 	struct peer *peer = *context;
 
 	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-		const union MHD_ConnectionInfo *info = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD);
+		const union MHD_ConnectionInfo *info =
+			MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD);
 
 		peer = xzalloc(sizeof(*peer));
 		peer->fd = info->connect_fd;
@@ -247,8 +252,9 @@ static enum MHD_Result on_complete_body(struct web_req *req)
 	return req_send(req);
 }
 
-static enum MHD_Result on_request(void *cls, struct MHD_Connection *conn, const char *url, const char *method,
-				  const char *version, const char *data, size_t *data_size, void **arg)
+static enum MHD_Result on_request(void *cls, struct MHD_Connection *conn, const char *url,
+				  const char *method, const char *version, const char *data,
+				  size_t *data_size, void **arg)
 {
 	struct web *web = cls;
 	struct web_req *req = *arg;
@@ -280,15 +286,20 @@ static void req_log(const struct web_req *req, bool whole)
 	int64_t us = (int64_t)(clock_mono_us() - req->begin_us);
 
 	metric_observe_us(&request_time, us);
-	metric_add(req->status >= 500 ? &requests_5xx : req->status >= 400 ? &requests_4xx : &requests_2xx, 1);
+	metric_add(req->status >= 500	? &requests_5xx
+		   : req->status >= 400 ? &requests_4xx
+					: &requests_2xx,
+		   1);
 	if (req->route && (req->route->flags & WEB_QUIET) && req->status < 400)
 		return;
-	log_info("request", LOG_STR("method", req->method), LOG_STR("path", req->path), LOG_INT("status", req->status),
-		 LOG_INT("bytes", req->answer_len), LOG_INT("us", us), LOG_PII("peer", req->peer),
-		 LOG_ID("request", req->id), LOG_STR("end", whole ? "sent" : "cut"));
+	log_info("request", LOG_STR("method", req->method), LOG_STR("path", req->path),
+		 LOG_INT("status", req->status), LOG_INT("bytes", req->answer_len),
+		 LOG_INT("us", us), LOG_PII("peer", req->peer), LOG_ID("request", req->id),
+		 LOG_STR("end", whole ? "sent" : "cut"));
 }
 
-static void on_completed(void *cls, struct MHD_Connection *conn, void **arg, enum MHD_RequestTerminationCode code)
+static void on_completed(void *cls, struct MHD_Connection *conn, void **arg,
+			 enum MHD_RequestTerminationCode code)
 {
 	struct web *web = cls;
 	struct web_req *req = *arg;
@@ -342,7 +353,8 @@ static void web_parked(struct web *web, struct web_req *req)
 
 static struct web_req *web_find(const struct web *web, struct id id)
 {
-	for (struct hnode *node = hmap_first(&web->suspended, id_hash(id)); node; node = hmap_same(node)) {
+	for (struct hnode *node = hmap_first(&web->suspended, id_hash(id)); node;
+	     node = hmap_same(node)) {
 		struct web_req *req = container_of_(node, struct web_req, by_id);
 
 		if (id_eq(req->id, id))
@@ -502,8 +514,8 @@ static int web_listen(struct web *web)
 		return WEB_E_BUSY;
 	if (getsockname(web->listen_fd, (struct sockaddr *)&bound, &len) < 0)
 		return err_newf(errno, "getsockname");
-	web->port = ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&bound)->sin6_port :
-							((struct sockaddr_in *)&bound)->sin_port);
+	web->port = ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&bound)->sin6_port
+						      : ((struct sockaddr_in *)&bound)->sin_port);
 	return 0;
 }
 
@@ -524,18 +536,15 @@ static int web_start_mhd(struct web *web)
 {
 	const union MHD_DaemonInfo *info;
 
-	web->mhd = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE | MHD_USE_ERROR_LOG, 0,
-				    NULL, NULL, on_request, web,
-				    MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, NULL,
-				    MHD_OPTION_LISTEN_SOCKET, web->listen_fd,
-				    MHD_OPTION_CONNECTION_LIMIT, web->setup.max_connections,
-				    MHD_OPTION_PER_IP_CONNECTION_LIMIT, web->setup.max_per_address,
-				    MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADERS_MAX,
-				    MHD_OPTION_CONNECTION_TIMEOUT, 0u,
-				    MHD_OPTION_NOTIFY_COMPLETED, on_completed, web,
-				    MHD_OPTION_NOTIFY_CONNECTION, on_connection, web,
-				    MHD_OPTION_URI_LOG_CALLBACK, on_uri, web,
-				    MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+	web->mhd = MHD_start_daemon(
+		MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE | MHD_USE_ERROR_LOG, 0,
+		NULL, NULL, on_request, web, MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, NULL,
+		MHD_OPTION_LISTEN_SOCKET, web->listen_fd, MHD_OPTION_CONNECTION_LIMIT,
+		web->setup.max_connections, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+		web->setup.max_per_address, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADERS_MAX,
+		MHD_OPTION_CONNECTION_TIMEOUT, 0u, MHD_OPTION_NOTIFY_COMPLETED, on_completed, web,
+		MHD_OPTION_NOTIFY_CONNECTION, on_connection, web, MHD_OPTION_URI_LOG_CALLBACK,
+		on_uri, web, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
 	if (!web->mhd)
 		return err_newf(errno ? errno : EINVAL, "start of the HTTP library");
 	info = MHD_get_daemon_info(web->mhd, MHD_DAEMON_INFO_EPOLL_FD);

@@ -39,22 +39,25 @@ struct web_route {
 struct web_crew {
 	unsigned workers;
 	unsigned queue; /* requests that may wait for a worker */
-	void *(*start)(void *arg, unsigned index); /* Return: the worker's state, NULL to fail web_start() */
+	void *(*start)(void *arg,
+		       unsigned index); /* Return: the worker's state, NULL to fail web_start() */
 	void (*handle)(void *state, struct web_req *req);
 	void (*stop)(void *state);
 	void *arg;
 };
 
 struct web_setup {
-	const char *listen;	   /* "127.0.0.1:8080", "[::1]:8080"; port 0 takes a free one */
-	const char *origins;	   /* comma-separated origins allowed by CORS and to WebSockets; NULL: same host only */
+	const char *listen; /* "127.0.0.1:8080", "[::1]:8080"; port 0 takes a free one */
+	const char *
+		origins; /* comma-separated origins allowed by CORS and to WebSockets; NULL: same host only */
 	bool trust_forwarded;	   /* the last X-Forwarded-For is the peer (behind an own proxy) */
 	unsigned max_connections;  /* 0: 10,000 */
 	unsigned max_per_address;  /* connections from one address; 0: 500 */
 	size_t body_max;	   /* 0: 64 KiB */
 	unsigned header_timeout_s; /* from connection to complete headers; 0: 15 */
-	unsigned body_timeout_s;   /* from headers to complete body, and for the answer to leave; 0: 60 */
-	unsigned idle_timeout_s;   /* between requests of a connection; 0: 75 */
+	unsigned
+		body_timeout_s; /* from headers to complete body, and for the answer to leave; 0: 60 */
+	unsigned idle_timeout_s; /* between requests of a connection; 0: 75 */
 	struct web_crew crew;
 	struct ws *ws; /* for web_upgrade(); NULL: none. Outlives the server */
 };
@@ -67,7 +70,8 @@ enum {
 	WEB_E_BUSY,	   /* the address is taken, or not ours */
 	WEB_E_CREW,	   /* a worker's start() failed */
 };
-must_check int web_start(const struct web_setup *setup, const struct web_route *routes, struct web **ret_web);
+must_check int web_start(const struct web_setup *setup, const struct web_route *routes,
+			 struct web **ret_web);
 /* Stops accepting, wakes every parked request (web_stopping() is then true), answers what is in work, and joins. */
 struct web *web_stop(struct web *web);
 DEFINE_CLEANUP(struct web *, web_stop)
@@ -78,15 +82,18 @@ unsigned web_port(const struct web *web);
 const void *web_route_arg(const struct web_req *req);
 const char *web_method(const struct web_req *req); /* HEAD stays "HEAD" */
 const char *web_path(const struct web_req *req);   /* percent-decoded, without the query */
-const char *web_param(const struct web_req *req, const char *name); /* a {name} of the route, or NULL */
+const char *web_param(const struct web_req *req,
+		      const char *name); /* a {name} of the route, or NULL */
 /* Query parameters, decoded, in their order: clean UTF-8 (others were answered 400). */
-const char *web_query(const struct web_req *req, const char *name); /* the first of that name, or NULL */
+const char *web_query(const struct web_req *req,
+		      const char *name); /* the first of that name, or NULL */
 size_t web_query_count(const struct web_req *req);
-void web_query_at(const struct web_req *req, size_t index, const char **ret_name, const char **ret_value);
+void web_query_at(const struct web_req *req, size_t index, const char **ret_name,
+		  const char **ret_value);
 const char *web_query_text(const struct web_req *req); /* as it came, without '?'; "" if none */
 const char *web_header(const struct web_req *req, const char *name); /* case-insensitive, or NULL */
-const char *web_body(const struct web_req *req, size_t *ret_len);	  /* NUL-terminated, never NULL */
-const char *web_peer(const struct web_req *req);			  /* IP address, no port */
+const char *web_body(const struct web_req *req, size_t *ret_len); /* NUL-terminated, never NULL */
+const char *web_peer(const struct web_req *req);		  /* IP address, no port */
 struct id web_request_id(const struct web_req *req);
 bool web_stopping(const struct web_req *req);
 /* How many turns this request had before: 0 on the first. */
@@ -126,8 +133,8 @@ void web_park(struct web_req *req, unsigned timeout_ms);
  * `open` gets `arg`. `subprotocol` is one the client offered, or NULL. `arg_free` frees arg if the socket dies before.
  */
 struct ws_endpoint;
-void web_upgrade(struct web_req *req, const struct ws_endpoint *endpoint, const char *subprotocol, void *arg,
-		 void (*arg_free)(void *arg));
+void web_upgrade(struct web_req *req, const struct ws_endpoint *endpoint, const char *subprotocol,
+		 void *arg, void (*arg_free)(void *arg));
 /* RFC 6455 4.2.1 and the Origin (same host, or configured): Return: true, or false and the request was answered
  * (400, 403, or 426 with Sec-WebSocket-Version).
  */

@@ -28,13 +28,14 @@ enum {
 };
 
 struct ws_endpoint {
-	const char *name;	  /* for logs and metrics */
-	size_t message_max;	  /* bytes in; 0: 64 KiB */
-	size_t out_max;		  /* bytes waiting to go out; 0: 1 MiB */
+	const char *name;   /* for logs and metrics */
+	size_t message_max; /* bytes in; 0: 64 KiB */
+	size_t out_max;	    /* bytes waiting to go out; 0: 1 MiB */
 	/* `arg` came with web_upgrade() and is the endpoint's from here on. Return: the connection's state. */
 	void *(*open)(struct ws_conn *conn, void *arg);
 	/* A whole message; text is valid UTF-8 but not NUL-terminated. */
-	void (*message)(struct ws_conn *conn, void *state, bool text, const uint8_t *data, size_t len);
+	void (*message)(struct ws_conn *conn, void *state, bool text, const uint8_t *data,
+			size_t len);
 	/* After ws_want_drained(). May be NULL. */
 	void (*drained)(struct ws_conn *conn, void *state);
 	/* Gone, with the peer's code, ours, or 1006. Frees state. ws_send() is ignored from here on. */
@@ -65,7 +66,7 @@ struct wheel *ws_wheel(struct ws *ws);
 must_check int ws_watch(struct ws *ws, int fd, void (*fn)(void *arg), void *arg);
 void ws_unwatch(struct ws *ws, int fd);
 
-uint64_t ws_conn_id(const struct ws_conn *conn); /* never used twice */
+uint64_t ws_conn_id(const struct ws_conn *conn);	 /* never used twice */
 struct ws_conn *ws_conn_get(struct ws *ws, uint64_t id); /* NULL when gone */
 const char *ws_conn_peer(const struct ws_conn *conn);
 struct ws *ws_conn_ws(const struct ws_conn *conn);
@@ -74,7 +75,8 @@ void *ws_conn_state(const struct ws_conn *conn);
 void ws_send_text(struct ws_conn *conn, const char *text, size_t len);
 void ws_send_binary(struct ws_conn *conn, const uint8_t *data, size_t len);
 /* A text made once for many clients: not copied; release(arg) runs on the ws thread once it was sent or dropped. */
-void ws_send_shared(struct ws_conn *conn, const char *text, size_t len, void (*release)(void *arg), void *arg);
+void ws_send_shared(struct ws_conn *conn, const char *text, size_t len, void (*release)(void *arg),
+		    void *arg);
 /* Asks for one call of the endpoint's `drained` when everything waiting has left. */
 void ws_want_drained(struct ws_conn *conn);
 /* Sends the close frame; `closed` follows when the peer answers or close_ms passes. Again: ignored. */

@@ -80,8 +80,8 @@ struct reply *call_ask(struct call_gate *gate, struct command *command, unsigned
 	return ticket_await(command->ticket, timeout_ms, &answer) ? answer : NULL;
 }
 
-bool call_ask_async(struct call_gate *gate, struct command *command, void (*on_reply)(void *arg, struct reply *reply),
-		    void *arg)
+bool call_ask_async(struct call_gate *gate, struct command *command,
+		    void (*on_reply)(void *arg, struct reply *reply), void *arg)
 {
 	command->on_reply = on_reply;
 	command->on_reply_arg = arg;
@@ -109,7 +109,8 @@ static bool knows(const struct fake_loop *loop, struct id id)
 	return false;
 }
 
-static void registrations(const struct fake_loop *loop, const struct command *command, struct reply *reply)
+static void registrations(const struct fake_loop *loop, const struct command *command,
+			  struct reply *reply)
 {
 	reply->count = command->id_count;
 	reply->registrations = xzalloc_array(command->id_count, sizeof(*reply->registrations));
@@ -138,9 +139,11 @@ static struct call_view *make_view(const struct command *command)
 	return view;
 }
 
-static void call_get(const struct fake_loop *loop, const struct command *command, struct reply *reply)
+static void call_get(const struct fake_loop *loop, const struct command *command,
+		     struct reply *reply)
 {
-	if (!id_eq(command->call_id, loop->last_call) || !id_eq(command->asker.tenant, loop->last_tenant)) {
+	if (!id_eq(command->call_id, loop->last_call) ||
+	    !id_eq(command->asker.tenant, loop->last_tenant)) {
 		reply->code = REPLY_NOT_FOUND;
 		return;
 	}
@@ -195,7 +198,8 @@ static void carry_out(struct fake_loop *loop, struct command *command)
 	switch (command->type) {
 	case COMMAND_PROFILE_PUT:
 		if (!knows(loop, command->profile_id) && loop->profile_count < PROFILES)
-			loop->profiles[loop->profile_count++] = ((struct line_spec *)command->body)->id;
+			loop->profiles[loop->profile_count++] =
+				((struct line_spec *)command->body)->id;
 		break;
 	case COMMAND_REGISTRATIONS:
 		registrations(loop, command, reply);

@@ -87,8 +87,8 @@ static size_t content_length(const char *head)
 	return at ? strtoul(at + 17, NULL, 10) : 0;
 }
 
-void ask(const struct rig *rig, const char *method, const char *path, const char *token, const char *extra,
-	 const char *body, struct got *ret)
+void ask(const struct rig *rig, const char *method, const char *path, const char *token,
+	 const char *extra, const char *body, struct got *ret)
 {
 	auto_(buf_fini) struct buf request = BUF_MAX(1 << 20);
 	int fd = peer_connect(rig->port);
@@ -104,7 +104,8 @@ void ask(const struct rig *rig, const char *method, const char *path, const char
 		buf_adds(&request, "Content-Type: application/json\r\n");
 	buf_addf(&request, "%s\r\n%s", extra ? extra : "", body ? body : "");
 	peer_send(fd, request.data, request.len);
-	while (len + 1 < sizeof(ret->head) && !strstr(ret->head, "\r\n\r\n") && peer_read(fd, ret->head + len, 1) == 1)
+	while (len + 1 < sizeof(ret->head) && !strstr(ret->head, "\r\n\r\n") &&
+	       peer_read(fd, ret->head + len, 1) == 1)
 		len++;
 	assert_int_equal(sscanf(ret->head, "HTTP/1.1 %d", &ret->status), 1);
 	want = content_length(ret->head);
@@ -146,7 +147,8 @@ void sign_up(const struct rig *rig, struct person *ret)
 	auto_got got;
 
 	snprintf(email, sizeof(email), "u%s@example.com", id_str(id_new()));
-	body = xasprintf("{\"email\": \"%s\", \"password\": \"" PASSWORD "\", \"name\": \"Ada\"}", email);
+	body = xasprintf("{\"email\": \"%s\", \"password\": \"" PASSWORD "\", \"name\": \"Ada\"}",
+			 email);
 	ask(rig, "POST", "/api/auth/signup/", NULL, NULL, body, &got);
 	assert_int_equal(got.status, 201);
 	person_take(&got, email, ret);
@@ -154,7 +156,8 @@ void sign_up(const struct rig *rig, struct person *ret)
 
 void log_in(const struct rig *rig, const char *email, const char *password, struct person *ret)
 {
-	auto_(free) char *body = xasprintf("{\"email\": \"%s\", \"password\": \"%s\"}", email, password);
+	auto_(free) char *body =
+		xasprintf("{\"email\": \"%s\", \"password\": \"%s\"}", email, password);
 	auto_got got;
 
 	ask(rig, "POST", "/api/auth/login/", NULL, NULL, body, &got);
@@ -162,21 +165,24 @@ void log_in(const struct rig *rig, const char *email, const char *password, stru
 	person_take(&got, email, ret);
 }
 
-void add_user(const struct rig *rig, const struct person *admin, const char *role, struct person *ret)
+void add_user(const struct rig *rig, const struct person *admin, const char *role,
+	      struct person *ret)
 {
 	auto_(free) char *body = NULL;
 	char email[64];
 	auto_got got;
 
 	snprintf(email, sizeof(email), "u%s@example.com", id_str(id_new()));
-	body = xasprintf("{\"email\": \"%s\", \"password\": \"" PASSWORD "\", \"name\": \"Bob\", \"role\": \"%s\"}", email,
-			 role);
+	body = xasprintf("{\"email\": \"%s\", \"password\": \"" PASSWORD
+			 "\", \"name\": \"Bob\", \"role\": \"%s\"}",
+			 email, role);
 	ask(rig, "POST", "/api/users/", admin->access, NULL, body, &got);
 	assert_int_equal(got.status, 201);
 	log_in(rig, email, PASSWORD, ret);
 }
 
-void add_profile(const struct rig *rig, const struct person *person, const char *username, char ret[static 40])
+void add_profile(const struct rig *rig, const struct person *person, const char *username,
+		 char ret[static 40])
 {
 	auto_(free) char *body = xasprintf(
 		"{\"name\": \"n\", \"server\": \"sip.example.com\", \"username\": \"%s\", \"password\": \"s3cret-word\"}",

@@ -33,8 +33,8 @@ struct got {
 	char *text;
 };
 /* `token` and `body` may be NULL. `extra`: further header lines with their ends, or NULL. Each on a connection of its own. */
-void ask(const struct rig *rig, const char *method, const char *path, const char *token, const char *extra,
-	 const char *body, struct got *ret);
+void ask(const struct rig *rig, const char *method, const char *path, const char *token,
+	 const char *extra, const char *body, struct got *ret);
 void got_fini(struct got *got);
 #define auto_got __attribute__((cleanup(got_fini))) struct got
 
@@ -48,6 +48,8 @@ struct person {
 void sign_up(const struct rig *rig, struct person *ret);
 void log_in(const struct rig *rig, const char *email, const char *password, struct person *ret);
 /* A colleague of `admin`, logged in. */
-void add_user(const struct rig *rig, const struct person *admin, const char *role, struct person *ret);
+void add_user(const struct rig *rig, const struct person *admin, const char *role,
+	      struct person *ret);
 /* Return: the id, in `ret`. */
-void add_profile(const struct rig *rig, const struct person *person, const char *username, char ret[static 40]);
+void add_profile(const struct rig *rig, const struct person *person, const char *username,
+		 char ret[static 40]);

@@ -50,7 +50,8 @@ static void bad_sign_ups_name_their_fields(void **state)
 		{ "{\"email\": \"a@example.com\"}", "password" },
 		{ "{\"email\": \"a@example.com\", \"password\": \"short\"}", "password" },
 		{ "{\"email\": \"a@example.com\", \"password\": \"12345678901\"}", "password" },
-		{ "{\"email\": \"a@example.com\\r\\nx\", \"password\": \"" PASSWORD "\"}", "email" },
+		{ "{\"email\": \"a@example.com\\r\\nx\", \"password\": \"" PASSWORD "\"}",
+		  "email" },
 		{ "{\"email\": 7, \"password\": [1]}", "email" },
 		{ "{\"email\": null, \"password\": null}", "password" },
 		{ "", "email" },
@@ -71,7 +72,8 @@ static void other_media_types_are_refused(void **state)
 {
 	auto_got got;
 
-	ask(*state, "POST", "/api/auth/login/", NULL, "Content-Type: application/x-www-form-urlencoded\r\n", "a=b", &got);
+	ask(*state, "POST", "/api/auth/login/", NULL,
+	    "Content-Type: application/x-www-form-urlencoded\r\n", "a=b", &got);
 	assert_int_equal(got.status, 415);
 	assert_string_equal(got_str(&got, "code"), "unsupported_media_type");
 }
@@ -101,9 +103,10 @@ static void age_sessions(const struct rig *rig, const char *user)
 
 	assert_true(id_parse(user, &id));
 	assert_int_equal(db_open(rig->url, &(struct db_opts){ 0 }, &db), 0);
-	assert_int_equal(db_exec(db, "UPDATE session SET used_at = used_at - 11000000 WHERE user_id = $1",
-				 DB_ARGS(V(id)), NULL),
-			 0);
+	assert_int_equal(
+		db_exec(db, "UPDATE session SET used_at = used_at - 11000000 WHERE user_id = $1",
+			DB_ARGS(V(id)), NULL),
+		0);
 	db_close(db);
 }
 
@@ -162,7 +165,8 @@ static void *race(void *arg)
 
 #define RACERS 16
 
-static void race_all(const struct rig *rig, const char *path, const char *body, struct racer racers[RACERS])
+static void race_all(const struct rig *rig, const char *path, const char *body,
+		     struct racer racers[RACERS])
 {
 	pthread_t threads[RACERS];
 
@@ -268,7 +272,8 @@ static void a_new_password_ends_the_others(void **state)
 		auto_got got;
 
 		ask(rig, "POST", "/api/auth/change-password/", ada.access, NULL,
-		    "{\"old_password\": \"" PASSWORD "\", \"new_password\": \"another long one\"}", &got);
+		    "{\"old_password\": \"" PASSWORD "\", \"new_password\": \"another long one\"}",
+		    &got);
 		assert_int_equal(got.status, 204);
 	}
 	assert_int_equal(me_status(rig, other.access), 401);
@@ -385,7 +390,8 @@ static void what_is_no_token_opens_nothing(void **state)
 	broken[len - 10] = broken[len - 10] == 'A' ? 'B' : 'A';
 	assert_int_equal(me_status(rig, broken), 401);
 	/* {"alg":"none","typ":"JWT"} before the same claims, without a signature */
-	snprintf(broken, sizeof(broken), "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0%s", strchr(ada.access, '.'));
+	snprintf(broken, sizeof(broken), "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0%s",
+		 strchr(ada.access, '.'));
 	*strrchr(broken, '.') = '\0';
 	strcat(broken, ".");
 	assert_int_equal(me_status(rig, broken), 401);

@@ -11,7 +11,8 @@
 
 #define NOBODY "00000000-0000-7000-8000-000000000000"
 
-static int status_of(const struct rig *rig, const char *method, const char *path, const char *token, const char *body)
+static int status_of(const struct rig *rig, const char *method, const char *path, const char *token,
+		     const char *body)
 {
 	auto_got got;
 
@@ -45,13 +46,16 @@ static void profiles_live_and_die(void **state)
 		assert_null(strstr(got.text, "s3cret-word"));
 		assert_null(json_object_get(got.json, "password"));
 	}
-	assert_int_equal(status_of(rig, "POST", "/api/add-sip-profile/", ada.access,
-				   "{\"name\": \"n\", \"server\": \"sip.example.com\", \"username\": \"line1\"}"),
-			 409);
+	assert_int_equal(
+		status_of(
+			rig, "POST", "/api/add-sip-profile/", ada.access,
+			"{\"name\": \"n\", \"server\": \"sip.example.com\", \"username\": \"line1\"}"),
+		409);
 	{
 		auto_got got;
 
-		ask(rig, "PATCH", path, ada.access, NULL, "{\"name\": \"Front\", \"port\": 5070, \"unknown\": 1}", &got);
+		ask(rig, "PATCH", path, ada.access, NULL,
+		    "{\"name\": \"Front\", \"port\": 5070, \"unknown\": 1}", &got);
 		assert_int_equal(got.status, 200);
 		assert_string_equal(got_str(&got, "name"), "Front");
 		assert_string_equal(got_str(&got, "username"), "line1");
@@ -60,11 +64,14 @@ static void profiles_live_and_die(void **state)
 	fake_loop_answer(rig->loop, COMMAND_PROFILE_DROP, REPLY_PROFILE_IN_USE);
 	assert_int_equal(status_of(rig, "DELETE", path, ada.access, NULL), 409);
 	fake_loop_answer(rig->loop, COMMAND_PROFILE_DROP, REPLY_OK);
-	assert_int_equal(status_of(rig, "DELETE", "/api/delete-sip-profile/", ada.access, NULL), 400);
+	assert_int_equal(status_of(rig, "DELETE", "/api/delete-sip-profile/", ada.access, NULL),
+			 400);
 	{
 		auto_(free) char *by_body = xasprintf("{\"profile_id\": \"%s\"}", id);
 
-		assert_int_equal(status_of(rig, "DELETE", "/api/delete-sip-profile", ada.access, by_body), 204);
+		assert_int_equal(status_of(rig, "DELETE", "/api/delete-sip-profile", ada.access,
+					   by_body),
+				 204);
 	}
 	assert_int_equal(status_of(rig, "GET", path, ada.access, NULL), 404);
 }
@@ -103,21 +110,25 @@ static void lists_come_in_pages(void **state)
 	{
 		auto_got got;
 
-		ask(rig, "GET", "/api/list-sip-profiles/?page_size=2&ordering=-username&search=user", ada.access, NULL, NULL,
-		    &got);
+		ask(rig, "GET",
+		    "/api/list-sip-profiles/?page_size=2&ordering=-username&search=user",
+		    ada.access, NULL, NULL, &got);
 		assert_int_equal(got.status, 200);
 		assert_int_equal(json_integer_value(json_object_get(got.json, "count")), 5);
-		assert_string_equal(got_str(&got, "next"),
-				    "http://api.example/api/list-sip-profiles/?page_size=2&ordering=-username&search=user&page=2");
+		assert_string_equal(
+			got_str(&got, "next"),
+			"http://api.example/api/list-sip-profiles/?page_size=2&ordering=-username&search=user&page=2");
 		assert_true(json_is_null(json_object_get(got.json, "previous")));
 		assert_string_equal(json_string_value(json_object_get(
-					    json_array_get(json_object_get(got.json, "results"), 0), "username")),
+					    json_array_get(json_object_get(got.json, "results"), 0),
+					    "username")),
 				    "user4");
 	}
 	{
 		auto_got got;
 
-		ask(rig, "GET", "/api/list-sip-profiles/?page=3&page_size=2", ada.access, NULL, NULL, &got);
+		ask(rig, "GET", "/api/list-sip-profiles/?page=3&page_size=2", ada.access, NULL,
+		    NULL, &got);
 		assert_int_equal(got.status, 200);
 		assert_int_equal(json_array_size(json_object_get(got.json, "results")), 1);
 		assert_true(json_is_null(json_object_get(got.json, "next")));
@@ -127,27 +138,42 @@ static void lists_come_in_pages(void **state)
 	{
 		auto_got got;
 
-		ask(rig, "GET", "/api/list-sip-profiles/?page=4&page_size=2", ada.access, NULL, NULL, &got);
+		ask(rig, "GET", "/api/list-sip-profiles/?page=4&page_size=2", ada.access, NULL,
+		    NULL, &got);
 		assert_int_equal(got.status, 404);
 		assert_string_equal(got_str(&got, "detail"), "Invalid page.");
 	}
-	assert_int_equal(status_of(rig, "GET", "/api/list-sip-profiles/?page=zero", ada.access, NULL), 404);
-	assert_int_equal(status_of(rig, "GET", "/api/list-sip-profiles/?page_size=lots", ada.access, NULL), 200);
-	assert_int_equal(status_of(rig, "GET", "/api/list-sip-profiles/?state=no-such", ada.access, NULL), 400);
-	assert_int_equal(status_of(rig, "GET", "/api/list-sip-profiles/?owner=x", ada.access, NULL), 400);
-	assert_int_equal(status_of(rig, "GET", "/api/call-logs/?type=no-such", ada.access, NULL), 400);
-	assert_int_equal(status_of(rig, "GET", "/api/call-logs/?started_after=yesterday", ada.access, NULL), 400);
-	assert_int_equal(status_of(rig, "GET", "/api/call-logs/?type=incoming,recorded&status=missed", ada.access, NULL), 200);
+	assert_int_equal(
+		status_of(rig, "GET", "/api/list-sip-profiles/?page=zero", ada.access, NULL), 404);
+	assert_int_equal(status_of(rig, "GET", "/api/list-sip-profiles/?page_size=lots", ada.access,
+				   NULL),
+			 200);
+	assert_int_equal(status_of(rig, "GET", "/api/list-sip-profiles/?state=no-such", ada.access,
+				   NULL),
+			 400);
+	assert_int_equal(status_of(rig, "GET", "/api/list-sip-profiles/?owner=x", ada.access, NULL),
+			 400);
+	assert_int_equal(status_of(rig, "GET", "/api/call-logs/?type=no-such", ada.access, NULL),
+			 400);
+	assert_int_equal(status_of(rig, "GET", "/api/call-logs/?started_after=yesterday",
+				   ada.access, NULL),
+			 400);
+	assert_int_equal(status_of(rig, "GET",
+				   "/api/call-logs/?type=incoming,recorded&status=missed",
+				   ada.access, NULL),
+			 200);
 	{
 		auto_got got;
 
-		ask(rig, "GET", "/api/list-sip-profiles/?state=registered", ada.access, NULL, NULL, &got);
+		ask(rig, "GET", "/api/list-sip-profiles/?state=registered", ada.access, NULL, NULL,
+		    &got);
 		assert_int_equal(json_integer_value(json_object_get(got.json, "count")), 5);
 	}
 	{
 		auto_got got;
 
-		ask(rig, "GET", "/api/list-sip-profiles/?state=unreachable", ada.access, NULL, NULL, &got);
+		ask(rig, "GET", "/api/list-sip-profiles/?state=unreachable", ada.access, NULL, NULL,
+		    &got);
 		assert_int_equal(json_integer_value(json_object_get(got.json, "count")), 0);
 	}
 }
@@ -155,8 +181,10 @@ static void lists_come_in_pages(void **state)
 static void an_idempotency_key_answers_again(void **state)
 {
 	struct rig *rig = *state;
-	static const char body[] = "{\"server\": \"sip.example.com\", \"username\": \"once\", \"name\": \"n\"}";
-	static const char other[] = "{\"server\": \"sip.example.com\", \"username\": \"twice\", \"name\": \"n\"}";
+	static const char body[] =
+		"{\"server\": \"sip.example.com\", \"username\": \"once\", \"name\": \"n\"}";
+	static const char other[] =
+		"{\"server\": \"sip.example.com\", \"username\": \"twice\", \"name\": \"n\"}";
 	struct person ada, eve;
 	auto_got one;
 	auto_got two;
@@ -165,10 +193,14 @@ static void an_idempotency_key_answers_again(void **state)
 
 	sign_up(rig, &ada);
 	sign_up(rig, &eve);
-	ask(rig, "POST", "/api/add-sip-profile/", ada.access, "Idempotency-Key: k1\r\n", body, &one);
-	ask(rig, "POST", "/api/add-sip-profile/", ada.access, "Idempotency-Key: k1\r\n", body, &two);
-	ask(rig, "POST", "/api/add-sip-profile/", ada.access, "Idempotency-Key: k1\r\n", other, &three);
-	ask(rig, "POST", "/api/add-sip-profile/", eve.access, "Idempotency-Key: k1\r\n", body, &four);
+	ask(rig, "POST", "/api/add-sip-profile/", ada.access, "Idempotency-Key: k1\r\n", body,
+	    &one);
+	ask(rig, "POST", "/api/add-sip-profile/", ada.access, "Idempotency-Key: k1\r\n", body,
+	    &two);
+	ask(rig, "POST", "/api/add-sip-profile/", ada.access, "Idempotency-Key: k1\r\n", other,
+	    &three);
+	ask(rig, "POST", "/api/add-sip-profile/", eve.access, "Idempotency-Key: k1\r\n", body,
+	    &four);
 	assert_int_equal(one.status, 201);
 	assert_int_equal(two.status, 201);
 	assert_string_equal(one.text, two.text);
@@ -192,7 +224,8 @@ static void other_tenants_things_are_not_there(void **state)
 	static const char *const bodies[][2] = {
 		{ "/api/register-sip/", "{\"profile_id\": \"%s\"}" },
 		{ "/api/set-caller-id/", "{\"profile_id\": \"%s\", \"number\": \"100\"}" },
-		{ "/api/make-call/", "{\"profile_id\": \"%s\", \"to\": \"100\", \"connect\": {\"echo\": true}}" },
+		{ "/api/make-call/",
+		  "{\"profile_id\": \"%s\", \"to\": \"100\", \"connect\": {\"echo\": true}}" },
 		{ "/api/hangup-call/", "{\"call_id\": \"%s\"}" },
 		{ "/api/answer-call/", "{\"call_id\": \"%s\", \"connect\": {\"echo\": true}}" },
 	};
@@ -234,7 +267,8 @@ static void roles_decide(void **state)
 	path = xasprintf("/api/sip-profiles/%s/", id);
 	assert_int_equal(status_of(rig, "GET", path, agent.access, NULL), 403);
 	assert_int_equal(status_of(rig, "GET", path, supervisor.access, NULL), 200);
-	assert_int_equal(status_of(rig, "PATCH", path, supervisor.access, "{\"name\": \"x\"}"), 403);
+	assert_int_equal(status_of(rig, "PATCH", path, supervisor.access, "{\"name\": \"x\"}"),
+			 403);
 	assert_int_equal(status_of(rig, "GET", "/api/users/", supervisor.access, NULL), 403);
 	{
 		auto_got got;
@@ -246,7 +280,8 @@ static void roles_decide(void **state)
 		auto_got got;
 
 		ask(rig, "POST", "/api/add-sip-profile/", agent.access, NULL,
-		    "{\"server\": \"sip.example.com\", \"username\": \"many\", \"name\": \"n\", \"max_calls\": 11}", &got);
+		    "{\"server\": \"sip.example.com\", \"username\": \"many\", \"name\": \"n\", \"max_calls\": 11}",
+		    &got);
 		assert_int_equal(got.status, 400);
 		assert_non_null(json_object_get(got.json, "max_calls"));
 	}
@@ -260,18 +295,32 @@ static void calls_are_asked_for_and_refused_clearly(void **state)
 		int status;
 		const char *word;
 	} outcomes[] = {
-		{ REPLY_NO_DEVICE, 409, "no_device" },		{ REPLY_PROFILE_NOT_USABLE, 409, "profile_not_usable" },
-		{ REPLY_DESTINATION, 403, "destination_not_allowed" }, { REPLY_LIMIT, 429, "limit" },
-		{ REPLY_UNSUPPORTED, 409, "not_supported" },	{ REPLY_DRAINING, 503, "draining" },
-		{ REPLY_WRONG_STATE, 409, "wrong_state" },	{ REPLY_FAILED, 500, "error" },
+		{ REPLY_NO_DEVICE, 409, "no_device" },
+		{ REPLY_PROFILE_NOT_USABLE, 409, "profile_not_usable" },
+		{ REPLY_DESTINATION, 403, "destination_not_allowed" },
+		{ REPLY_LIMIT, 429, "limit" },
+		{ REPLY_UNSUPPORTED, 409, "not_supported" },
+		{ REPLY_DRAINING, 503, "draining" },
+		{ REPLY_WRONG_STATE, 409, "wrong_state" },
+		{ REPLY_FAILED, 500, "error" },
 	};
 	static const char *const bad[] = {
-		"\"to\": \"\"", "\"to\": null", "\"to\": 7", "\"to\": \"100\\r\\nX: y\"", "\"to\": \"sip:a@b\"",
-		"\"to\": \"100;x=y\"", "\"to\": \"1+1\"", "\"to\": \"1\", \"connect\": {}",
-		"\"to\": \"1\", \"connect\": \"echo\"", "\"to\": \"1\", \"connect\": {\"say\": \"\"}",
-		"\"to\": \"1\", \"connect\": {\"play\": \"no-such\"}", "\"to\": \"1\", \"connect\": {\"device\": 7}",
-		"\"to\": \"1\", \"connect\": {\"device\": \"" NOBODY "\"}", "\"to\": \"1\", \"ring_timeout_s\": -1",
-		"\"to\": \"1\", \"max_duration_s\": 0", "\"to\": \"1\", \"variables\": \"x\"",
+		"\"to\": \"\"",
+		"\"to\": null",
+		"\"to\": 7",
+		"\"to\": \"100\\r\\nX: y\"",
+		"\"to\": \"sip:a@b\"",
+		"\"to\": \"100;x=y\"",
+		"\"to\": \"1+1\"",
+		"\"to\": \"1\", \"connect\": {}",
+		"\"to\": \"1\", \"connect\": \"echo\"",
+		"\"to\": \"1\", \"connect\": {\"say\": \"\"}",
+		"\"to\": \"1\", \"connect\": {\"play\": \"no-such\"}",
+		"\"to\": \"1\", \"connect\": {\"device\": 7}",
+		"\"to\": \"1\", \"connect\": {\"device\": \"" NOBODY "\"}",
+		"\"to\": \"1\", \"ring_timeout_s\": -1",
+		"\"to\": \"1\", \"max_duration_s\": 0",
+		"\"to\": \"1\", \"variables\": \"x\"",
 		"\"to\": \"1\", \"caller_id\": {\"number\": \"1\\r\\n\"}",
 		"\"to\": \"1\", \"connect\": {\"echo\": true, \"say\": \"x\"}",
 	};
@@ -281,7 +330,9 @@ static void calls_are_asked_for_and_refused_clearly(void **state)
 
 	sign_up(rig, &ada);
 	add_profile(rig, &ada, "line", id);
-	body = xasprintf("{\"profile_id\": \"%s\", \"to\": \"+49 (30) 123-45\", \"connect\": {\"echo\": true}}", id);
+	body = xasprintf(
+		"{\"profile_id\": \"%s\", \"to\": \"+49 (30) 123-45\", \"connect\": {\"echo\": true}}",
+		id);
 	for (size_t i = 0; i < ARRAY_LEN(outcomes); i++) {
 		auto_got got;
 
@@ -332,12 +383,15 @@ static void a_device_shows_its_password_once(void **state)
 	ask(rig, "GET", "/api/devices/", ada.access, NULL, NULL, &listed);
 	assert_int_equal(listed.status, 200);
 	assert_null(strstr(listed.text, got_str(&made, "password")));
-	assert_true(json_is_true(json_object_get(json_array_get(json_object_get(listed.json, "results"), 0), "registered")));
+	assert_true(json_is_true(json_object_get(
+		json_array_get(json_object_get(listed.json, "results"), 0), "registered")));
 	path = xasprintf("/api/devices/%s/", got_str(&made, "id"));
 	assert_int_equal(status_of(rig, "DELETE", path, agent.access, NULL), 403);
 	assert_int_equal(status_of(rig, "DELETE", path, ada.access, NULL), 204);
 	assert_int_equal(status_of(rig, "DELETE", path, ada.access, NULL), 404);
-	assert_int_equal(status_of(rig, "POST", "/api/devices/", ada.access, "{\"name\": \"a\\r\\nb\"}"), 400);
+	assert_int_equal(status_of(rig, "POST", "/api/devices/", ada.access,
+				   "{\"name\": \"a\\r\\nb\"}"),
+			 400);
 }
 
 struct waiter {
@@ -350,7 +404,8 @@ static void *wait_for_registration(void *arg)
 {
 	struct waiter *waiter = arg;
 
-	waiter->status = status_of(waiter->rig, "POST", "/api/register-sip/", waiter->token, waiter->body);
+	waiter->status =
+		status_of(waiter->rig, "POST", "/api/register-sip/", waiter->token, waiter->body);
 	return NULL;
 }
 
@@ -370,7 +425,8 @@ static void waiting_for_a_registration_holds_no_worker(void **state)
 	fake_loop_wait_ms(rig->loop, 700);
 	for (unsigned i = 0; i < 20; i++) {
 		waiters[i] = (struct waiter){ .rig = rig, .token = ada.access, .body = body };
-		assert_int_equal(pthread_create(&threads[i], NULL, wait_for_registration, &waiters[i]), 0);
+		assert_int_equal(
+			pthread_create(&threads[i], NULL, wait_for_registration, &waiters[i]), 0);
 	}
 	while (fake_loop_count(rig->loop, COMMAND_PROFILE_WAIT) < 20)
 		usleep(1000);
@@ -381,11 +437,14 @@ static void waiting_for_a_registration_holds_no_worker(void **state)
 		pthread_join(threads[i], NULL);
 		assert_int_equal(waiters[i].status, 200);
 	}
-	assert_int_equal(status_of(rig, "POST", "/api/register-sip/", ada.access, "{\"action\": \"dance\"}"), 400);
+	assert_int_equal(status_of(rig, "POST", "/api/register-sip/", ada.access,
+				   "{\"action\": \"dance\"}"),
+			 400);
 	assert_int_equal(status_of(rig, "POST", "/api/register-sip/", ada.access, "{}"), 400);
-	assert_int_equal(status_of(rig, "POST", "/api/test-sip-profile/", ada.access,
-				   "{\"server\": \"127.0.0.1\", \"username\": \"x\", \"name\": \"n\"}"),
-			 200);
+	assert_int_equal(
+		status_of(rig, "POST", "/api/test-sip-profile/", ada.access,
+			  "{\"server\": \"127.0.0.1\", \"username\": \"x\", \"name\": \"n\"}"),
+		200);
 }
 
 static void operators_are_answered(void **state)
@@ -469,7 +528,8 @@ static void events_open_with_a_token_or_a_ticket(void **state)
 	assert_int_equal(status, 401);
 	close(ws_open(rig, "/ws/events", "", &status));
 	assert_int_equal(status, 401);
-	close(ws_open(rig, "/ws/events", "Sec-WebSocket-Protocol: jackfield.v1, bearer.nonsense\r\n", &status));
+	close(ws_open(rig, "/ws/events",
+		      "Sec-WebSocket-Protocol: jackfield.v1, bearer.nonsense\r\n", &status));
 	assert_int_equal(status, 401);
 	assert_int_equal(status_of(rig, "GET", "/ws/events", ada.access, NULL), 426);
 }
@@ -521,7 +581,9 @@ static void who_loses_rights_is_put_out(void **state)
 static void nonsense_on_the_event_stream_is_answered_with_a_close(void **state)
 {
 	struct rig *rig = *state;
-	static const char *const texts[] = { "", "{", "[]", "\"x\"", "{\"type\": 7}", "{\"type\": \"auth\", \"access\": \"x\"}" };
+	static const char *const texts[] = {
+		"", "{", "[]", "\"x\"", "{\"type\": 7}", "{\"type\": \"auth\", \"access\": \"x\"}"
+	};
 	struct person ada;
 	auto_(free) char *protocol = NULL;
 
@@ -548,7 +610,8 @@ struct seen {
 	unsigned count;
 };
 
-static void route_in_schema(void *arg, const char *method, const char *path, const char *operation, const char *scope)
+static void route_in_schema(void *arg, const char *method, const char *path, const char *operation,
+			    const char *scope)
 {
 	struct seen *seen = arg;
 	char lower[16] = "";
@@ -577,10 +640,8 @@ static void the_schema_and_the_tables_are_one(void **state)
 	assert_int_equal(got.status, 200);
 	seen.paths = json_object_get(got.json, "paths");
 	api_routes_each(route_in_schema, &seen);
-	json_object_foreach(seen.paths, path, item)
-	{
-		json_object_foreach(item, member, node)
-		{
+	json_object_foreach(seen.paths, path, item) {
+		json_object_foreach(item, member, node) {
 			in_schema += !str_eq(member, "parameters");
 		}
 	}

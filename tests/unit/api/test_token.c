@@ -78,9 +78,12 @@ static void a_token_lives_from_then_to_then(void **state)
 	auto_(free) char *token = token_make(fix->key, &claims);
 
 	assert_int_equal(token_check(fix->key, token, NOW - TOKEN_LEEWAY_S, &back), 0);
-	assert_int_equal(token_check(fix->key, token, NOW - TOKEN_LEEWAY_S - 1, &back), TOKEN_E_BAD);
-	assert_int_equal(token_check(fix->key, token, NOW + TOKEN_LIFE_S + TOKEN_LEEWAY_S - 1, &back), 0);
-	assert_int_equal(token_check(fix->key, token, NOW + TOKEN_LIFE_S + TOKEN_LEEWAY_S, &back), TOKEN_E_EXPIRED);
+	assert_int_equal(token_check(fix->key, token, NOW - TOKEN_LEEWAY_S - 1, &back),
+			 TOKEN_E_BAD);
+	assert_int_equal(
+		token_check(fix->key, token, NOW + TOKEN_LIFE_S + TOKEN_LEEWAY_S - 1, &back), 0);
+	assert_int_equal(token_check(fix->key, token, NOW + TOKEN_LIFE_S + TOKEN_LEEWAY_S, &back),
+			 TOKEN_E_EXPIRED);
 }
 
 static void the_key_stays_and_is_private(void **state)
@@ -121,7 +124,8 @@ static void another_keys_token_is_none(void **state)
 
 static char *encode(const char *text)
 {
-	size_t size = sodium_base64_encoded_len(strlen(text), sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+	size_t size =
+		sodium_base64_encoded_len(strlen(text), sodium_base64_VARIANT_URLSAFE_NO_PADDING);
 	char *out = xzalloc(size);
 
 	sodium_bin2base64(out, size, (const unsigned char *)text, strlen(text),
@@ -134,8 +138,14 @@ static void no_header_chooses_how_it_is_checked(void **state)
 {
 	struct fixture *fix = *state;
 	static const char *const headers[] = {
-		"{\"alg\":\"none\"}", "{\"alg\":\"None\",\"typ\":\"JWT\"}", "{\"alg\":\"HS256\",\"typ\":\"JWT\"}",
-		"{\"alg\":\"ES384\"}", "{}", "[]", "", "{\"alg\":7}",
+		"{\"alg\":\"none\"}",
+		"{\"alg\":\"None\",\"typ\":\"JWT\"}",
+		"{\"alg\":\"HS256\",\"typ\":\"JWT\"}",
+		"{\"alg\":\"ES384\"}",
+		"{}",
+		"[]",
+		"",
+		"{\"alg\":7}",
 	};
 	struct token_claims claims = some_claims(), back;
 	auto_(free) char *token = token_make(fix->key, &claims);
@@ -144,7 +154,8 @@ static void no_header_chooses_how_it_is_checked(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(headers); i++) {
 		auto_(free) char *header = encode(headers[i]);
 		auto_(free) char *with = xasprintf("%s%s", header, payload);
-		auto_(free) char *without = xasprintf("%s%.*s.", header, (int)(signature - payload), payload);
+		auto_(free) char *without =
+			xasprintf("%s%.*s.", header, (int)(signature - payload), payload);
 
 		assert_int_equal(token_check(fix->key, with, NOW, &back), TOKEN_E_BAD);
 		assert_int_equal(token_check(fix->key, without, NOW, &back), TOKEN_E_BAD);
@@ -183,17 +194,24 @@ static void throttles_let_a_burst_through_then_make_one_wait(void **state)
 	unsigned passed = 0, wait;
 
 	(void)state;
-	while (!(wait = throttle_take(throttle, THROTTLE_LOGIN_PAIR, "a@b.c", "192.0.2.1", now)) && passed < 100)
+	while (!(wait = throttle_take(throttle, THROTTLE_LOGIN_PAIR, "a@b.c", "192.0.2.1", now)) &&
+	       passed < 100)
 		passed++;
 	assert_int_equal(passed, 6);
 	assert_in_range(wait, 1, 30);
-	assert_int_equal(throttle_take(throttle, THROTTLE_LOGIN_PAIR, "a@b.c", "192.0.2.2", now), 0);
-	assert_int_equal(throttle_take(throttle, THROTTLE_LOGIN_PAIR, "x@b.c", "192.0.2.1", now), 0);
-	assert_true(throttle_take(throttle, THROTTLE_LOGIN_PAIR, "a@b.c", "192.0.2.1", now + 29000) > 0);
-	assert_int_equal(throttle_take(throttle, THROTTLE_LOGIN_PAIR, "a@b.c", "192.0.2.1", now + 30200), 0);
-	assert_true(throttle_take(throttle, THROTTLE_LOGIN_PAIR, "a@b.c", "192.0.2.1", now + 30200) > 0);
+	assert_int_equal(throttle_take(throttle, THROTTLE_LOGIN_PAIR, "a@b.c", "192.0.2.2", now),
+			 0);
+	assert_int_equal(throttle_take(throttle, THROTTLE_LOGIN_PAIR, "x@b.c", "192.0.2.1", now),
+			 0);
+	assert_true(throttle_take(throttle, THROTTLE_LOGIN_PAIR, "a@b.c", "192.0.2.1",
+				  now + 29000) > 0);
+	assert_int_equal(
+		throttle_take(throttle, THROTTLE_LOGIN_PAIR, "a@b.c", "192.0.2.1", now + 30200), 0);
+	assert_true(throttle_take(throttle, THROTTLE_LOGIN_PAIR, "a@b.c", "192.0.2.1",
+				  now + 30200) > 0);
 	throttle_give_back(throttle, THROTTLE_LOGIN_PAIR, "a@b.c", "192.0.2.1");
-	assert_int_equal(throttle_take(throttle, THROTTLE_LOGIN_PAIR, "a@b.c", "192.0.2.1", now + 30300), 0);
+	assert_int_equal(
+		throttle_take(throttle, THROTTLE_LOGIN_PAIR, "a@b.c", "192.0.2.1", now + 30300), 0);
 	throttle_free(throttle);
 }
 
@@ -210,19 +228,24 @@ static void a_flood_of_names_does_not_lock_others_out(void **state)
 		refused += throttle_take(throttle, THROTTLE_LOGIN_PAIR, name, "192.0.2.1", now) > 0;
 	}
 	assert_true(refused < 10);
-	assert_int_equal(throttle_take(throttle, THROTTLE_LOGIN_PAIR, "ada@example.com", "198.51.100.1", now), 0);
+	assert_int_equal(throttle_take(throttle, THROTTLE_LOGIN_PAIR, "ada@example.com",
+				       "198.51.100.1", now),
+			 0);
 	throttle_free(throttle);
 }
 
 static void private_servers_need_leave(void **state)
 {
 	static const char *const closed[] = {
-		"127.0.0.1", "10.1.2.3", "192.168.0.1", "172.31.255.255", "169.254.169.254", "100.64.0.1", "0.0.0.0",
-		"224.0.0.1", "255.255.255.255", "::1", "[::1]", "fe80::1", "fd00::1", "::ffff:10.0.0.1", "::", "localhost",
-		"LOCALHOST", "a.localhost",
+		"127.0.0.1",  "10.1.2.3",  "192.168.0.1", "172.31.255.255",  "169.254.169.254",
+		"100.64.0.1", "0.0.0.0",   "224.0.0.1",	  "255.255.255.255", "::1",
+		"[::1]",      "fe80::1",   "fd00::1",	  "::ffff:10.0.0.1", "::",
+		"localhost",  "LOCALHOST", "a.localhost",
 	};
-	static const char *const open[] = { "192.0.3.1", "8.8.8.8", "172.32.0.1", "100.128.0.1", "2001:4860::1",
-					    "sip.example.com", "[2001:4860::1]", "localhost.example.com" };
+	static const char *const open[] = { "192.0.3.1",      "8.8.8.8",
+					    "172.32.0.1",     "100.128.0.1",
+					    "2001:4860::1",   "sip.example.com",
+					    "[2001:4860::1]", "localhost.example.com" };
 	struct api *api = xzalloc(sizeof(*api));
 
 	(void)state;

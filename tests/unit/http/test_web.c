@@ -69,7 +69,8 @@ static void *echo_open(struct ws_conn *conn, void *arg)
 	return arg;
 }
 
-static void echo_message(struct ws_conn *conn, void *state, bool text, const uint8_t *data, size_t len)
+static void echo_message(struct ws_conn *conn, void *state, bool text, const uint8_t *data,
+			 size_t len)
 {
 	(void)state;
 	if (text && len == 5 && memcmp(data, "close", 5) == 0)
@@ -103,7 +104,8 @@ static void handle_ws(struct web_req *req)
 {
 	if (!web_upgradable(req))
 		return;
-	web_upgrade(req, &echo_endpoint, web_offers_subprotocol(req, "echo.v1") ? "echo.v1" : NULL, NULL, NULL);
+	web_upgrade(req, &echo_endpoint, web_offers_subprotocol(req, "echo.v1") ? "echo.v1" : NULL,
+		    NULL, NULL);
 }
 
 typedef void handler_fn(struct web_req *req);
@@ -155,7 +157,11 @@ static int setup(void **state)
 		.header_timeout_s = 1,
 		.body_timeout_s = 1,
 		.idle_timeout_s = 2,
-		.crew = { .workers = 2, .queue = 3, .start = worker_start, .handle = worker_handle, .stop = worker_stop },
+		.crew = { .workers = 2,
+			  .queue = 3,
+			  .start = worker_start,
+			  .handle = worker_handle,
+			  .stop = worker_stop },
 	};
 
 	atomic_store(&gate_open, false);
@@ -180,32 +186,37 @@ static int teardown(void **state)
 	return 0;
 }
 
-#define expect(port_, request, status_, ...)                                                           \
-	do {                                                                                           \
-		auto_(buf_fini) struct buf text_ = BUF_MAX(1 << 20);                                   \
-		int fd_ = peer_connect(port_);                                                         \
-		const char *const parts_[] = { __VA_ARGS__ __VA_OPT__(, ) NULL };                      \
-		peer_text(fd_, request);                                                               \
-		assert_int_equal(peer_answer(fd_, &text_, false), status_);                            \
-		for (unsigned i_ = 0; parts_[i_]; i_++)                                                \
-			if (!strstr(text_.data, parts_[i_]))                                           \
-				fail_msg("%s is not in %s", parts_[i_], text_.data);                   \
-		close(fd_);                                                                            \
+#define expect(port_, request, status_, ...)                                                       \
+	do {                                                                                       \
+		auto_(buf_fini) struct buf text_ = BUF_MAX(1 << 20);                               \
+		int fd_ = peer_connect(port_);                                                     \
+		const char *const parts_[] = { __VA_ARGS__ __VA_OPT__(, ) NULL };                  \
+		peer_text(fd_, request);                                                           \
+		assert_int_equal(peer_answer(fd_, &text_, false), status_);                        \
+		for (unsigned i_ = 0; parts_[i_]; i_++)                                            \
+			if (!strstr(text_.data, parts_[i_]))                                       \
+				fail_msg("%s is not in %s", parts_[i_], text_.data);               \
+		close(fd_);                                                                        \
 	} while (0)
 
 static void routes_are_found_with_and_without_slash(void **state)
 {
 	struct fixture *fix = *state;
 
-	expect(fix->port, "GET /api/things/ HTTP/1.1\r\nHost: x\r\n\r\n", 200, "GET /api/things/", "nosniff", "no-store");
+	expect(fix->port, "GET /api/things/ HTTP/1.1\r\nHost: x\r\n\r\n", 200, "GET /api/things/",
+	       "nosniff", "no-store");
 	expect(fix->port, "GET /api/things HTTP/1.1\r\nHost: x\r\n\r\n", 200, "GET /api/things");
-	expect(fix->port, "GET /api/things/42/?a=1&b=x%20y HTTP/1.1\r\nHost: x\r\n\r\n", 200, "id=42 a=1 b=x y");
+	expect(fix->port, "GET /api/things/42/?a=1&b=x%20y HTTP/1.1\r\nHost: x\r\n\r\n", 200,
+	       "id=42 a=1 b=x y");
 	expect(fix->port, "GET /api/things/42 HTTP/1.1\r\nHost: x\r\n\r\n", 200, "id=42");
-	expect(fix->port, "GET /api/nothing/ HTTP/1.1\r\nHost: x\r\n\r\n", 404, "\"code\": \"not_found\"");
+	expect(fix->port, "GET /api/nothing/ HTTP/1.1\r\nHost: x\r\n\r\n", 404,
+	       "\"code\": \"not_found\"");
 	expect(fix->port, "GET /api//things HTTP/1.1\r\nHost: x\r\n\r\n", 404);
 	expect(fix->port, "GET /api/things/a/b HTTP/1.1\r\nHost: x\r\n\r\n", 404);
-	expect(fix->port, "GET /api/things/a%00b HTTP/1.1\r\nHost: x\r\n\r\n", 400, "non_field_errors");
-	expect(fix->port, "GET /api/things?a=%ff HTTP/1.1\r\nHost: x\r\n\r\n", 400, "non_field_errors");
+	expect(fix->port, "GET /api/things/a%00b HTTP/1.1\r\nHost: x\r\n\r\n", 400,
+	       "non_field_errors");
+	expect(fix->port, "GET /api/things?a=%ff HTTP/1.1\r\nHost: x\r\n\r\n", 400,
+	       "non_field_errors");
 }
 
 static void methods_are_told(void **state)
@@ -216,9 +227,12 @@ static void methods_are_told(void **state)
 
 	expect(fix->port, "PUT /api/things/ HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", 405,
 	       "Allow: GET, POST, HEAD, OPTIONS", "Method \\\"PUT\\\" not allowed.");
-	expect(fix->port, "OPTIONS /api/things/1 HTTP/1.1\r\nHost: x\r\n\r\n", 200, "Allow: GET, DELETE, HEAD, OPTIONS");
+	expect(fix->port, "OPTIONS /api/things/1 HTTP/1.1\r\nHost: x\r\n\r\n", 200,
+	       "Allow: GET, DELETE, HEAD, OPTIONS");
 	fd = peer_connect(fix->port);
-	peer_text(fd, "HEAD /api/things/ HTTP/1.1\r\nHost: x\r\n\r\nGET /api/things/7 HTTP/1.1\r\nHost: x\r\n\r\n");
+	peer_text(
+		fd,
+		"HEAD /api/things/ HTTP/1.1\r\nHost: x\r\n\r\nGET /api/things/7 HTTP/1.1\r\nHost: x\r\n\r\n");
 	assert_int_equal(peer_answer(fd, &text, true), 200);
 	assert_non_null(strstr(text.data, "Content-Length: "));
 	assert_int_equal(peer_answer(fd, &text, false), 200);
@@ -232,9 +246,12 @@ static void only_named_origins_get_cors_headers(void **state)
 	auto_(buf_fini) struct buf text = BUF_MAX(1 << 16);
 	int fd = peer_connect(fix->port);
 
-	expect(fix->port, "OPTIONS /api/things HTTP/1.1\r\nHost: x\r\nOrigin: https://friend.example\r\n\r\n", 200,
-	       "Access-Control-Allow-Origin: https://friend.example", "Access-Control-Allow-Headers: Authorization");
-	peer_text(fd, "GET /api/things HTTP/1.1\r\nHost: x\r\nOrigin: https://other.example\r\n\r\n");
+	expect(fix->port,
+	       "OPTIONS /api/things HTTP/1.1\r\nHost: x\r\nOrigin: https://friend.example\r\n\r\n",
+	       200, "Access-Control-Allow-Origin: https://friend.example",
+	       "Access-Control-Allow-Headers: Authorization");
+	peer_text(fd,
+		  "GET /api/things HTTP/1.1\r\nHost: x\r\nOrigin: https://other.example\r\n\r\n");
 	assert_int_equal(peer_answer(fd, &text, false), 200);
 	assert_null(strstr(text.data, "Access-Control"));
 	close(fd);
@@ -243,7 +260,8 @@ static void only_named_origins_get_cors_headers(void **state)
 static void requests_may_come_in_pieces_and_in_a_row(void **state)
 {
 	struct fixture *fix = *state;
-	static const char request[] = "POST /api/things/ HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello";
+	static const char request[] =
+		"POST /api/things/ HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello";
 	auto_(buf_fini) struct buf text = BUF_MAX(1 << 16);
 	int fd = peer_connect(fix->port);
 
@@ -287,7 +305,8 @@ static void large_bodies_are_refused_readably(void **state)
 	peer_text(fd, "POST /api/things/ HTTP/1.1\r\nHost: x\r\nContent-Length: 65536\r\n\r\n");
 	peer_send(fd, body, 65536);
 	assert_int_equal(peer_answer(fd, &text, false), 200);
-	peer_text(fd, "POST /api/things/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
+	peer_text(fd,
+		  "POST /api/things/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
 	for (unsigned i = 0; i < 3; i++) {
 		snprintf(head, sizeof(head), "%x\r\n", 30000);
 		peer_text(fd, head);
@@ -298,8 +317,11 @@ static void large_bodies_are_refused_readably(void **state)
 	assert_int_equal(peer_answer(fd, &text, false), 413);
 	close(fd);
 
-	expect(fix->port, "POST /api/things/ HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n", 413);
-	expect(fix->port, "POST /api/things/ HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 70000\r\n\r\n", 413);
+	expect(fix->port,
+	       "POST /api/things/ HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n", 413);
+	expect(fix->port,
+	       "POST /api/things/ HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 70000\r\n\r\n",
+	       413);
 }
 
 static void huge_headers_and_addresses_are_refused(void **state)
@@ -427,7 +449,7 @@ static void stopping_answers_what_is_in_work(void **state)
 
 /* ---- WebSocket ---- */
 
-#define WS_HEAD                                                                                        \
+#define WS_HEAD                                                                                    \
 	"GET /ws/echo HTTP/1.1\r\nHost: here\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n"
 #define WS_REST "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 
@@ -465,11 +487,15 @@ static void handshakes_are_checked(void **state)
 	struct fixture *fix = *state;
 
 	expect(fix->port, "GET /ws/echo HTTP/1.1\r\nHost: here\r\n\r\n", 426, "Upgrade: websocket");
-	expect(fix->port, WS_HEAD "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 8\r\n\r\n", 426,
-	       "Sec-WebSocket-Version: 13");
-	expect(fix->port, WS_HEAD "Sec-WebSocket-Key: short\r\nSec-WebSocket-Version: 13\r\n\r\n", 400);
+	expect(fix->port,
+	       WS_HEAD
+	       "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 8\r\n\r\n",
+	       426, "Sec-WebSocket-Version: 13");
+	expect(fix->port, WS_HEAD "Sec-WebSocket-Key: short\r\nSec-WebSocket-Version: 13\r\n\r\n",
+	       400);
 	expect(fix->port, WS_HEAD "Sec-WebSocket-Version: 13\r\n\r\n", 400);
-	expect(fix->port, WS_HEAD "Origin: https://evil.example\r\n" WS_REST, 403, "origin_not_allowed");
+	expect(fix->port, WS_HEAD "Origin: https://evil.example\r\n" WS_REST, 403,
+	       "origin_not_allowed");
 	close(ws_peer(fix));
 	{
 		auto_(buf_fini) struct buf text = BUF_MAX(1 << 16);
@@ -625,7 +651,11 @@ static void addresses_that_cannot_be_had_are_outcomes(void **state)
 	struct fixture *fix = *state;
 	struct web_setup web_setup = {
 		.listen = "nonsense",
-		.crew = { .workers = 1, .queue = 1, .start = worker_start, .handle = worker_handle, .stop = worker_stop },
+		.crew = { .workers = 1,
+			  .queue = 1,
+			  .start = worker_start,
+			  .handle = worker_handle,
+			  .stop = worker_stop },
 	};
 	struct web *web = NULL;
 	char taken[32];
