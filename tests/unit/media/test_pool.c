@@ -531,6 +531,65 @@ static void with_wrong_keys_nothing_is_believed(void **state)
 	close(a.fd);
 }
 
+/* SR with a block about what came, SDES with a CNAME, BYE: one compound packet (RFC 3550 6.1). */
+static void check_goodbye(const uint8_t *data, size_t len, uint32_t far_ssrc)
+{
+	uint32_t ssrc = read_u32(data + 4);
+	size_t at = 4u * (read_u16(data + 2) + 1);
+
+	assert_int_equal(data[0], 0x81);
+	assert_int_equal(data[1], 200);
+	assert_int_equal(at, 52);
+	assert_int_equal(read_u32(data + 20), 10);   /* packets sent */
+	assert_int_equal(read_u32(data + 24), 1600); /* octets of payload */
+	assert_int_equal(read_u32(data + 28), far_ssrc);
+	assert_int_equal(read_u32(data + 32), 0); /* none lost */
+	assert_int_equal(read_u32(data + 36), 0x10000 + 7);
+	assert_int_equal(data[at + 1], 202);
+	assert_int_equal(read_u32(data + at + 4), ssrc);
+	assert_int_equal(data[at + 8], 1);
+	at += 4u * (read_u16(data + at + 2) + 1);
+	assert_int_equal(data[at + 1], 203);
+	assert_int_equal(read_u32(data + at + 4), ssrc);
+	assert_int_equal(at + 8, len);
+}
+
+static void closing_says_goodbye_by_rtcp(void **state)
+{
+	(void)state;
+	for (int mux = 0; mux < 2; mux++) {
+		struct scene scene;
+		struct far_end a;
+		struct media_params params;
+		struct packet packet = { 0 };
+		uint8_t data[2048];
+		union media_addr rtcp;
+		ssize_t n;
+
+		scene_init(&scene, 1, 22400, 22419);
+		a = far_new(&scene, MEDIA_NONE);
+		a.rtcp_fd = mux ? dup(a.fd) : bind_far(FAR_IP, &rtcp);
+		params = params_of(&a, MEDIA_CODEC_PCMU, 0);
+		params.rtcp_mux = mux;
+		if (!mux)
+			params.remote_rtcp = rtcp;
+		media_stream_update(scene.media, a.stream, &params);
+		media_stream_echo(scene.media, a.stream, true);
+		for (int i = 0; i < 10; i++) {
+			far_say(&a, 3);
+			assert_true(far_hear(&a, 2000, &packet, data));
+		}
+		media_stream_close(scene.media, a.stream);
+		await(&scene, MEDIA_EVENT_CLOSED, a.stream);
+		n = recv(a.rtcp_fd, data, sizeof(data), MSG_DONTWAIT);
+		assert_true(n > 0);
+		check_goodbye(data, (size_t)n, a.ssrc);
+		media_free(scene.media);
+		close(a.fd);
+		close(a.rtcp_fd);
+	}
+}
+
 /* ---- anything in any order ---- */
 
 #define MANY 12
@@ -670,6 +729,7 @@ int main(void)
 		cmocka_unit_test(an_address_that_is_not_here_is_said_so),
 		cmocka_unit_test(without_loops_commands_are_taken_and_events_injected),
 		cmocka_unit_test(srtp_is_relayed_to_plain_rtp_and_back),
+		cmocka_unit_test(closing_says_goodbye_by_rtcp),
 		cmocka_unit_test(anything_in_any_order_is_survived),
 		cmocka_unit_test(with_wrong_keys_nothing_is_believed),
 	};
