@@ -222,17 +222,40 @@ void flow_pinged(struct flow *flow)
 		log_rated(LOG_DEBUG_, "pong not sent", LOG_INT("flow", flow->id));
 }
 
-static void keepalive_settle(struct flow *flow)
+/* The shortest interval anybody asked for counts. Thousands may watch one flow, so how many asked for just that is
+ * known, and all are looked at only when the last of them has left.
+ */
+static void keepalive_set(struct flow *flow, unsigned least, unsigned users)
 {
-	unsigned least = 0;
+	bool changed = least != flow->keepalive_s;
 
-	for (const struct flow_watch *watch = flow->watches; watch; watch = watch->next)
-		if (watch->keepalive_s && (!least || watch->keepalive_s < least))
-			least = watch->keepalive_s;
-	if (least == flow->keepalive_s)
-		return;
 	flow->keepalive_s = least;
-	keepalive_schedule(flow);
+	flow->keepalive_users = users;
+	if (changed)
+		keepalive_schedule(flow);
+}
+
+static void keepalive_join(struct flow *flow, unsigned wish_s)
+{
+	if (wish_s && wish_s == flow->keepalive_s)
+		flow->keepalive_users++;
+	else if (wish_s && (!flow->keepalive_s || wish_s < flow->keepalive_s))
+		keepalive_set(flow, wish_s, 1);
+}
+
+static void keepalive_leave(struct flow *flow, unsigned wish_s)
+{
+	unsigned least = 0, users = 0;
+
+	if (!wish_s || wish_s != flow->keepalive_s || --flow->keepalive_users)
+		return;
+	for (const struct flow_watch *watch = flow->watches; watch; watch = watch->next) {
+		if (!watch->keepalive_s || (least && watch->keepalive_s > least))
+			continue;
+		users = watch->keepalive_s == least ? users + 1 : 1;
+		least = watch->keepalive_s;
+	}
+	keepalive_set(flow, least, users);
 }
 
 void flow_watch_start(struct flow_watch *watch, struct flow *flow, unsigned keepalive_s,
@@ -253,7 +276,7 @@ void flow_watch_start(struct flow_watch *watch, struct flow *flow, unsigned keep
 	if (flow->state == FLOW_CLOSED)
 		timer_start(&flow->farewell, 0);
 	else
-		keepalive_settle(flow);
+		keepalive_join(flow, keepalive_s);
 }
 
 void flow_watch_stop(struct flow_watch *watch)
@@ -269,7 +292,7 @@ void flow_watch_stop(struct flow_watch *watch)
 	watch->pprev = NULL;
 	watch->flow = NULL;
 	if (flow->state != FLOW_CLOSED)
-		keepalive_settle(flow);
+		keepalive_leave(flow, watch->keepalive_s);
 	flow_unref(flow);
 }
 

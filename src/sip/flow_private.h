@@ -16,7 +16,8 @@ struct flow {
 	bool ponged;   /* the peer answers pings: it must go on doing so */
 	int errnum;
 	unsigned bounces;
-	unsigned keepalive_s;
+	unsigned keepalive_s;	  /* the shortest that a watch asked for */
+	unsigned keepalive_users; /* watches that asked for just that */
 	struct sa local, remote;
 	char sent_by[64];
 	char *host, *why;
