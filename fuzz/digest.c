@@ -6,15 +6,17 @@
 
 #include "fuzz/target.h"
 
-static struct sip_msg *message(const char *start, const char *name, const uint8_t *data, size_t size)
+static struct sip_msg *message(const char *start, const char *name, const uint8_t *data,
+			       size_t size)
 {
 	struct mbuf *mb = mbuf_alloc(size + 512);
 	struct sip_msg *msg = NULL;
 
-	(void)mbuf_printf(mb,
-			  "%s\r\nVia: SIP/2.0/UDP h;branch=z9hG4bKx\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:a@b>\r\n"
-			  "Call-ID: c\r\nCSeq: 1 REGISTER\r\n%s: ",
-			  start, name);
+	(void)mbuf_printf(
+		mb,
+		"%s\r\nVia: SIP/2.0/UDP h;branch=z9hG4bKx\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:a@b>\r\n"
+		"Call-ID: c\r\nCSeq: 1 REGISTER\r\n%s: ",
+		start, name);
 	(void)mbuf_write_mem(mb, data, size);
 	(void)mbuf_write_str(mb, "\r\nContent-Length: 0\r\n\r\n");
 	mb->pos = 0;
@@ -39,8 +41,10 @@ static void lines_check(const struct buf *out)
 
 static void client(const uint8_t *data, size_t size)
 {
-	struct sip_msg *msg = message("SIP/2.0 401 No", size && (data[0] & 2) ? "Proxy-Authenticate" : "WWW-Authenticate",
-				      data, size);
+	struct sip_msg *msg =
+		message("SIP/2.0 401 No",
+			size && (data[0] & 2) ? "Proxy-Authenticate" : "WWW-Authenticate", data,
+			size);
 	struct digest_creds creds = { 0 };
 	struct digest_round round = { 0 };
 	const struct digest_request request = { .method = "REGISTER", .uri = "sip:b" };
@@ -70,7 +74,8 @@ static void server(const uint8_t *data, size_t size)
 	struct digest_claim claim;
 
 	/* Nobody guesses a nonce of ours. */
-	if (msg && !digest_server_read(msg, "b", false, &claim) && !digest_server_check(digest, msg, &claim, &secret))
+	if (msg && !digest_server_read(msg, "b", false, &claim) &&
+	    !digest_server_check(digest, msg, &claim, &secret))
 		abort();
 	mem_deref(msg);
 	digest_server_free(digest);

@@ -14,7 +14,8 @@
 
 #define OURS "10.0.0.1:5060"
 #define PEER "10.0.0.2:5060"
-#define SDP "v=0\r\no=- 1 1 IN IP4 10.0.0.1\r\ns=-\r\nc=IN IP4 10.0.0.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n"
+#define SDP                                                                                        \
+	"v=0\r\no=- 1 1 IN IP4 10.0.0.1\r\ns=-\r\nc=IN IP4 10.0.0.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n"
 #define OUR_SDP SESSION_SDP(SDP, strlen(SDP))
 
 struct fuzz {
@@ -37,14 +38,16 @@ static const char *header(const char *text, const char *name)
 	value[0] = 0;
 	for (const char *line = strstr(text, "\r\n"); line; line = strstr(line + 2, "\r\n")) {
 		if (strncasecmp(line + 2, name, len) == 0 && line[2 + len] == ':') {
-			snprintf(value, 1024, "%.*s", (int)strcspn(line + 4 + len, "\r"), line + 4 + len);
+			snprintf(value, 1024, "%.*s", (int)strcspn(line + 4 + len, "\r"),
+				 line + 4 + len);
 			break;
 		}
 	}
 	return value;
 }
 
-static void on_text(enum sip_transp transport, const struct sa *from, const char *text, size_t len, void *arg)
+static void on_text(enum sip_transp transport, const struct sa *from, const char *text, size_t len,
+		    void *arg)
 {
 	struct fuzz *fuzz = arg;
 	bool response = len > 8 && !memcmp(text, "SIP/2.0 ", 8);
@@ -98,8 +101,9 @@ static void say(struct fuzz *fuzz, const char *head, const char *lines, bool bod
 	buf_adds(&out, head);
 	for (; *lines; lines++)
 		buf_adds(&out, *lines == '\n' ? "\r\n" : (char[]){ *lines, 0 });
-	buf_addf(&out, "%sContent-Length: %zu\r\n\r\n%s", body ? "Content-Type: application/sdp\r\n" : "",
-		 body ? strlen(SDP) : 0, body ? SDP : "");
+	buf_addf(&out, "%sContent-Length: %zu\r\n\r\n%s",
+		 body ? "Content-Type: application/sdp\r\n" : "", body ? strlen(SDP) : 0,
+		 body ? SDP : "");
 	if (!out.failed)
 		sim_raw_send(fuzz->net, SIP_TRANSP_UDP, PEER, OURS, out.data, out.len);
 	run(fuzz, 3);
@@ -107,31 +111,39 @@ static void say(struct fuzz *fuzz, const char *head, const char *lines, bool bod
 
 static void respond(struct fuzz *fuzz, uint8_t how, const char *lines)
 {
-	static const unsigned codes[] = { 100, 180, 183, 200, 202, 302, 401, 407, 408, 422, 423, 481, 487, 491, 500, 503 };
+	static const unsigned codes[] = { 100, 180, 183, 200, 202, 302, 401, 407,
+					  408, 422, 423, 481, 487, 491, 500, 503 };
 	const char *text = fuzz->request, *to = header(text, "To");
 	char head[8192];
 
-	snprintf(head, sizeof(head),
-		 "SIP/2.0 %u X\r\nVia: %s\r\nFrom: %s\r\nTo: %s%s\r\nCall-ID: %s\r\nCSeq: %s\r\nContact: <sip:b@10.0.0.2>\r\n",
-		 codes[how & 15], header(text, "Via"), header(text, "From"), to,
-		 strstr(to, "tag=") ? "" : how & 16 ? ";tag=b" : ";tag=c", header(text, "Call-ID"), header(text, "CSeq"));
+	snprintf(
+		head, sizeof(head),
+		"SIP/2.0 %u X\r\nVia: %s\r\nFrom: %s\r\nTo: %s%s\r\nCall-ID: %s\r\nCSeq: %s\r\nContact: <sip:b@10.0.0.2>\r\n",
+		codes[how & 15], header(text, "Via"), header(text, "From"), to,
+		strstr(to, "tag=") ? ""
+		: how & 16	   ? ";tag=b"
+				   : ";tag=c",
+		header(text, "Call-ID"), header(text, "CSeq"));
 	say(fuzz, head, lines, how & 32);
 }
 
 /* Inside the dialog of the last request of ours, or of the last reply to theirs. */
 static void ask(struct fuzz *fuzz, uint8_t how, const char *lines)
 {
-	static const char *const methods[] = { "INVITE", "UPDATE", "BYE", "ACK", "PRACK", "INFO", "REFER", "NOTIFY" };
+	static const char *const methods[] = { "INVITE", "UPDATE", "BYE",   "ACK",
+					       "PRACK",	 "INFO",   "REFER", "NOTIFY" };
 	bool theirs = how & 8;
 	const char *text = theirs ? fuzz->reply : fuzz->request;
 	const char *method = methods[how & 7];
 	char head[8192];
 
-	snprintf(head, sizeof(head),
-		 "%s sip:x@10.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.2;branch=z9hG4bK%u\r\nMax-Forwards: 70\r\nFrom: %s\r\n"
-		 "To: %s\r\nCall-ID: %s\r\nCSeq: %u %s\r\nContact: <sip:b@10.0.0.2>\r\n",
-		 method, ++fuzz->branch, header(text, theirs ? "From" : "To"), header(text, theirs ? "To" : "From"),
-		 header(text, "Call-ID"), !strcmp(method, "ACK") ? fuzz->cseq : ++fuzz->cseq, method);
+	snprintf(
+		head, sizeof(head),
+		"%s sip:x@10.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.2;branch=z9hG4bK%u\r\nMax-Forwards: 70\r\nFrom: %s\r\n"
+		"To: %s\r\nCall-ID: %s\r\nCSeq: %u %s\r\nContact: <sip:b@10.0.0.2>\r\n",
+		method, ++fuzz->branch, header(text, theirs ? "From" : "To"),
+		header(text, theirs ? "To" : "From"), header(text, "Call-ID"),
+		!strcmp(method, "ACK") ? fuzz->cseq : ++fuzz->cseq, method);
 	say(fuzz, head, lines, how & 16);
 }
 
@@ -141,18 +153,21 @@ static void invite(struct fuzz *fuzz, uint8_t how, const char *lines)
 
 	fuzz->cseq = 1;
 	fuzz->branch++;
-	snprintf(head, sizeof(head),
-		 "INVITE sip:trunk@10.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.2;branch=z9hG4bKi%u\r\nMax-Forwards: 70\r\n"
-		 "From: <sip:b@10.0.0.2>;tag=t%u\r\nTo: <sip:trunk@10.0.0.1>\r\nCall-ID: i%u\r\nCSeq: 1 INVITE\r\n"
-		 "Contact: <sip:b@10.0.0.2>\r\n",
-		 fuzz->branch, fuzz->branch, fuzz->branch);
+	snprintf(
+		head, sizeof(head),
+		"INVITE sip:trunk@10.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.2;branch=z9hG4bKi%u\r\nMax-Forwards: 70\r\n"
+		"From: <sip:b@10.0.0.2>;tag=t%u\r\nTo: <sip:trunk@10.0.0.1>\r\nCall-ID: i%u\r\nCSeq: 1 INVITE\r\n"
+		"Contact: <sip:b@10.0.0.2>\r\n",
+		fuzz->branch, fuzz->branch, fuzz->branch);
 	say(fuzz, head, lines, how & 1);
 }
 
 static void user(struct fuzz *fuzz, uint8_t how)
 {
 	struct session *session = fuzz->count ? fuzz->sessions[(how >> 4) % fuzz->count] : NULL;
-	struct session_dial dial = { .account = fuzz->account, .to = "1", .fn = on_event, .arg = fuzz };
+	struct session_dial dial = {
+		.account = fuzz->account, .to = "1", .fn = on_event, .arg = fuzz
+	};
 
 	if (!session || (how & 15) == 0) {
 		if (fuzz->count == ARRAY_LEN(fuzz->sessions))
@@ -207,7 +222,8 @@ static void play(struct fuzz *fuzz, const uint8_t *data, size_t size)
 {
 	for (unsigned steps = 0; size && steps < 64; steps++) {
 		size_t len = strnlen((const char *)data, size);
-		auto_(free) char *lines = xstrndup(len > 2 ? (const char *)data + 2 : "", len > 2 ? len - 2 : 0);
+		auto_(free) char *lines =
+			xstrndup(len > 2 ? (const char *)data + 2 : "", len > 2 ? len - 2 : 0);
 
 		if (len >= 2)
 			step(fuzz, data[0], data[1], lines);
@@ -221,13 +237,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct fuzz fuzz = { .wheel = wheel_new_virtual(1000000, 1700000000000000) };
 	struct sim_net *net = sim_net_new(fuzz.wheel, 1);
 	struct wire *wire = wire_sim_new(net, OURS, NULL);
-	struct resolver *resolver = resolver_new(&(struct resolver_setup){ .wheel = fuzz.wheel, .wire = wire });
-	struct stack *stack = stack_new(
-		&(struct stack_setup){ .wheel = fuzz.wheel, .wire = wire, .resolver = resolver, .software = "Fuzz" });
+	struct resolver *resolver =
+		resolver_new(&(struct resolver_setup){ .wheel = fuzz.wheel, .wire = wire });
+	struct stack *stack = stack_new(&(struct stack_setup){
+		.wheel = fuzz.wheel, .wire = wire, .resolver = resolver, .software = "Fuzz" });
 	const struct account_setup account = {
-		.id = { { 1 } }, .username = "alice", .password = "secret", .server = "10.0.0.2", .registers = true,
+		.id = { { 1 } },
+		.username = "alice",
+		.password = "secret",
+		.server = "10.0.0.2",
+		.registers = true,
 	};
-	const struct account_setup trunk = { .id = { { 2 } }, .username = "trunk", .server = "10.0.0.2" };
+	const struct account_setup trunk = { .id = { { 2 } },
+					     .username = "trunk",
+					     .server = "10.0.0.2" };
 
 	log_init(&(struct log_setup){ .level = LOG_ERROR_ });
 	fuzz.net = net;

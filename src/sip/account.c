@@ -17,7 +17,8 @@ static bool host_ok(const char *host)
 	if (host[0] == '[')
 		return host[len - 1] == ']' && !sa_decode(&addr, host, len);
 	for (const char *c = host; *c; c++) {
-		bool alnum = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9');
+		bool alnum = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') ||
+			     (*c >= '0' && *c <= '9');
 
 		if (!alnum && *c != '.' && *c != '-' && *c != '_')
 			return false;
@@ -53,7 +54,9 @@ static bool text_ok(const char *text, size_t max)
 
 static const char *transport_param(enum sip_transp transport)
 {
-	return transport == SIP_TRANSP_TCP ? ";transport=tcp" : transport == SIP_TRANSP_TLS ? ";transport=tls" : "";
+	return transport == SIP_TRANSP_TCP   ? ";transport=tcp"
+	       : transport == SIP_TRANSP_TLS ? ";transport=tls"
+					     : "";
 }
 
 /* "host", "host:port" or "sip:..." into "<sip:host:port;transport=x;lr>". */
@@ -65,7 +68,8 @@ static char *proxy_route(const char *proxy, enum sip_transp transport)
 
 	if (strlen(proxy) > HOSTNAME_MAX || strpbrk(proxy, "<>\" \t,"))
 		return NULL;
-	buf_addf(&text, "%s%s", strchr(proxy, ':') && !strncasecmp(proxy, "sip", 3) ? "" : "sip:", proxy);
+	buf_addf(&text, "%s%s",
+		 strchr(proxy, ':') && !strncasecmp(proxy, "sip", 3) ? "" : "sip:", proxy);
 	pl_set_str(&pl, text.data);
 	if (uri_decode(&uri, &pl) || pl_isset(&uri.headers) || !pl_isset(&uri.host))
 		return NULL;
@@ -91,7 +95,8 @@ static int setup_check(const struct account_setup *setup)
 	if (!setup->username || !*setup->username || !text_ok(setup->username, USERNAME_MAX) ||
 	    strpbrk(setup->username, " \"<>"))
 		return ACCOUNT_E_USERNAME;
-	if (!text_ok(setup->auth_username, 255) || !text_ok(setup->password, 255) || !text_ok(setup->realm, 255))
+	if (!text_ok(setup->auth_username, 255) || !text_ok(setup->password, 255) ||
+	    !text_ok(setup->realm, 255))
 		return ACCOUNT_E_TEXT;
 	return 0;
 }
@@ -108,8 +113,9 @@ int account_new(const struct account_setup *setup, struct account **ret_account)
 	account->refs = 1;
 	account->id = setup->id;
 	account->server = host_copy(setup->server);
-	account->from_domain =
-		setup->from_domain && *setup->from_domain ? host_copy(setup->from_domain) : host_copy(setup->server);
+	account->from_domain = setup->from_domain && *setup->from_domain
+				       ? host_copy(setup->from_domain)
+				       : host_copy(setup->server);
 	if (!account->server || !account->from_domain)
 		return ACCOUNT_E_SERVER;
 	if (setup->outbound_proxy && *setup->outbound_proxy) {
@@ -124,7 +130,8 @@ int account_new(const struct account_setup *setup, struct account **ret_account)
 	account->unverified = setup->unverified;
 	account->registers = setup->registers;
 	account->expires = setup->expires ? setup->expires : 3600;
-	digest_creds_set(&account->creds, own_name ? setup->auth_username : setup->username, setup->password);
+	digest_creds_set(&account->creds, own_name ? setup->auth_username : setup->username,
+			 setup->password);
 	line_make(account->line);
 	*ret_account = take(account);
 	return 0;
@@ -203,8 +210,8 @@ void account_contact_uri(const struct account *account, const struct flow *flow,
 {
 	bool learnt = account->public_hostport && account->public_transport == flow_transport(flow);
 
-	buf_addf(out, "sip:%s@%s%s", account->line, learnt ? account->public_hostport : flow_sent_by(flow),
-		 flow_uri_param(flow));
+	buf_addf(out, "sip:%s@%s%s", account->line,
+		 learnt ? account->public_hostport : flow_sent_by(flow), flow_uri_param(flow));
 }
 
 void account_routes(const struct account *account, struct outmsg *msg, bool with_service_route)
@@ -225,7 +232,9 @@ void account_routes(const struct account *account, struct outmsg *msg, bool with
 bool account_hop(const struct account *account, bool with_service_route, struct hop *ret_hop)
 {
 	auto_(buf_fini) struct buf text = BUF_MAX(URI_TEXT_MAX);
-	const char *route = with_service_route && account->service_routes ? account->service_route[0] : account->route;
+	const char *route = with_service_route && account->service_routes
+				    ? account->service_route[0]
+				    : account->route;
 	struct sip_addr addr;
 	struct hop hop;
 	struct pl pl;

@@ -14,7 +14,7 @@
 #define ACCOUNT_ROUTES 8     /* Service-Route entries that are kept */
 
 struct account_setup {
-	struct id id; /* the profile's */
+	struct id id;		       /* the profile's */
 	const char *username, *server; /* the AOR: sip:username@server */
 	uint16_t port;		       /* 0: by RFC 3263 */
 	enum sip_transp transport;     /* UDP, TCP, TLS; NONE: by RFC 3263 */
@@ -45,7 +45,8 @@ struct account {
 	bool unverified, registers;
 	unsigned expires;
 	struct digest_creds creds;
-	char line[ACCOUNT_LINE_SIZE]; /* the Contact's user: random, so that an INVITE finds its profile */
+	char line
+		[ACCOUNT_LINE_SIZE]; /* the Contact's user: random, so that an INVITE finds its profile */
 	/* What the registration learnt. */
 	char *service_route[ACCOUNT_ROUTES];
 	unsigned service_routes;
@@ -65,12 +66,14 @@ DEFINE_CLEANUP(struct account *, account_unref)
 void account_aor(const struct account *account, struct buf *out);
 void account_registrar_uri(const struct account *account, struct buf *out);
 /* Where a dialled string leads: a number becomes sip:number@server, "sip:..." and "user@host" stay what they are. */
-must_check bool account_dial_uri(const struct account *account, const char *dialled, struct buf *out);
+must_check bool account_dial_uri(const struct account *account, const char *dialled,
+				 struct buf *out);
 /* "sip:line@address;transport=tcp" for messages on that flow. */
 void account_contact_uri(const struct account *account, const struct flow *flow, struct buf *out);
 /* Adds Route lines: the Service-Route, else the outbound proxy; none without either. */
 void account_routes(const struct account *account, struct outmsg *msg, bool with_service_route);
 /* The next hop when there is no Route: server, port and transport of the account. false: bad (cannot be, once made). */
-must_check bool account_hop(const struct account *account, bool with_service_route, struct hop *ret_hop);
+must_check bool account_hop(const struct account *account, bool with_service_route,
+			    struct hop *ret_hop);
 /* A SIP URI's host:port is the account's own domain: where a 3xx may lead. */
 bool account_owns_host(const struct account *account, const struct pl *host);

@@ -62,7 +62,8 @@ struct dialog *dialog_table_find(const struct dialog_table *table, const struct 
 	for (; node; node = hmap_same(node)) {
 		struct dialog *dialog = container_of_(node, struct dialog, node);
 
-		if (!pl_strcmp(call_id, dialog->call_id) && !pl_strcmp(local_tag, dialog->local_tag) &&
+		if (!pl_strcmp(call_id, dialog->call_id) &&
+		    !pl_strcmp(local_tag, dialog->local_tag) &&
 		    !pl_strcmp(remote_tag, dialog->remote_tag))
 			return dialog;
 	}
@@ -83,7 +84,8 @@ static bool seq_ok(struct dialog *dialog, const struct sip_msg *msg)
 bool dialog_table_receive(struct dialog_table *table, const struct inmsg *in)
 {
 	const struct sip_msg *msg = in->msg;
-	struct dialog *dialog = dialog_table_find(table, &msg->callid, &msg->to.tag, &msg->from.tag);
+	struct dialog *dialog =
+		dialog_table_find(table, &msg->callid, &msg->to.tag, &msg->from.tag);
 
 	if (!dialog)
 		return false;
@@ -147,7 +149,8 @@ static bool target_take(struct dialog *dialog, const struct sip_msg *msg)
 
 	if (!contact)
 		return true;
-	if (sip_addr_decode(&addr, &contact->val) || addr.auri.l > TARGET_MAX || !pl_isset(&addr.uri.host))
+	if (sip_addr_decode(&addr, &contact->val) || addr.auri.l > TARGET_MAX ||
+	    !pl_isset(&addr.uri.host))
 		return false;
 	free(dialog->target);
 	dialog->target = xstrndup(addr.auri.p, addr.auri.l);
@@ -164,8 +167,9 @@ static void dialog_add(struct dialog_table *table, struct dialog *dialog)
 	hmap_add(&table->map, &dialog->node, ids_hash(&call_id, &tag));
 }
 
-int dialog_new_client(struct dialog_table *table, const struct dialog_local *local, const struct inmsg *response,
-		      dialog_request_fn *fn, void *arg, struct dialog **ret_dialog)
+int dialog_new_client(struct dialog_table *table, const struct dialog_local *local,
+		      const struct inmsg *response, dialog_request_fn *fn, void *arg,
+		      struct dialog **ret_dialog)
 {
 	const struct sip_msg *msg = response->msg;
 	auto_(dialog_free) struct dialog *dialog = NULL;
@@ -197,12 +201,14 @@ int dialog_new_client(struct dialog_table *table, const struct dialog_local *loc
 }
 
 int dialog_new_server(struct dialog_table *table, const struct inmsg *request, const char *to_tag,
-		      struct dialog_policy policy, dialog_request_fn *fn, void *arg, struct dialog **ret_dialog)
+		      struct dialog_policy policy, dialog_request_fn *fn, void *arg,
+		      struct dialog **ret_dialog)
 {
 	const struct sip_msg *msg = request->msg;
 	auto_(dialog_free) struct dialog *dialog = NULL;
 
-	if (!id_ok(&msg->callid) || !id_ok(&msg->from.tag) || msg->from.val.l > VALUE_MAX || msg->to.val.l > VALUE_MAX)
+	if (!id_ok(&msg->callid) || !id_ok(&msg->from.tag) || msg->from.val.l > VALUE_MAX ||
+	    msg->to.val.l > VALUE_MAX)
 		return DIALOG_E_BAD;
 	dialog = xzalloc(sizeof(*dialog));
 	dialog->call_id = xstrndup(msg->callid.p, msg->callid.l);
@@ -257,7 +263,8 @@ void dialog_confirm(struct dialog *dialog, const struct inmsg *response)
 
 bool dialog_matches(const struct dialog *dialog, const struct sip_msg *response)
 {
-	return !pl_strcmp(&response->to.tag, dialog->remote_tag) && !pl_strcmp(&response->callid, dialog->call_id);
+	return !pl_strcmp(&response->to.tag, dialog->remote_tag) &&
+	       !pl_strcmp(&response->callid, dialog->call_id);
 }
 
 struct outmsg *dialog_request(struct dialog *dialog, const char *method, uint32_t cseq)
@@ -316,7 +323,8 @@ void dialog_path(const struct dialog *dialog, struct dialog_way *ret_way)
 		.unverified = dialog->policy.unverified,
 	};
 
-	if (next_hop(dialog, &way.hop) && !(alive && (dialog->policy.pinned || flow_serves(dialog->flow, &way.hop)))) {
+	if (next_hop(dialog, &way.hop) &&
+	    !(alive && (dialog->policy.pinned || flow_serves(dialog->flow, &way.hop)))) {
 		way.has_hop = true;
 		way.hop.unverified = way.unverified;
 	}

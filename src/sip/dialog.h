@@ -56,8 +56,9 @@ must_check int dialog_new_client(struct dialog_table *table, const struct dialog
 				 const struct inmsg *response, dialog_request_fn *fn, void *arg,
 				 struct dialog **ret_dialog);
 /* Server side, from a request without To tag and the tag we give. */
-must_check int dialog_new_server(struct dialog_table *table, const struct inmsg *request, const char *to_tag,
-				 struct dialog_policy policy, dialog_request_fn *fn, void *arg, struct dialog **ret_dialog);
+must_check int dialog_new_server(struct dialog_table *table, const struct inmsg *request,
+				 const char *to_tag, struct dialog_policy policy,
+				 dialog_request_fn *fn, void *arg, struct dialog **ret_dialog);
 struct dialog *dialog_free(struct dialog *dialog);
 DEFINE_CLEANUP(struct dialog *, dialog_free)
 
@@ -66,7 +67,8 @@ DEFINE_CLEANUP(struct dialog *, dialog_free)
  */
 void dialog_refresh(struct dialog *dialog, const struct sip_msg *msg);
 void dialog_confirm(struct dialog *dialog, const struct inmsg *response);
-bool dialog_matches(const struct dialog *dialog, const struct sip_msg *response); /* by tags and Call-ID */
+bool dialog_matches(const struct dialog *dialog,
+		    const struct sip_msg *response); /* by tags and Call-ID */
 
 /* A request with Request-URI, routes, From, To, Call-ID and the next CSeq (`cseq` > 0: that one, for ACK). */
 struct outmsg *dialog_request(struct dialog *dialog, const char *method, uint32_t cseq);

@@ -43,7 +43,8 @@ static bool alg_find(const struct pl *name, enum digest_alg *ret)
 }
 
 /* Hashes the parts joined by ':'. */
-static void hash_joined(enum digest_alg alg, const struct pl *parts, size_t count, char ret_hex[static DIGEST_HEX_SIZE])
+static void hash_joined(enum digest_alg alg, const struct pl *parts, size_t count,
+			char ret_hex[static DIGEST_HEX_SIZE])
 {
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
 	unsigned char sum[EVP_MAX_MD_SIZE];
@@ -110,8 +111,12 @@ void digest_compute(const struct digest_input *in, char ret_hex[static DIGEST_HE
 
 		hash_joined(in->alg, parts, ARRAY_LEN(parts), ret_hex);
 	} else {
-		const struct pl parts[] = { pl_of(ha1), in->nonce, in->nc, in->cnonce,
-					    pl_of(in->qop == DIGEST_QOP_AUTH ? "auth" : "auth-int"), pl_of(ha2) };
+		const struct pl parts[] = { pl_of(ha1),
+					    in->nonce,
+					    in->nc,
+					    in->cnonce,
+					    pl_of(in->qop == DIGEST_QOP_AUTH ? "auth" : "auth-int"),
+					    pl_of(ha2) };
 
 		hash_joined(in->alg, parts, ARRAY_LEN(parts), ret_hex);
 	}
@@ -167,7 +172,8 @@ static bool read_quoted(struct pl *in, struct pl *ret)
 static bool read_bare(struct pl *in, struct pl *ret)
 {
 	*ret = (struct pl){ .p = in->p, .l = 0 };
-	while (in->l && !strchr(", \t\r\n\"", *in->p) && (unsigned char)*in->p > 0x20 && *in->p != 0x7f) {
+	while (in->l && !strchr(", \t\r\n\"", *in->p) && (unsigned char)*in->p > 0x20 &&
+	       *in->p != 0x7f) {
 		ret->l++;
 		pl_advance(in, 1);
 	}
@@ -180,10 +186,17 @@ static void params_keep(struct digest_params *params, const struct pl *name, con
 		const char *name;
 		struct pl *slot;
 	} known[] = {
-		{ "realm", &params->realm },	   { "nonce", &params->nonce },	  { "opaque", &params->opaque },
-		{ "algorithm", &params->algorithm }, { "qop", &params->qop },	  { "stale", &params->stale },
-		{ "username", &params->username }, { "uri", &params->uri },	  { "response", &params->response },
-		{ "cnonce", &params->cnonce },	   { "nc", &params->nc },
+		{ "realm", &params->realm },
+		{ "nonce", &params->nonce },
+		{ "opaque", &params->opaque },
+		{ "algorithm", &params->algorithm },
+		{ "qop", &params->qop },
+		{ "stale", &params->stale },
+		{ "username", &params->username },
+		{ "uri", &params->uri },
+		{ "response", &params->response },
+		{ "cnonce", &params->cnonce },
+		{ "nc", &params->nc },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
@@ -286,7 +299,8 @@ struct digest_entry {
 	enum digest_alg alg;
 	enum digest_qop qop;
 	uint32_t nc;
-	char cnonce[CNONCE_SIZE]; /* one for a nonce's life, so that -sess means the same to every server */
+	char cnonce
+		[CNONCE_SIZE]; /* one for a nonce's life, so that -sess means the same to every server */
 	char *realm, *nonce, *opaque;
 };
 
@@ -410,7 +424,8 @@ static void challenge_take(struct challenge_scan *scan, const struct digest_para
 	uint8_t bit;
 	int place;
 
-	if (pl_strcasecmp(&params->scheme, "Digest") || !params->realm.p || !pl_isset(&params->nonce))
+	if (pl_strcasecmp(&params->scheme, "Digest") || !params->realm.p ||
+	    !pl_isset(&params->nonce))
 		return;
 	if (!alg_find(&params->algorithm, &alg) || !qop_choose(&params->qop, &qop))
 		return;
@@ -454,15 +469,16 @@ static bool challenge_header(const struct sip_hdr *hdr, const struct sip_msg *ms
 	return scan->seen >= DIGEST_CHALLENGES;
 }
 
-int digest_jar_challenged(struct digest_jar *jar, const struct digest_creds *creds, struct digest_round *round,
-			  const struct sip_msg *response)
+int digest_jar_challenged(struct digest_jar *jar, const struct digest_creds *creds,
+			  struct digest_round *round, const struct sip_msg *response)
 {
 	struct challenge_scan scan = { .jar = jar, .creds = creds, .round = round };
 
 	/* Several realms may challenge at once: a proxy and the server behind it (RFC 3261 22.3). */
 	(void)sip_msg_hdr_apply(response, true, SIP_HDR_WWW_AUTHENTICATE, challenge_header, &scan);
 	scan.proxy = true;
-	(void)sip_msg_hdr_apply(response, true, SIP_HDR_PROXY_AUTHENTICATE, challenge_header, &scan);
+	(void)sip_msg_hdr_apply(response, true, SIP_HDR_PROXY_AUTHENTICATE, challenge_header,
+				&scan);
 
 	if (!scan.taken)
 		return DIGEST_E_UNSUPPORTED;
@@ -487,9 +503,16 @@ static void entry_sign(struct digest_entry *entry, const char *username, const c
 {
 	char response[DIGEST_HEX_SIZE], nc[9];
 	struct digest_input in = {
-		.alg = entry->alg, .qop = entry->qop, .username = pl_of(username), .realm = pl_of(entry->realm),
-		.nonce = pl_of(entry->nonce), .cnonce = pl_of(entry->cnonce), .secret = pl_of(secret),
-		.method = pl_of(request->method), .uri = pl_of(request->uri), .body = request->body,
+		.alg = entry->alg,
+		.qop = entry->qop,
+		.username = pl_of(username),
+		.realm = pl_of(entry->realm),
+		.nonce = pl_of(entry->nonce),
+		.cnonce = pl_of(entry->cnonce),
+		.secret = pl_of(secret),
+		.method = pl_of(request->method),
+		.uri = pl_of(request->uri),
+		.body = request->body,
 		.body_len = request->body_len,
 	};
 
@@ -498,22 +521,24 @@ static void entry_sign(struct digest_entry *entry, const char *username, const c
 	in.nc = pl_of(nc);
 	digest_compute(&in, response);
 
-	buf_adds(out, entry->proxy ? "Proxy-Authorization: Digest username=\"" : "Authorization: Digest username=\"");
+	buf_adds(out, entry->proxy ? "Proxy-Authorization: Digest username=\""
+				   : "Authorization: Digest username=\"");
 	add_quoted(out, username);
-	buf_addf(out, "\", realm=\"%s\", nonce=\"%s\", uri=\"%s\", response=\"%s\", algorithm=%s", entry->realm,
-		 entry->nonce, request->uri, response, algs[entry->alg].name);
+	buf_addf(out, "\", realm=\"%s\", nonce=\"%s\", uri=\"%s\", response=\"%s\", algorithm=%s",
+		 entry->realm, entry->nonce, request->uri, response, algs[entry->alg].name);
 	if (entry->opaque)
 		buf_addf(out, ", opaque=\"%s\"", entry->opaque);
 	if (entry->qop != DIGEST_QOP_NONE)
-		buf_addf(out, ", qop=%s, nc=%s, cnonce=\"%s\"", entry->qop == DIGEST_QOP_AUTH ? "auth" : "auth-int",
-			 nc, entry->cnonce);
+		buf_addf(out, ", qop=%s, nc=%s, cnonce=\"%s\"",
+			 entry->qop == DIGEST_QOP_AUTH ? "auth" : "auth-int", nc, entry->cnonce);
 	else if (algs[entry->alg].sess)
 		buf_addf(out, ", cnonce=\"%s\"", entry->cnonce);
 	buf_adds(out, "\r\n");
 }
 
-void digest_jar_sign(struct digest_jar *jar, const struct digest_creds *creds, const struct digest_round *round,
-		     const struct digest_request *request, struct buf *out)
+void digest_jar_sign(struct digest_jar *jar, const struct digest_creds *creds,
+		     const struct digest_round *round, const struct digest_request *request,
+		     struct buf *out)
 {
 	for (unsigned i = 0; i < DIGEST_REALMS; i++) {
 		struct digest_entry *entry = jar->entries[i];
@@ -521,6 +546,7 @@ void digest_jar_sign(struct digest_jar *jar, const struct digest_creds *creds, c
 
 		if (!entry || (request->realm && !str_eq(request->realm, entry->realm)))
 			continue;
-		entry_sign(entry, creds->username, old ? creds->secret_old : creds->secret, request, out);
+		entry_sign(entry, creds->username, old ? creds->secret_old : creds->secret, request,
+			   out);
 	}
 }

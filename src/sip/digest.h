@@ -29,12 +29,13 @@ enum digest_alg {
 
 enum digest_qop { DIGEST_QOP_NONE, DIGEST_QOP_AUTH, DIGEST_QOP_AUTH_INT };
 
-#define DIGEST_HEX_SIZE 65     /* the longest hash in hexadecimal, and the NUL */
-#define DIGEST_REALMS 4	       /* realms one jar answers at once */
-#define DIGEST_REQUESTS 3      /* sent for one request before we call it refused; stale ones do not count */
-#define DIGEST_STALE 2	       /* nonces called stale that are replaced silently within one request */
-#define DIGEST_VALUE_MAX 1024  /* longest realm, nonce or opaque that is taken */
-#define DIGEST_CHALLENGES 16   /* challenges of one response that are looked at */
+#define DIGEST_HEX_SIZE 65 /* the longest hash in hexadecimal, and the NUL */
+#define DIGEST_REALMS 4	   /* realms one jar answers at once */
+#define DIGEST_REQUESTS                                                                            \
+	3	       /* sent for one request before we call it refused; stale ones do not count */
+#define DIGEST_STALE 2 /* nonces called stale that are replaced silently within one request */
+#define DIGEST_VALUE_MAX 1024 /* longest realm, nonce or opaque that is taken */
+#define DIGEST_CHALLENGES 16  /* challenges of one response that are looked at */
 
 /* ---- the arithmetic ---- */
 
@@ -43,7 +44,7 @@ struct digest_input {
 	enum digest_qop qop;
 	struct pl username, realm, nonce, cnonce, nc; /* as printed, without quotes */
 	struct pl secret;			      /* plain */
-	const char *ha1;			      /* hex, instead of the secret: H(user:realm:secret) */
+	const char *ha1; /* hex, instead of the secret: H(user:realm:secret) */
 	struct pl method, uri;
 	const void *body; /* auth-int */
 	size_t body_len;
@@ -100,8 +101,8 @@ struct digest_round {
 
 enum {
 	DIGEST_E_UNSUPPORTED = 1, /* no challenge that we can answer */
-	DIGEST_E_REFUSED,	  /* the credentials were answered with another challenge: they are wrong */
-	DIGEST_E_LOOP,		  /* nonces go stale again and again */
+	DIGEST_E_REFUSED, /* the credentials were answered with another challenge: they are wrong */
+	DIGEST_E_LOOP,	  /* nonces go stale again and again */
 };
 
 /* Takes in the challenges of a 401 or 407. For each realm the topmost one whose algorithm we know counts.
@@ -115,12 +116,14 @@ struct digest_request {
 	const char *uri; /* as in the request line */
 	const void *body;
 	size_t body_len;
-	const char *realm; /* answer only this one, when the account is pinned to a realm; or NULL */
+	const char
+		*realm; /* answer only this one, when the account is pinned to a realm; or NULL */
 };
 
 /* Adds an Authorization or Proxy-Authorization line for every realm in the jar; nothing when it is empty. */
-void digest_jar_sign(struct digest_jar *jar, const struct digest_creds *creds, const struct digest_round *round,
-		     const struct digest_request *request, struct buf *out);
+void digest_jar_sign(struct digest_jar *jar, const struct digest_creds *creds,
+		     const struct digest_round *round, const struct digest_request *request,
+		     struct buf *out);
 
 /* ---- server ---- */
 
@@ -136,8 +139,8 @@ enum digest_offer {
 };
 
 /* Adds WWW-Authenticate (or Proxy-Authenticate) lines with a new nonce. */
-void digest_server_challenge(struct digest_server *server, const char *realm, bool proxy, bool stale,
-			     enum digest_offer offer, struct buf *out);
+void digest_server_challenge(struct digest_server *server, const char *realm, bool proxy,
+			     bool stale, enum digest_offer offer, struct buf *out);
 
 /* What a request presented for our realm; slices into the message. */
 struct digest_claim {
@@ -148,8 +151,8 @@ struct digest_claim {
 };
 
 struct digest_secret {
-	const char *plain;	/* either this ... */
-	const char *ha1_md5;	/* ... or these, hexadecimal; NULL: that algorithm is refused */
+	const char *plain;   /* either this ... */
+	const char *ha1_md5; /* ... or these, hexadecimal; NULL: that algorithm is refused */
 	const char *ha1_sha256;
 };
 
@@ -167,4 +170,5 @@ must_check int digest_server_read(const struct sip_msg *request, const char *rea
  * names cannot be found out by timing.
  */
 must_check int digest_server_check(struct digest_server *server, const struct sip_msg *request,
-				   const struct digest_claim *claim, const struct digest_secret *secret);
+				   const struct digest_claim *claim,
+				   const struct digest_secret *secret);

@@ -56,11 +56,13 @@ static void nonce_proof(const struct digest_server *server, const uint8_t head[1
 
 	buf_add(&text, head, 16);
 	buf_add(&text, realm.p, realm.l);
-	bug_on(!HMAC(EVP_sha256(), server->key, sizeof(server->key), (unsigned char *)text.data, text.len, sum, &len));
+	bug_on(!HMAC(EVP_sha256(), server->key, sizeof(server->key), (unsigned char *)text.data,
+		     text.len, sum, &len));
 	memcpy(ret_proof, sum, 16);
 }
 
-static void nonce_make(struct digest_server *server, const char *realm, char ret_hex[static NONCE_HEX + 1])
+static void nonce_make(struct digest_server *server, const char *realm,
+		       char ret_hex[static NONCE_HEX + 1])
 {
 	uint64_t now = wheel_now_ms(server->wheel);
 	uint8_t nonce[NONCE_BYTES];
@@ -72,17 +74,18 @@ static void nonce_make(struct digest_server *server, const char *realm, char ret
 		snprintf(ret_hex + 2 * i, 3, "%02x", nonce[i]);
 }
 
-void digest_server_challenge(struct digest_server *server, const char *realm, bool proxy, bool stale,
-			     enum digest_offer offer, struct buf *out)
+void digest_server_challenge(struct digest_server *server, const char *realm, bool proxy,
+			     bool stale, enum digest_offer offer, struct buf *out)
 {
 	static const enum digest_alg order[] = { DIGEST_SHA256, DIGEST_MD5 };
 	char nonce[NONCE_HEX + 1];
 
 	nonce_make(server, realm, nonce);
 	for (unsigned i = offer == DIGEST_OFFER_MD5 ? 1 : 0; i < ARRAY_LEN(order); i++)
-		buf_addf(out, "%s: Digest realm=\"%s\", nonce=\"%s\", algorithm=%s, qop=\"auth\"%s\r\n",
-			 proxy ? "Proxy-Authenticate" : "WWW-Authenticate", realm, nonce, digest_alg_name(order[i]),
-			 stale ? ", stale=true" : "");
+		buf_addf(out,
+			 "%s: Digest realm=\"%s\", nonce=\"%s\", algorithm=%s, qop=\"auth\"%s\r\n",
+			 proxy ? "Proxy-Authenticate" : "WWW-Authenticate", realm, nonce,
+			 digest_alg_name(order[i]), stale ? ", stale=true" : "");
 }
 
 /* ---- checking ---- */
@@ -132,15 +135,18 @@ static bool claim_finish(struct digest_claim *claim)
 	} else {
 		claim->nc = 1;
 	}
-	return params->nonce.p && params->uri.p && params->username.p && pl_isset(&params->response) && claim->nc;
+	return params->nonce.p && params->uri.p && params->username.p &&
+	       pl_isset(&params->response) && claim->nc;
 }
 
-int digest_server_read(const struct sip_msg *request, const char *realm, bool proxy, struct digest_claim *ret)
+int digest_server_read(const struct sip_msg *request, const char *realm, bool proxy,
+		       struct digest_claim *ret)
 {
 	struct digest_claim claim = { 0 };
 	struct claim_scan scan = { .realm = realm, .claim = &claim };
 
-	(void)sip_msg_hdr_apply(request, true, proxy ? SIP_HDR_PROXY_AUTHORIZATION : SIP_HDR_AUTHORIZATION,
+	(void)sip_msg_hdr_apply(request, true,
+				proxy ? SIP_HDR_PROXY_AUTHORIZATION : SIP_HDR_AUTHORIZATION,
 				claim_header, &scan);
 	if (!scan.found)
 		return DIGEST_E_MISSING;
@@ -160,9 +166,16 @@ static bool response_matches(const struct sip_msg *request, const struct digest_
 	const struct digest_secret *use = secret ? secret : &nobody;
 	const char *ha1 = claim->alg == DIGEST_MD5 ? use->ha1_md5 : use->ha1_sha256;
 	struct digest_input in = {
-		.alg = claim->alg, .qop = claim->qop, .username = params->username, .realm = params->realm,
-		.nonce = params->nonce, .cnonce = params->cnonce, .nc = params->nc, .method = request->met,
-		.uri = params->uri, .ha1 = ha1,
+		.alg = claim->alg,
+		.qop = claim->qop,
+		.username = params->username,
+		.realm = params->realm,
+		.nonce = params->nonce,
+		.cnonce = params->cnonce,
+		.nc = params->nc,
+		.method = request->met,
+		.uri = params->uri,
+		.ha1 = ha1,
 	};
 
 	if (use->plain)
@@ -175,7 +188,8 @@ static bool response_matches(const struct sip_msg *request, const struct digest_
 }
 
 /* Return: 0 ours and fresh, DIGEST_E_STALE ours but old, DIGEST_E_WRONG never ours. */
-static int nonce_check(const struct digest_server *server, const struct digest_params *params, uint64_t *ret_key)
+static int nonce_check(const struct digest_server *server, const struct digest_params *params,
+		       uint64_t *ret_key)
 {
 	uint8_t nonce[NONCE_BYTES], proof[16];
 	uint64_t now = wheel_now_ms(server->wheel), made;
@@ -185,7 +199,8 @@ static int nonce_check(const struct digest_server *server, const struct digest_p
 	for (unsigned i = 0; i < NONCE_BYTES; i++) {
 		struct pl pair = { .p = params->nonce.p + 2 * i, .l = 2 };
 
-		if (!strchr("0123456789abcdef", pair.p[0]) || !strchr("0123456789abcdef", pair.p[1]))
+		if (!strchr("0123456789abcdef", pair.p[0]) ||
+		    !strchr("0123456789abcdef", pair.p[1]))
 			return DIGEST_E_WRONG;
 		nonce[i] = (uint8_t)pl_x32(&pair);
 	}
@@ -225,8 +240,8 @@ static bool seen_take(struct digest_server *server, uint64_t key, uint32_t nc)
 	return true;
 }
 
-int digest_server_check(struct digest_server *server, const struct sip_msg *request, const struct digest_claim *claim,
-			const struct digest_secret *secret)
+int digest_server_check(struct digest_server *server, const struct sip_msg *request,
+			const struct digest_claim *claim, const struct digest_secret *secret)
 {
 	bool matches = response_matches(request, claim, secret);
 	uint64_t key = 0;

@@ -124,18 +124,23 @@ static void errand_failed(struct exchange *ex, enum request_failure failure, voi
 	errand_finish(arg, failure == REQUEST_TIMEOUT ? 408 : 503, NULL);
 }
 
-static const struct exchange_handlers errand_handlers = { errand_build, errand_flow, errand_response, errand_failed };
+static const struct exchange_handlers errand_handlers = { errand_build, errand_flow,
+							  errand_response, errand_failed };
 
-struct errand *errand_start(struct session *session, struct dialog *dialog, const char *method, const char *lines,
-			    struct session_body body, errand_fn *done)
+struct errand *errand_start(struct session *session, struct dialog *dialog, const char *method,
+			    const char *lines, struct session_body body, errand_fn *done)
 {
 	struct errand *errand;
 	struct dialog_way way;
 	struct exchange_args args = {
-		.stack = session->ua->stack, .jar = session->account ? session->jar : NULL,
+		.stack = session->ua->stack,
+		.jar = session->account ? session->jar : NULL,
 		.creds = session->account ? &session->account->creds : NULL,
-		.realm = session->account ? session->account->realm : NULL, .content_type = body.type,
-		.body = body.data, .body_len = body.len, .handlers = &errand_handlers,
+		.realm = session->account ? session->account->realm : NULL,
+		.content_type = body.type,
+		.body = body.data,
+		.body_len = body.len,
+		.handlers = &errand_handlers,
 	};
 
 	if (session->errand_count >= SESSION_ERRANDS)

@@ -13,7 +13,8 @@ struct exchange {
 	char *content_type;
 	void *body;
 	struct buf credentials;
-	struct timer failing; /* reports what failed at the very start, but not from inside exchange_start() */
+	struct timer
+		failing; /* reports what failed at the very start, but not from inside exchange_start() */
 	bool cancelled;
 	int auth;
 };
@@ -65,7 +66,8 @@ static void on_failed(struct request *req, enum request_failure failure, void *a
 	bool no_way = failure == REQUEST_UNRESOLVED || failure == REQUEST_TRANSPORT;
 
 	(void)req;
-	if (no_way && ex->args.hop && ex->args.flow && flow_is_open(ex->args.flow) && !ex->cancelled) {
+	if (no_way && ex->args.hop && ex->args.flow && flow_is_open(ex->args.flow) &&
+	    !ex->cancelled) {
 		ex->args.hop = NULL;
 		ex->request = request_free(ex->request);
 		try_send(ex);
@@ -90,8 +92,11 @@ static void credentials_add(struct exchange *ex, struct outmsg *msg)
 	struct pl uri = outmsg_uri(msg);
 	auto_(free) char *uri_text = xstrndup(uri.p, uri.l);
 	const struct digest_request request = {
-		.method = outmsg_method(msg), .uri = uri_text, .body = ex->body,
-		.body_len = ex->args.body_len, .realm = ex->args.realm,
+		.method = outmsg_method(msg),
+		.uri = uri_text,
+		.body = ex->body,
+		.body_len = ex->args.body_len,
+		.realm = ex->args.realm,
 	};
 
 	buf_reset(&ex->credentials);
@@ -107,9 +112,14 @@ static void try_send(struct exchange *ex)
 {
 	struct outmsg *msg = ex->args.handlers->build(ex, ex->args.arg);
 	struct request_args args = {
-		.msg = msg, .flow = ex->args.hop ? NULL : ex->args.flow, .hop = ex->args.hop, .prefer = ex->args.prefer,
-		.any_address = ex->args.any_address, .unverified = ex->args.unverified,
-		.handlers = &request_fns, .arg = ex,
+		.msg = msg,
+		.flow = ex->args.hop ? NULL : ex->args.flow,
+		.hop = ex->args.hop,
+		.prefer = ex->args.prefer,
+		.any_address = ex->args.any_address,
+		.unverified = ex->args.unverified,
+		.handlers = &request_fns,
+		.arg = ex,
 	};
 
 	if (!msg) {

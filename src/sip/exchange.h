@@ -14,7 +14,8 @@ struct exchange;
 struct exchange_handlers {
 	/* The message up to, but without, credentials and body. NULL gives up: on_failed(REQUEST_BAD). */
 	struct outmsg *(*build)(struct exchange *ex, void *arg);
-	void (*on_flow)(struct exchange *ex, struct flow *flow, struct outmsg *lines, void *arg); /* or NULL */
+	void (*on_flow)(struct exchange *ex, struct flow *flow, struct outmsg *lines,
+			void *arg); /* or NULL */
 	/* As request_handlers; a 401 or 407 only when it is final: see exchange_auth(). */
 	void (*on_response)(struct exchange *ex, const struct inmsg *in, void *arg);
 	void (*on_failed)(struct exchange *ex, enum request_failure failure, void *arg);
@@ -24,11 +25,11 @@ struct exchange_handlers {
 
 struct exchange_args {
 	struct stack *stack;
-	struct digest_jar *jar;		/* NULL: challenges are final */
+	struct digest_jar *jar;		  /* NULL: challenges are final */
 	const struct digest_creds *creds; /* lives as long as the exchange */
-	const char *realm;		/* pinned, or NULL; likewise */
-	const char *content_type;	/* NULL: no body */
-	const void *body;		/* copied */
+	const char *realm;		  /* pinned, or NULL; likewise */
+	const char *content_type;	  /* NULL: no body */
+	const void *body;		  /* copied */
 	size_t body_len;
 	struct flow *flow; /* with `hop`: only when the hop cannot be resolved or reached */
 	const struct hop *hop;

@@ -76,9 +76,11 @@ void farewell_ack(struct ua *ua, struct dialog *dialog, uint32_t cseq)
 }
 
 /* The far end may still send BYE or resend what it has: it is told that all is over. */
-void farewell_start(struct ua *ua, struct account *account, struct dialog *dialog, const char *reason_line)
+void farewell_start(struct ua *ua, struct account *account, struct dialog *dialog,
+		    const char *reason_line)
 {
-	static const struct exchange_handlers handlers = { farewell_build, NULL, farewell_response, farewell_failed };
+	static const struct exchange_handlers handlers = { farewell_build, NULL, farewell_response,
+							   farewell_failed };
 	struct farewell *bye = xzalloc(sizeof(*bye));
 	struct dialog_way way;
 	struct exchange_args args = { .stack = ua->stack, .handlers = &handlers, .arg = bye };

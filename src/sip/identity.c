@@ -30,7 +30,8 @@ static void unescape(char *dst, size_t size, const struct pl *src)
 	for (size_t i = 0; i < src->l && n + 1 < sizeof(text); i++) {
 		struct pl hex = { .p = src->p + i + 1, .l = 2 };
 
-		if (src->p[i] == '%' && i + 2 < src->l && strspn(hex.p, "0123456789abcdefABCDEF") >= 2) {
+		if (src->p[i] == '%' && i + 2 < src->l &&
+		    strspn(hex.p, "0123456789abcdefABCDEF") >= 2) {
 			text[n++] = (char)pl_x32(&hex);
 			i += 2;
 		} else {
@@ -99,7 +100,8 @@ void identity_read(const struct sip_msg *msg, bool trusted, struct session_peer 
 		if (!sip_addr_decode(&addr, own))
 			display_name(peer.name, sizeof(peer.name), &addr.dname);
 	}
-	if (privacy && (inmsg_has_token(msg, SIP_HDR_PRIVACY, "id") || inmsg_has_token(msg, SIP_HDR_PRIVACY, "user") ||
+	if (privacy && (inmsg_has_token(msg, SIP_HDR_PRIVACY, "id") ||
+			inmsg_has_token(msg, SIP_HDR_PRIVACY, "user") ||
 			strstr(peer.uri, "anonymous.invalid")))
 		peer.anonymous = true;
 	if (rpid && !msg_param_decode(&rpid->val, "privacy", &end) && !pl_strcasecmp(&end, "full"))
@@ -112,7 +114,8 @@ void identity_read(const struct sip_msg *msg, bool trusted, struct session_peer 
 
 bool identity_equal(const struct session_peer *a, const struct session_peer *b)
 {
-	return !strcmp(a->number, b->number) && !strcmp(a->name, b->name) && a->anonymous == b->anonymous;
+	return !strcmp(a->number, b->number) && !strcmp(a->name, b->name) &&
+	       a->anonymous == b->anonymous;
 }
 
 /* ---- what we say ---- */
@@ -152,9 +155,12 @@ int identity_lines(const struct session_id *id, const struct account *account, c
 		   struct buf *ret_from, struct buf *ret_lines)
 {
 	auto_(buf_fini) struct buf own = BUF_MAX(512), shown = BUF_MAX(512), value = BUF_MAX(1024);
-	const char *number = id->number && *id->number ? id->number : account ? account->username : "anonymous";
+	const char *number = id->number && *id->number ? id->number
+			     : account		       ? account->username
+						       : "anonymous";
 	const char *host = account ? account->from_domain : domain;
-	bool own_from = account && (id->mode == SESSION_ID_PPI || id->mode == SESSION_ID_PAI || id->mode == SESSION_ID_RPID);
+	bool own_from = account && (id->mode == SESSION_ID_PPI || id->mode == SESSION_ID_PAI ||
+				    id->mode == SESSION_ID_RPID);
 
 	if (!part_ok(id->number, NUMBER_MAX) || !part_ok(id->name, NAME_LIMIT))
 		return SESSION_E_BAD;
@@ -164,7 +170,8 @@ int identity_lines(const struct session_id *id, const struct account *account, c
 		account_aor(account, &own);
 	header_name_addr(&value, id->name, shown.data);
 
-	if (id->mode == SESSION_ID_ANONYMOUS) /* both or neither: From hidden and Privacy asked for */
+	if (id->mode ==
+	    SESSION_ID_ANONYMOUS) /* both or neither: From hidden and Privacy asked for */
 		buf_adds(ret_from, "\"Anonymous\" <sip:anonymous@anonymous.invalid>");
 	else
 		header_name_addr(ret_from, id->name, own_from ? own.data : shown.data);
@@ -182,13 +189,15 @@ int identity_lines(const struct session_id *id, const struct account *account, c
 			buf_addf(ret_lines, "P-Preferred-Identity: %s\r\n", value.data);
 		break;
 	case SESSION_ID_RPID:
-		buf_addf(ret_lines, "Remote-Party-ID: %s;party=calling;privacy=off;screen=no\r\n", value.data);
+		buf_addf(ret_lines, "Remote-Party-ID: %s;party=calling;privacy=off;screen=no\r\n",
+			 value.data);
 		break;
 	case SESSION_ID_ANONYMOUS:
 		buf_addf(ret_lines, "Privacy: id\r\nP-Preferred-Identity: %s\r\n", value.data);
 		break;
 	}
-	return ret_from->failed || ret_lines->failed || shown.failed || value.failed ? SESSION_E_BAD : 0;
+	return ret_from->failed || ret_lines->failed || shown.failed || value.failed ? SESSION_E_BAD
+										     : 0;
 }
 
 /* ---- Reason (RFC 3326) ---- */
@@ -258,12 +267,14 @@ bool reason_read(const struct sip_msg *msg, uint16_t *ret_q850, char *text, size
 
 static const struct {
 	uint16_t code, q850;
-} causes[] = { /* RFC 3398 8.2.6.1, 7.2.4.1 */
-	{ 200, 16 }, { 404, 1 },  { 410, 22 }, { 480, 18 }, { 408, 102 }, { 486, 17 }, { 600, 17 }, { 603, 21 },
-	{ 403, 21 }, { 401, 21 }, { 407, 21 }, { 484, 28 }, { 487, 31 },  { 488, 65 }, { 606, 65 }, { 604, 1 },
-	{ 500, 41 }, { 502, 38 }, { 503, 41 }, { 504, 102 }, { 483, 25 },  { 405, 63 }, { 481, 127 }, { 415, 79 },
-	{ 420, 127 }, { 402, 21 }, { 406, 79 }, { 413, 127 }, { 414, 127 }, { 416, 127 }, { 482, 25 }, { 485, 1 },
-	{ 501, 79 }, { 505, 127 }, { 513, 127 },
+} causes[] = {
+	/* RFC 3398 8.2.6.1, 7.2.4.1 */
+	{ 200, 16 },  { 404, 1 },   { 410, 22 }, { 480, 18 },  { 408, 102 }, { 486, 17 },
+	{ 600, 17 },  { 603, 21 },  { 403, 21 }, { 401, 21 },  { 407, 21 },  { 484, 28 },
+	{ 487, 31 },  { 488, 65 },  { 606, 65 }, { 604, 1 },   { 500, 41 },  { 502, 38 },
+	{ 503, 41 },  { 504, 102 }, { 483, 25 }, { 405, 63 },  { 481, 127 }, { 415, 79 },
+	{ 420, 127 }, { 402, 21 },  { 406, 79 }, { 413, 127 }, { 414, 127 }, { 416, 127 },
+	{ 482, 25 },  { 485, 1 },   { 501, 79 }, { 505, 127 }, { 513, 127 },
 };
 
 uint16_t session_q850_of(uint16_t code)

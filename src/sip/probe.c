@@ -120,7 +120,8 @@ static const char *nat_words(const struct inmsg *in)
 {
 	struct pl received;
 
-	if (msg_param_decode(&in->msg->via.params, "received", &received) || flow_is_stream(in->flow))
+	if (msg_param_decode(&in->msg->via.params, "received", &received) ||
+	    flow_is_stream(in->flow))
 		return "";
 	return "; we are behind NAT";
 }
@@ -158,15 +159,21 @@ static void on_failed(struct exchange *ex, enum request_failure failure, void *a
 	finish(arg);
 }
 
-static const struct exchange_handlers handlers = { build, contact_line, on_response, on_failed, NULL };
+static const struct exchange_handlers handlers = { build, contact_line, on_response, on_failed,
+						   NULL };
 
 static void ask(struct probe *probe)
 {
 	struct exchange_args args = {
-		.stack = probe->ua->stack, .creds = &probe->account->creds, .realm = probe->account->realm,
-		.jar = probe->step == STEP_REGISTER ? probe->jar : NULL, .flow = probe->flow,
-		.hop = probe->flow ? NULL : &probe->hop, .unverified = probe->account->unverified,
-		.handlers = &handlers, .arg = probe,
+		.stack = probe->ua->stack,
+		.creds = &probe->account->creds,
+		.realm = probe->account->realm,
+		.jar = probe->step == STEP_REGISTER ? probe->jar : NULL,
+		.flow = probe->flow,
+		.hop = probe->flow ? NULL : &probe->hop,
+		.unverified = probe->account->unverified,
+		.handlers = &handlers,
+		.arg = probe,
 	};
 
 	if (probe->step == STEP_REGISTER && !probe->account->registers) {
@@ -187,7 +194,9 @@ static void reached(struct probe *probe)
 	step_end(probe, true, "Connected");
 	if (tls) {
 		probe->step = STEP_TLS;
-		step_end(probe, true, probe->account->unverified ? "Certificate not checked" : "Certificate is valid");
+		step_end(probe, true,
+			 probe->account->unverified ? "Certificate not checked"
+						    : "Certificate is valid");
 	}
 	step_begin(probe, STEP_OPTIONS);
 }
@@ -195,13 +204,15 @@ static void reached(struct probe *probe)
 static void broken(struct flow_watch *watch, int errnum, void *arg)
 {
 	struct probe *probe = arg;
-	bool network = errnum == ECONNREFUSED || errnum == ETIMEDOUT || errnum == EHOSTUNREACH || errnum == ENETUNREACH;
+	bool network = errnum == ECONNREFUSED || errnum == ETIMEDOUT || errnum == EHOSTUNREACH ||
+		       errnum == ENETUNREACH;
 
 	(void)watch;
 	if (probe->target.transport == SIP_TRANSP_TLS && !network) {
 		step_end(probe, true, "Connected");
 		probe->step = STEP_TLS;
-		step_end(probe, false, "TLS failed: %s", errnum ? strerror(errnum) : "closed by the server");
+		step_end(probe, false, "TLS failed: %s",
+			 errnum ? strerror(errnum) : "closed by the server");
 	} else {
 		step_end(probe, false, "%s", errnum ? strerror(errnum) : "closed by the server");
 	}
@@ -245,7 +256,8 @@ static void reach(struct probe *probe)
 	timer_start(&probe->step_timer, 0);
 }
 
-static void resolved(enum resolve_outcome outcome, const struct target *targets, unsigned count, void *arg)
+static void resolved(enum resolve_outcome outcome, const struct target *targets, unsigned count,
+		     void *arg)
 {
 	struct probe *probe = arg;
 	char addr[64];
@@ -258,8 +270,8 @@ static void resolved(enum resolve_outcome outcome, const struct target *targets,
 	}
 	probe->target = targets[0];
 	(void)re_snprintf(addr, sizeof(addr), "%J", &targets[0].addr);
-	step_end(probe, true, "%s (%s, %u address%s)", addr, sip_transp_name(targets[0].transport), count,
-		 count == 1 ? "" : "es");
+	step_end(probe, true, "%s (%s, %u address%s)", addr, sip_transp_name(targets[0].transport),
+		 count, count == 1 ? "" : "es");
 	step_begin(probe, STEP_REACH);
 }
 
@@ -269,7 +281,8 @@ static void step_begin(struct probe *probe, unsigned step)
 	probe->began_ms = wheel_now_ms(probe->ua->wheel);
 	switch (step) {
 	case STEP_DNS:
-		probe->query = resolver_start(stack_resolver(probe->ua->stack), &probe->hop, false, resolved, probe);
+		probe->query = resolver_start(stack_resolver(probe->ua->stack), &probe->hop, false,
+					      resolved, probe);
 		break;
 	case STEP_REACH:
 		reach(probe);
@@ -281,9 +294,11 @@ static void step_begin(struct probe *probe, unsigned step)
 }
 
 int probe_start(struct ua *ua, const struct account_setup *setup,
-		void (*done)(const struct probe_result *result, void *arg), void *arg, struct probe **ret_probe)
+		void (*done)(const struct probe_result *result, void *arg), void *arg,
+		struct probe **ret_probe)
 {
-	static const char *const names[PROBE_STEPS] = { "DNS", "reach", "TLS", "OPTIONS", "REGISTER" };
+	static const char *const names[PROBE_STEPS] = { "DNS", "reach", "TLS", "OPTIONS",
+							"REGISTER" };
 	struct account *account;
 	struct probe *probe;
 	int r = account_new(setup, &account);

@@ -15,7 +15,8 @@
 
 static uint64_t hop_hash(const struct hop *hop)
 {
-	return hkey_text_nocase(hop->host) ^ ((uint64_t)hop->port << 8) ^ (uint64_t)(hop->transport + 1);
+	return hkey_text_nocase(hop->host) ^ ((uint64_t)hop->port << 8) ^
+	       (uint64_t)(hop->transport + 1);
 }
 
 static uint64_t addr_key(const struct sa *addr)
@@ -72,7 +73,8 @@ static void addrs_set(struct provider *provider, const struct target *targets, u
 	}
 }
 
-static void resolved(enum resolve_outcome outcome, const struct target *targets, unsigned count, void *arg)
+static void resolved(enum resolve_outcome outcome, const struct target *targets, unsigned count,
+		     void *arg)
 {
 	struct provider *provider = arg;
 	bool first = !provider->resolved;
@@ -83,9 +85,11 @@ static void resolved(enum resolve_outcome outcome, const struct target *targets,
 		provider->resolved = true;
 	}
 	/* On failure the old addresses stay: a name server that is away must not cut calls off. */
-	timer_start(&provider->again, outcome == RESOLVE_OK ? RESOLVE_MS + regs_random(provider->regs, 30000) :
-							      RESOLVE_FAILED_MS);
-	for (struct reg *reg = first ? provider->first : NULL; reg && provider->resolved; reg = reg->next_at_provider) {
+	timer_start(&provider->again, outcome == RESOLVE_OK
+					      ? RESOLVE_MS + regs_random(provider->regs, 30000)
+					      : RESOLVE_FAILED_MS);
+	for (struct reg *reg = first ? provider->first : NULL; reg && provider->resolved;
+	     reg = reg->next_at_provider) {
 		if (!reg->account->registers)
 			pace(reg);
 	}
@@ -94,8 +98,8 @@ static void resolved(enum resolve_outcome outcome, const struct target *targets,
 static void resolve(struct provider *provider)
 {
 	if (!provider->query)
-		provider->query = resolver_start(stack_resolver(provider->regs->ua->stack), &provider->hop, false,
-						 resolved, provider);
+		provider->query = resolver_start(stack_resolver(provider->regs->ua->stack),
+						 &provider->hop, false, resolved, provider);
 }
 
 bool provider_has_addr(const struct provider *provider, const struct sa *addr)
@@ -107,7 +111,8 @@ bool provider_has_addr(const struct provider *provider, const struct sa *addr)
 	return false;
 }
 
-unsigned providers_at(const struct regs *regs, const struct sa *addr, struct provider **ret, unsigned max)
+unsigned providers_at(const struct regs *regs, const struct sa *addr, struct provider **ret,
+		      unsigned max)
 {
 	struct hnode *node = hmap_first(&regs->addrs, addr_key(addr));
 	unsigned count = 0;
@@ -136,7 +141,8 @@ struct provider *provider_take(struct regs *regs, const struct account *account)
 	struct hop hop;
 
 	bug_on(!account_hop(account, false, &hop));
-	for (struct hnode *node = hmap_first(&regs->providers, hop_hash(&hop)); node; node = hmap_same(node)) {
+	for (struct hnode *node = hmap_first(&regs->providers, hop_hash(&hop)); node;
+	     node = hmap_same(node)) {
 		provider = container_of_(node, struct provider, node);
 		if (str_eq_nocase(provider->hop.host, hop.host) && provider->hop.port == hop.port &&
 		    provider->hop.transport == hop.transport)
@@ -207,7 +213,8 @@ static bool may_go(struct regs *regs, struct provider *provider)
 	uint64_t now = wheel_now_ms(regs->ua->wheel);
 
 	refill(&regs->tokens, &regs->tokens_at, regs->setup.per_second, regs->setup.at_once, now);
-	refill(&provider->tokens, &provider->tokens_at, regs->setup.per_host_second, regs->setup.at_once, now);
+	refill(&provider->tokens, &provider->tokens_at, regs->setup.per_host_second,
+	       regs->setup.at_once, now);
 	if (regs->tokens < 1 || provider->tokens < 1)
 		return false;
 	regs->tokens--;

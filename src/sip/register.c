@@ -8,10 +8,11 @@
 #include <stdio.h>
 
 METRIC_COUNTER(metric_sent, "jackfield_sip_registers_total", "REGISTER rounds started", NULL);
-METRIC_COUNTER(metric_flow_lost, "jackfield_sip_register_flow_lost_total", "Flows lost under a registration", NULL);
+METRIC_COUNTER(metric_flow_lost, "jackfield_sip_register_flow_lost_total",
+	       "Flows lost under a registration", NULL);
 METRIC_GAUGE(metric_registered, "jackfield_sip_registered", "Profiles registered now", NULL);
 
-#define ROUND_MS 40000	    /* a REGISTER with its retries; the request layer gives up at 32 s */
+#define ROUND_MS 40000 /* a REGISTER with its retries; the request layer gives up at 32 s */
 #define BACKOFF_BASE_MS 30000
 #define BACKOFF_MAX_MS 1800000
 #define RETRY_AFTER_MAX 3600
@@ -24,7 +25,10 @@ uint32_t regs_random(struct regs *regs, uint32_t below)
 		return ua_random(below);
 	/* seeded, for tests: SplitMix64 */
 	regs->random += 0x9e3779b97f4a7c15ull;
-	return below ? (uint32_t)((regs->random ^ (regs->random >> 31)) * 0xbf58476d1ce4e5b9ull >> 33) % below : 0;
+	return below ? (uint32_t)((regs->random ^ (regs->random >> 31)) * 0xbf58476d1ce4e5b9ull >>
+				  33) %
+			       below
+		     : 0;
 }
 
 static bool reg_in(const struct reg *reg, enum registration_state state)
@@ -41,7 +45,9 @@ static int64_t wall(const struct reg *reg)
 
 static void history_add(struct reg *reg)
 {
-	struct reg_change change = { .at_us = reg->changed_us, .code = reg->code, .state = (uint8_t)reg->fsm.state };
+	struct reg_change change = { .at_us = reg->changed_us,
+				     .code = reg->code,
+				     .state = (uint8_t)reg->fsm.state };
 
 	if (reg->history_len == reg->history_cap && reg->history_cap < REG_HISTORY) {
 		uint8_t cap = reg->history_cap ? (uint8_t)(reg->history_cap * 2) : 4;
@@ -112,7 +118,8 @@ static void flow_closed(struct flow_watch *watch, int errnum, void *arg)
 /* BEHAVIOUR 1: 24..29 s over UDP, 95..120 s over streams (RFC 5626 4.4). */
 static void flow_keep(struct reg *reg, struct flow *flow)
 {
-	unsigned keepalive = flow_is_stream(flow) ? 95 + regs_random(reg->regs, 26) : 24 + regs_random(reg->regs, 6);
+	unsigned keepalive = flow_is_stream(flow) ? 95 + regs_random(reg->regs, 26)
+						  : 24 + regs_random(reg->regs, 6);
 
 	if (flow == reg->flow)
 		return;
@@ -143,8 +150,9 @@ static void learn_address(struct reg *reg, const struct inmsg *in)
 	}
 	if (sa_set(&addr, &received, (uint16_t)port))
 		return; /* sent-by is a name: nothing learnt */
-	hostport = sa_af(&addr) == AF_INET6 ? xasprintf("[%.*s]:%u", (int)received.l, received.p, port) :
-					      xasprintf("%.*s:%u", (int)received.l, received.p, port);
+	hostport = sa_af(&addr) == AF_INET6
+			   ? xasprintf("[%.*s]:%u", (int)received.l, received.p, port)
+			   : xasprintf("%.*s:%u", (int)received.l, received.p, port);
 	if (str_eq(account->public_hostport, hostport))
 		return;
 	if (!account->public_hostport && str_eq(flow_sent_by(in->flow), hostport))
@@ -207,7 +215,8 @@ static void contact_lines(struct exchange *ex, struct flow *flow, struct outmsg 
 static void on_challenge(struct exchange *ex, const struct inmsg *in, void *arg)
 {
 	(void)ex;
-	learn_address(arg, in); /* so that the answer to the challenge has the right Contact at once */
+	learn_address(arg,
+		      in); /* so that the answer to the challenge has the right Contact at once */
 }
 
 static void on_response(struct exchange *ex, const struct inmsg *in, void *arg)
@@ -217,7 +226,8 @@ static void on_response(struct exchange *ex, const struct inmsg *in, void *arg)
 	(void)ex;
 	if (in->msg->scode < 200)
 		return;
-	fsm_send(&reg->fsm, in->msg->scode < 300 ? REG_SIG_OK : REG_SIG_REFUSED, (void *)(uintptr_t)in);
+	fsm_send(&reg->fsm, in->msg->scode < 300 ? REG_SIG_OK : REG_SIG_REFUSED,
+		 (void *)(uintptr_t)in);
 }
 
 static void on_failed(struct exchange *ex, enum request_failure failure, void *arg)
@@ -228,17 +238,23 @@ static void on_failed(struct exchange *ex, enum request_failure failure, void *a
 	fsm_send(&reg->fsm, REG_SIG_UNSENT, &failure);
 }
 
-static const struct exchange_handlers handlers = { build, contact_lines, on_response, on_failed, on_challenge };
+static const struct exchange_handlers handlers = { build, contact_lines, on_response, on_failed,
+						   on_challenge };
 
 static void send_register(struct reg *reg)
 {
 	struct account *account = reg->account;
 	struct hop hop;
 	struct exchange_args args = {
-		.stack = reg->regs->ua->stack, .jar = reg->jar, .creds = &account->creds, .realm = account->realm,
+		.stack = reg->regs->ua->stack,
+		.jar = reg->jar,
+		.creds = &account->creds,
+		.realm = account->realm,
 		.hop = reg->redirected ? &reg->redirect : &hop,
 		.prefer = account->has_sticky && !reg->redirected ? &account->sticky : NULL,
-		.unverified = account->unverified, .handlers = &handlers, .arg = reg,
+		.unverified = account->unverified,
+		.handlers = &handlers,
+		.arg = reg,
 	};
 
 	bug_on(!account_hop(account, false, &hop));
@@ -270,7 +286,8 @@ static bool contact_header(const struct sip_hdr *hdr, const struct sip_msg *msg,
 		return scan->others > 100;
 	}
 	/* Matched by the token, not by the address: NAT and providers rewrite that one. */
-	if (!msg_param_decode(&addr.params, "expires", &expires) && inmsg_u32(&expires, 86400 * 7, &scan->expires))
+	if (!msg_param_decode(&addr.params, "expires", &expires) &&
+	    inmsg_u32(&expires, 86400 * 7, &scan->expires))
 		scan->has_expires = true;
 	scan->found = true;
 	return false;
@@ -299,7 +316,8 @@ static bool route_header(const struct sip_hdr *hdr, const struct sip_msg *msg, v
 	if (account->service_routes == ACCOUNT_ROUTES || hdr->val.l > 512)
 		return true;
 	if (!sip_addr_decode(&addr, &hdr->val))
-		account->service_route[account->service_routes++] = xstrndup(hdr->val.p, hdr->val.l);
+		account->service_route[account->service_routes++] =
+			xstrndup(hdr->val.p, hdr->val.l);
 	return false;
 }
 
@@ -389,7 +407,8 @@ static uint32_t retry_after_ms(const struct sip_msg *msg)
 	if (!hdr)
 		return 0;
 	digits = hdr->val;
-	for (digits.l = 0; digits.l < hdr->val.l && digits.p[digits.l] >= '0' && digits.p[digits.l] <= '9';)
+	for (digits.l = 0;
+	     digits.l < hdr->val.l && digits.p[digits.l] >= '0' && digits.p[digits.l] <= '9';)
 		digits.l++;
 	if (!inmsg_u32(&digits, 1000000, &seconds) || !seconds)
 		return 0;
@@ -411,7 +430,9 @@ static void auth_failed(struct reg *reg, uint16_t code, const char *words)
 	reg_drop_flow(reg);
 	go(reg, REG_AUTH_FAILED, code, words);
 	if (++reg->auth_failures < AUTH_TRIES)
-		wait_ms(reg, auth_wait_ms(reg->auth_failures)); /* at the limit it stays so until an edit */
+		wait_ms(reg,
+			auth_wait_ms(
+				reg->auth_failures)); /* at the limit it stays so until an edit */
 }
 
 static void rejected(struct reg *reg, uint16_t code, const char *words)
@@ -453,15 +474,16 @@ static bool interval_raise(struct reg *reg, const struct sip_msg *msg)
 	const struct sip_hdr *hdr = inmsg_header(msg, SIP_HDR_MIN_EXPIRES);
 	uint32_t min;
 
-	if (msg->scode != 423 || reg->raises >= RAISES || !hdr || !inmsg_u32(&hdr->val, 86400, &min) ||
-	    min <= expires_asked(reg))
+	if (msg->scode != 423 || reg->raises >= RAISES || !hdr ||
+	    !inmsg_u32(&hdr->val, 86400, &min) || min <= expires_asked(reg))
 		return false;
 	reg->raises++;
 	reg->min_expires = min;
 	return true;
 }
 
-static void auth_words(const struct reg *reg, int auth, const struct sip_msg *msg, char *words, size_t size)
+static void auth_words(const struct reg *reg, int auth, const struct sip_msg *msg, char *words,
+		       size_t size)
 {
 	const struct sip_hdr *challenge = inmsg_header(
 		msg, msg->scode == 407 ? SIP_HDR_PROXY_AUTHENTICATE : SIP_HDR_WWW_AUTHENTICATE);
@@ -502,7 +524,8 @@ static void refused(struct reg *reg, const struct inmsg *in)
 	reg->redirected = false;
 	if ((code == 401 || code == 407) && auth != DIGEST_E_LOOP)
 		auth_failed(reg, code, words);
-	else if (code == 403 || code == 404 || code == 410 || code == 604 || code == 603 || code == 600)
+	else if (code == 403 || code == 404 || code == 410 || code == 604 || code == 603 ||
+		 code == 600)
 		rejected(reg, code, words);
 	else
 		retry_wait(reg, code, words, asked);
@@ -510,19 +533,21 @@ static void refused(struct reg *reg, const struct inmsg *in)
 
 static void unsent(struct reg *reg, enum request_failure failure)
 {
-	enum resolve_outcome outcome = exchange_request(reg->exchange) ?
-					       request_resolve_outcome(exchange_request(reg->exchange)) :
-					       RESOLVE_OK;
-	const struct flow *flow = exchange_request(reg->exchange) ? request_flow(exchange_request(reg->exchange)) :
-								    NULL;
+	enum resolve_outcome outcome =
+		exchange_request(reg->exchange)
+			? request_resolve_outcome(exchange_request(reg->exchange))
+			: RESOLVE_OK;
+	const struct flow *flow = exchange_request(reg->exchange)
+					  ? request_flow(exchange_request(reg->exchange))
+					  : NULL;
 	const char *why = flow && *flow_why(flow) ? flow_why(flow) : "Connection failed";
 	char words[REG_REASON_SIZE];
 
 	(void)re_snprintf(words, sizeof(words), "%s",
-			  failure == REQUEST_TIMEOUT	? "No answer" :
-			  failure == REQUEST_UNRESOLVED ? resolve_outcome_name(outcome) :
-			  failure == REQUEST_TRANSPORT	? why :
-							  "The request cannot be sent");
+			  failure == REQUEST_TIMEOUT	  ? "No answer"
+			  : failure == REQUEST_UNRESOLVED ? resolve_outcome_name(outcome)
+			  : failure == REQUEST_TRANSPORT  ? why
+							  : "The request cannot be sent");
 	reg->exchange = exchange_free(reg->exchange);
 	reg->redirected = false;
 	reg->account->has_sticky = false; /* the next round looks at all of its targets */
@@ -711,7 +736,8 @@ static const struct fsm_state reg_states[] = {
 	},
 };
 
-static const char *const signal_names[] = { "TIMEOUT", "GO", "OK", "REFUSED", "UNSENT", "STOP", "FLOW", NULL };
+static const char *const signal_names[] = { "TIMEOUT", "GO",   "OK",   "REFUSED",
+					    "UNSENT",  "STOP", "FLOW", NULL };
 
 const struct fsm_table reg_table = {
 	.name = "registration",

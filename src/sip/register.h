@@ -38,12 +38,13 @@ struct reg_change {
 struct reg_report {
 	struct id id;
 	enum registration_state state;
-	uint16_t code;	  /* of the last final response; 0: none */
-	const char *reason; /* its phrase, or what failed: "timeout", "name not found", ...; never NULL */
-	const char *registrar; /* "192.0.2.1:5060" or "" */
+	uint16_t code; /* of the last final response; 0: none */
+	const char *
+		reason; /* its phrase, or what failed: "timeout", "name not found", ...; never NULL */
+	const char *registrar;				 /* "192.0.2.1:5060" or "" */
 	int64_t expires_us, next_attempt_us, changed_us; /* wall clock; 0: none */
 	unsigned other_bindings; /* contacts in the registrar's answer that are not ours */
-	bool gone;	/* it was deleted and this is its last report */
+	bool gone;		 /* it was deleted and this is its last report */
 	bool lingering; /* with gone or disabled: the registrar did not confirm; calls may come until expires_us */
 };
 
@@ -84,7 +85,8 @@ struct account *regs_account(struct regs *regs, struct id id);
 bool regs_usable(struct regs *regs, struct id id);
 must_check bool regs_report(struct regs *regs, struct id id, struct reg_report *ret_report);
 /* Newest first. Return: number written. */
-unsigned regs_history(struct regs *regs, struct id id, struct reg_change *ret_changes, unsigned max);
+unsigned regs_history(struct regs *regs, struct id id, struct reg_change *ret_changes,
+		      unsigned max);
 size_t regs_count(const struct regs *regs);
 
 /* Whose is this INVITE? By the line token in the Request-URI, from anyone who is the profile's flow or registrar; else

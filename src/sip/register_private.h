@@ -46,12 +46,12 @@ struct provider {
 
 enum reg_signal {
 	REG_SIG_TIMEOUT,
-	REG_SIG_GO,	/* the pacer lets it register */
-	REG_SIG_OK,	/* struct inmsg: 2xx */
+	REG_SIG_GO,	 /* the pacer lets it register */
+	REG_SIG_OK,	 /* struct inmsg: 2xx */
 	REG_SIG_REFUSED, /* struct inmsg: other final */
-	REG_SIG_UNSENT, /* enum request_failure */
-	REG_SIG_STOP,	/* unregister */
-	REG_SIG_FLOW,	/* the flow broke */
+	REG_SIG_UNSENT,	 /* enum request_failure */
+	REG_SIG_STOP,	 /* unregister */
+	REG_SIG_FLOW,	 /* the flow broke */
 };
 
 struct reg {
@@ -71,7 +71,8 @@ struct reg {
 	char *contact_now;
 	char call_id[TOKEN_SIZE], from_tag[TOKEN_SIZE];
 	uint32_t cseq;
-	bool queued, dirty, wanted, removing, removed, stopping, again, lingering, plain, redirected, bound;
+	bool queued, dirty, wanted, removing, removed, stopping, again, lingering, plain,
+		redirected, bound;
 	struct hop redirect;
 	uint16_t code;
 	uint8_t failures, auth_failures, raises;
@@ -103,14 +104,14 @@ struct regs {
 
 /* register.c */
 extern const struct fsm_table reg_table;
-void reg_start(struct reg *reg);	 /* the pacer's word */
-void reg_changed(struct reg *reg);	 /* to be reported */
+void reg_start(struct reg *reg);   /* the pacer's word */
+void reg_changed(struct reg *reg); /* to be reported */
 void reg_drop_flow(struct reg *reg);
 void reg_disable(struct reg *reg);
 uint32_t regs_random(struct regs *regs, uint32_t below);
 
 /* regs.c */
-void reg_stopped(struct reg *reg); /* unregistering is over */
+void reg_stopped(struct reg *reg);			  /* unregistering is over */
 void reg_adopt(struct reg *reg, struct account *account); /* takes the reference */
 
 /* provider.c */
@@ -118,8 +119,9 @@ struct provider *provider_take(struct regs *regs, const struct account *account)
 void provider_add(struct provider *provider, struct reg *reg);
 void provider_remove(struct reg *reg);
 bool provider_has_addr(const struct provider *provider, const struct sa *addr);
-unsigned providers_at(const struct regs *regs, const struct sa *addr, struct provider **ret, unsigned max);
-void pace(struct reg *reg);	    /* wants to register: now or in its turn */
+unsigned providers_at(const struct regs *regs, const struct sa *addr, struct provider **ret,
+		      unsigned max);
+void pace(struct reg *reg); /* wants to register: now or in its turn */
 void pace_forget(struct reg *reg);
 void pace_init(struct regs *regs);
 void provider_free_all(struct regs *regs);

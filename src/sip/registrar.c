@@ -1,66 +1,14 @@
-#include "sip/registrar.h"
+#include "sip/registrar_private.h"
 
-#include "base/hmap.h"
 #include "base/metric.h"
-#include "sip/ua_private.h"
 
 #include <stdio.h>
 
-METRIC_COUNTER(metric_wrong, "jackfield_sip_device_auth_failures_total", "Wrong passwords of devices", NULL);
-METRIC_COUNTER(metric_throttled, "jackfield_sip_device_throttled_total", "Device requests dropped after wrong passwords",
-	       NULL);
-METRIC_GAUGE(metric_bindings, "jackfield_sip_device_bindings", "Contacts of devices registered now", NULL);
+METRIC_GAUGE(metric_bindings, "jackfield_sip_device_bindings", "Contacts of devices registered now",
+	     NULL);
 
 #define CONTACT_MAX 512
-#define FAILURE_SLOTS 4096
-#define FAILURE_WINDOW_MS 60000
-#define SOURCE_FAILURES 4 /* so many names' worth of wrong passwords from one source, whatever the names */
 #define KEEPALIVE_S 25
-
-/* ---- data ---- */
-
-struct device;
-
-struct binding {
-	struct hnode by_flow, by_source;
-	struct binding *next;
-	struct device *device;
-	struct flow *flow;
-	struct flow_watch watch;
-	uint64_t flow_key;
-	struct sa source;
-	char *contact, *path, *user_agent, *call_id;
-	uint32_t cseq;
-	uint64_t ref;
-	struct timer expiry;
-	int64_t expires_us;
-};
-
-struct device {
-	struct hnode node;
-	struct registrar *registrar;
-	struct id id;
-	char username[REGISTRAR_USER_MAX];
-	struct binding *bindings; /* newest first */
-	unsigned count;
-};
-
-struct failures {
-	uint64_t key, since_ms;
-	unsigned count;
-};
-
-struct registrar {
-	struct stack *stack;
-	struct wheel *wheel;
-	struct registrar_setup setup;
-	char *realm;
-	struct digest_server *digest;
-	struct hmap devices, flows, sources;
-	struct failures *failures;
-	size_t bindings;
-	uint64_t refs;
-};
 
 struct registrar *registrar_new(struct stack *stack, const struct registrar_setup *setup)
 {
@@ -71,7 +19,7 @@ struct registrar *registrar_new(struct stack *stack, const struct registrar_setu
 	registrar->setup = *setup;
 	registrar->realm = xstrdup(setup->realm);
 	registrar->digest = digest_server_new(registrar->wheel);
-	registrar->failures = xzalloc_array(FAILURE_SLOTS, sizeof(*registrar->failures));
+	registrar->failures = xzalloc_array(REGISTRAR_FAILURES, sizeof(*registrar->failures));
 	if (!registrar->setup.expires_min)
 		registrar->setup.expires_min = 60;
 	if (!registrar->setup.expires_max)
@@ -85,7 +33,8 @@ struct registrar *registrar_new(struct stack *stack, const struct registrar_setu
 
 static struct device *device_find(const struct registrar *registrar, struct id id)
 {
-	for (struct hnode *node = hmap_first(&registrar->devices, id_hash(id)); node; node = hmap_same(node)) {
+	for (struct hnode *node = hmap_first(&registrar->devices, id_hash(id)); node;
+	     node = hmap_same(node)) {
 		struct device *device = container_of_(node, struct device, node);
 
 		if (id_eq(device->id, id))
@@ -94,7 +43,7 @@ static struct device *device_find(const struct registrar *registrar, struct id i
 	return NULL;
 }
 
-static uint64_t source_key(const struct sa *addr)
+uint64_t registrar_source_key(const struct sa *addr)
 {
 	uint8_t bytes[18] = { 0 };
 	uint16_t port = sa_port(addr);
@@ -115,9 +64,14 @@ static uint64_t source_key(const struct sa *addr)
 static void binding_export(const struct binding *binding, struct registrar_binding *ret)
 {
 	*ret = (struct registrar_binding){
-		.device = binding->device->id, .contact = binding->contact, .path = binding->path,
-		.user_agent = binding->user_agent, .flow = binding->flow, .source = &binding->source,
-		.expires_us = binding->expires_us, .ref = binding->ref,
+		.device = binding->device->id,
+		.contact = binding->contact,
+		.path = binding->path,
+		.user_agent = binding->user_agent,
+		.flow = binding->flow,
+		.source = &binding->source,
+		.expires_us = binding->expires_us,
+		.ref = binding->ref,
 	};
 }
 
@@ -129,8 +83,8 @@ static void report(struct registrar *registrar, struct id id, const struct devic
 	if (any)
 		binding_export(device->bindings, &newest);
 	if (registrar->setup.handlers.on_bindings)
-		registrar->setup.handlers.on_bindings(id, device ? device->count : 0, any ? &newest : NULL,
-						      registrar->setup.arg);
+		registrar->setup.handlers.on_bindings(id, device ? device->count : 0,
+						      any ? &newest : NULL, registrar->setup.arg);
 }
 
 static void binding_flow_drop(struct binding *binding)
@@ -203,7 +157,8 @@ static bool reachable_without_flow(const struct binding *binding)
 	struct sa addr;
 
 	pl_set_str(&text, binding->contact);
-	return !uri_decode(&uri, &text) && !sa_set(&addr, &uri.host, 0) && sa_cmp(&addr, &binding->source, SA_ADDR);
+	return !uri_decode(&uri, &text) && !sa_set(&addr, &uri.host, 0) &&
+	       sa_cmp(&addr, &binding->source, SA_ADDR);
 }
 
 static void flow_closed(struct flow_watch *watch, int errnum, void *arg)
@@ -236,7 +191,8 @@ static void binding_flow_set(struct binding *binding, const struct inmsg *in)
 			wire_untrust(stack_wire(registrar->stack), &binding->source);
 		}
 		binding->source = in->msg->src;
-		hmap_add(&registrar->sources, &binding->by_source, source_key(&binding->source));
+		hmap_add(&registrar->sources, &binding->by_source,
+			 registrar_source_key(&binding->source));
 	}
 }
 
@@ -255,7 +211,8 @@ static struct device *device_take(struct registrar *registrar, const struct regi
 	return device;
 }
 
-static struct binding *binding_find(const struct device *device, const struct pl *contact, const struct flow *flow)
+static struct binding *binding_find(const struct device *device, const struct pl *contact,
+				    const struct flow *flow)
 {
 	for (struct binding *binding = device->bindings; binding; binding = binding->next) {
 		/* One connection is one phone, whatever port it names this time. */
@@ -289,205 +246,6 @@ struct registrar *registrar_free(struct registrar *registrar)
 	free(registrar->realm);
 	free(registrar);
 	return NULL;
-}
-
-/* ---- wrong passwords ---- */
-
-static struct failures *failures_slot(struct registrar *registrar, uint64_t key)
-{
-	struct failures *slot = &registrar->failures[key % FAILURE_SLOTS];
-	uint64_t now = wheel_now_ms(registrar->wheel);
-
-	if (slot->key != key || now - slot->since_ms >= FAILURE_WINDOW_MS)
-		*slot = (struct failures){ .key = key, .since_ms = now };
-	return slot;
-}
-
-static uint64_t addr_key(const struct sa *addr)
-{
-	struct sa plain = *addr;
-
-	sa_set_port(&plain, 0);
-	return source_key(&plain);
-}
-
-static bool on_own_flow(const struct registrar *registrar, const struct inmsg *in, const struct pl *username)
-{
-	struct hnode *node = hmap_first(&registrar->flows, flow_id(in->flow) * 0x9e3779b97f4a7c15ull);
-
-	for (; node; node = hmap_same(node)) {
-		struct binding *binding = container_of_(node, struct binding, by_flow);
-
-		if (binding->flow == in->flow && (!username || !pl_strcmp(username, binding->device->username)))
-			return true;
-	}
-	return false;
-}
-
-/* One name tried from one source. A name alone is never locked: whoever knows it could keep its phone out. */
-static uint64_t guess_key(const struct inmsg *in, const struct pl *username)
-{
-	return addr_key(&in->msg->src) * 31 ^ hkey_bytes(username->p, username->l);
-}
-
-static bool throttled(struct registrar *registrar, const struct inmsg *in, const struct pl *username)
-{
-	unsigned max = registrar->setup.max_failures;
-
-	if (on_own_flow(registrar, in, username))
-		return false; /* a binding that works is never locked out by somebody else's guesses */
-	if (failures_slot(registrar, addr_key(&in->msg->src))->count < SOURCE_FAILURES * max &&
-	    failures_slot(registrar, guess_key(in, username))->count < max)
-		return false;
-	metric_add(&metric_throttled, 1);
-	return true;
-}
-
-static void failure_count(struct registrar *registrar, const struct inmsg *in, const struct pl *username)
-{
-	metric_add(&metric_wrong, 1);
-	failures_slot(registrar, addr_key(&in->msg->src))->count++;
-	failures_slot(registrar, guess_key(in, username))->count++;
-	wire_penalize(stack_wire(registrar->stack), &in->msg->src, 5);
-	log_rated(LOG_WARN_, "device with a wrong password");
-}
-
-/* ---- authentication ---- */
-
-static bool lookup(struct registrar *registrar, const struct pl *username, struct registrar_device *ret)
-{
-	char name[REGISTRAR_USER_MAX];
-
-	if (!pl_isset(username) || username->l >= sizeof(name))
-		return false;
-	memcpy(name, username->p, username->l);
-	name[username->l] = 0;
-	return registrar->setup.handlers.lookup &&
-	       registrar->setup.handlers.lookup(name, ret, registrar->setup.arg);
-}
-
-/* Phones that fail a request outright when its first challenge has an algorithm they do not know. */
-static enum digest_offer offer_for(const struct sip_msg *msg)
-{
-	static const char *const md5_only[] = { "baresip v" };
-	const struct sip_hdr *agent = inmsg_header(msg, SIP_HDR_USER_AGENT);
-
-	for (size_t i = 0; agent && i < ARRAY_LEN(md5_only); i++) {
-		size_t len = strlen(md5_only[i]);
-
-		if (agent->val.l >= len && !strncasecmp(agent->val.p, md5_only[i], len))
-			return DIGEST_OFFER_MD5;
-	}
-	return DIGEST_OFFER_BOTH;
-}
-
-static void challenge(struct registrar *registrar, const struct inmsg *in, bool proxy, bool stale)
-{
-	struct outmsg *reply = outmsg_reply(in, proxy ? 407 : 401, NULL, NULL, false);
-	auto_(buf_fini) struct buf lines = BUF_MAX(2048);
-
-	digest_server_challenge(registrar->digest, registrar->realm, proxy, stale, offer_for(in->msg), &lines);
-	outmsg_add_lines(reply, lines.data);
-	stack_reply_msg(in, reply);
-	mem_deref(reply);
-}
-
-/* Return: 0 with *ret_device, REGISTRAR_E_ANSWERED, or REGISTRAR_E_STRANGER. `name`: who it says it is. */
-static int authenticate(struct registrar *registrar, const struct inmsg *in, const struct pl *name, bool proxy,
-			struct registrar_device *ret_device)
-{
-	struct registrar_device device;
-	struct digest_secret secret = { .ha1_md5 = device.ha1_md5, .ha1_sha256 = device.ha1_sha256 };
-	struct digest_claim claim;
-	bool known;
-	int r = digest_server_read(in->msg, registrar->realm, proxy, &claim);
-
-	if (throttled(registrar, in, r ? name : &claim.params.username))
-		return REGISTRAR_E_ANSWERED;
-	if (r == DIGEST_E_MALFORMED) {
-		stack_reply(in, 400, "Malformed Credentials");
-		return REGISTRAR_E_ANSWERED;
-	}
-	known = lookup(registrar, r ? name : &claim.params.username, &device);
-	if (r) {
-		if (!known)
-			return REGISTRAR_E_STRANGER;
-		challenge(registrar, in, proxy, false);
-		return REGISTRAR_E_ANSWERED;
-	}
-	if (known && !device.ha1_md5[0])
-		secret.ha1_md5 = NULL;
-	if (known && !device.ha1_sha256[0])
-		secret.ha1_sha256 = NULL;
-	r = digest_server_check(registrar->digest, in->msg, &claim, known ? &secret : NULL);
-	if (r == DIGEST_E_STALE) {
-		challenge(registrar, in, proxy, true);
-		return REGISTRAR_E_ANSWERED;
-	}
-	if (r) {
-		failure_count(registrar, in, &claim.params.username);
-		stack_reply(in, 403, NULL);
-		return REGISTRAR_E_ANSWERED;
-	}
-	*ret_device = device;
-	return 0;
-}
-
-static struct device *device_on_flow(const struct registrar *registrar, const struct inmsg *in)
-{
-	struct hnode *node = hmap_first(&registrar->flows, flow_id(in->flow) * 0x9e3779b97f4a7c15ull);
-
-	for (; node; node = hmap_same(node)) {
-		struct binding *binding = container_of_(node, struct binding, by_flow);
-
-		if (binding->flow == in->flow && !pl_strcmp(&in->msg->from.uri.user, binding->device->username))
-			return binding->device;
-	}
-	return NULL;
-}
-
-int registrar_authenticate(struct registrar *registrar, const struct inmsg *in, struct id *ret_device)
-{
-	struct registrar_device known;
-	struct device *device;
-	int r;
-
-	/* A connection that registered is its device's. A datagram's source can be forged: it is always asked. */
-	if (flow_is_stream(in->flow)) {
-		device = device_on_flow(registrar, in);
-		if (device) {
-			*ret_device = device->id;
-			return 0;
-		}
-	}
-	r = authenticate(registrar, in, &in->msg->from.uri.user, true, &known);
-	if (!r)
-		*ret_device = known.id;
-	return r;
-}
-
-bool registrar_knows(const struct registrar *registrar, const struct inmsg *in)
-{
-	struct hnode *node;
-
-	if (on_own_flow(registrar, in, NULL))
-		return true;
-	node = hmap_first(&registrar->sources, source_key(&in->msg->src));
-	for (; node; node = hmap_same(node)) {
-		if (sa_cmp(&container_of_(node, struct binding, by_source)->source, &in->msg->src, SA_ALL))
-			return true;
-	}
-	return false;
-}
-
-bool registrar_may_be_device(const struct registrar *registrar, const struct inmsg *in)
-{
-	struct registrar_device device;
-	struct registrar *self = (struct registrar *)(uintptr_t)registrar;
-
-	if (inmsg_is(in->msg, "REGISTER"))
-		return lookup(self, &in->msg->to.uri.user, &device);
-	return inmsg_is(in->msg, "INVITE") && lookup(self, &in->msg->from.uri.user, &device);
 }
 
 /* ---- REGISTER ---- */
@@ -537,7 +295,8 @@ static struct binding *binding_new(struct device *device, const struct sip_addr 
 	struct binding *binding;
 
 	if (device->count >= REGISTRAR_CONTACTS)
-		binding_free(oldest(device)); /* a phone that comes back with another port each time */
+		binding_free(
+			oldest(device)); /* a phone that comes back with another port each time */
 	binding = xzalloc(sizeof(*binding));
 	binding->device = device;
 	binding->ref = ++registrar->refs;
@@ -561,8 +320,8 @@ static void text_set(char **slot, const struct sip_hdr *hdr, size_t max)
 	}
 }
 
-static void binding_update(struct binding *binding, const struct inmsg *in, const struct sip_addr *addr,
-			   uint32_t expires)
+static void binding_update(struct binding *binding, const struct inmsg *in,
+			   const struct sip_addr *addr, uint32_t expires)
 {
 	struct registrar *registrar = binding->device->registrar;
 
@@ -587,7 +346,8 @@ static void contact_apply(struct contact_scan *scan, const struct sip_addr *addr
 {
 	struct registrar *registrar = scan->registrar;
 	struct binding *binding = binding_find(scan->device, &addr->auri, scan->in->flow);
-	unsigned most = behind_nat(scan->in, addr) ? registrar->setup.expires_nat_max : registrar->setup.expires_max;
+	unsigned most = behind_nat(scan->in, addr) ? registrar->setup.expires_nat_max
+						   : registrar->setup.expires_max;
 
 	if (!expires) {
 		if (binding)
@@ -614,7 +374,8 @@ static bool contact_header(const struct sip_hdr *hdr, const struct sip_msg *msg,
 		scan->star = true;
 		return false;
 	}
-	if (sip_addr_decode(&addr, &hdr->val) || addr.auri.l > CONTACT_MAX || !pl_isset(&addr.uri.host) ||
+	if (sip_addr_decode(&addr, &hdr->val) || addr.auri.l > CONTACT_MAX ||
+	    !pl_isset(&addr.uri.host) ||
 	    (pl_strcasecmp(&addr.uri.scheme, "sip") && pl_strcasecmp(&addr.uri.scheme, "sips"))) {
 		scan->bad = true;
 		return true;
@@ -660,8 +421,10 @@ static void reply_list(struct registrar *registrar, struct strans *st, const str
 	for (const struct binding *binding = device->bindings; binding; binding = binding->next) {
 		int64_t left = (binding->expires_us - now) / 1000000;
 
-		outmsg_header(reply, "Contact", "<%s>;expires=%lld", binding->contact, (long long)(left > 0 ? left : 0));
-		if (binding->path && inmsg_has_token(strans_request(st)->msg, SIP_HDR_SUPPORTED, "path"))
+		outmsg_header(reply, "Contact", "<%s>;expires=%lld", binding->contact,
+			      (long long)(left > 0 ? left : 0));
+		if (binding->path &&
+		    inmsg_has_token(strans_request(st)->msg, SIP_HDR_SUPPORTED, "path"))
 			outmsg_header(reply, "Path", "%s", binding->path);
 	}
 	if (strans_reply(st, reply))
@@ -688,18 +451,21 @@ static void reply_refused(struct registrar *registrar, struct strans *st, uint16
 	mem_deref(reply);
 }
 
-static void register_accept(struct registrar *registrar, const struct inmsg *in, const struct registrar_device *known,
-			    const char *username)
+static void register_accept(struct registrar *registrar, const struct inmsg *in,
+			    const struct registrar_device *known, const char *username)
 {
 	static const struct strans_handlers quiet = { quiet_cancel, quiet_end };
-	struct contact_scan scan = { .registrar = registrar, .in = in, .expires_header = UINT32_MAX };
+	struct contact_scan scan = { .registrar = registrar,
+				     .in = in,
+				     .expires_header = UINT32_MAX };
 	struct device *device;
 	struct strans *st;
 	uint16_t code;
 
 	if (strans_new(in, &quiet, NULL, &st))
 		return;
-	if (pl_isset(&in->msg->expires) && !inmsg_u32(&in->msg->expires, UINT32_MAX - 1, &scan.expires_header))
+	if (pl_isset(&in->msg->expires) &&
+	    !inmsg_u32(&in->msg->expires, UINT32_MAX - 1, &scan.expires_header))
 		scan.expires_header = 3600;
 	device = device_take(registrar, known, username);
 	scan.device = device;
@@ -731,10 +497,10 @@ void registrar_receive(struct registrar *registrar, const struct inmsg *in)
 	auto_(free) char *username = NULL;
 	struct registrar_device known, named;
 
-	if (authenticate(registrar, in, name, false, &known))
+	if (registrar_verify(registrar, in, name, false, &known))
 		return;
 	/* the address of record must be the authenticated one's */
-	if (!lookup(registrar, name, &named) || !id_eq(named.id, known.id)) {
+	if (!registrar_lookup(registrar, name, &named) || !id_eq(named.id, known.id)) {
 		stack_reply(in, 403, NULL);
 		return;
 	}
@@ -744,12 +510,14 @@ void registrar_receive(struct registrar *registrar, const struct inmsg *in)
 
 /* ---- reading ---- */
 
-unsigned registrar_bindings(struct registrar *registrar, struct id device, struct registrar_binding *ret, unsigned max)
+unsigned registrar_bindings(struct registrar *registrar, struct id device,
+			    struct registrar_binding *ret, unsigned max)
 {
 	struct device *found = device_find(registrar, device);
 	unsigned count = 0;
 
-	for (struct binding *binding = found ? found->bindings : NULL; binding && count < max; binding = binding->next)
+	for (struct binding *binding = found ? found->bindings : NULL; binding && count < max;
+	     binding = binding->next)
 		binding_export(binding, &ret[count++]);
 	return count;
 }

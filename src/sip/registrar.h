@@ -21,7 +21,7 @@ struct registrar;
 /* What the call layer knows of a device's user name. */
 struct registrar_device {
 	struct id id;
-	char ha1_md5[33];    /* H(username:realm:password); "": none */
+	char ha1_md5[33]; /* H(username:realm:password); "": none */
 	char ha1_sha256[65];
 };
 
@@ -40,14 +40,15 @@ struct registrar_handlers {
 	/* Copies what is known of `username`. Return: false when there is no such device. At once, from memory. */
 	bool (*lookup)(const char *username, struct registrar_device *ret_device, void *arg);
 	/* A device's bindings changed: how many it has now, and the newest (NULL when none). */
-	void (*on_bindings)(struct id device, unsigned count, const struct registrar_binding *newest, void *arg);
+	void (*on_bindings)(struct id device, unsigned count,
+			    const struct registrar_binding *newest, void *arg);
 };
 
 struct registrar_setup {
-	const char *realm; /* copied; also the domain of device addresses */
+	const char *realm;		   /* copied; also the domain of device addresses */
 	unsigned expires_min, expires_max; /* seconds; 0: 60 and 3600 */
-	unsigned expires_nat_max;  /* for UDP devices behind NAT; 0: 120 */
-	unsigned max_failures;	   /* wrong passwords a minute for one name from one source; 0: 10 */
+	unsigned expires_nat_max;	   /* for UDP devices behind NAT; 0: 120 */
+	unsigned max_failures; /* wrong passwords a minute for one name from one source; 0: 10 */
 	struct registrar_handlers handlers;
 	void *arg;
 };
@@ -64,9 +65,10 @@ void registrar_receive(struct registrar *registrar, const struct inmsg *in);
  */
 enum {
 	REGISTRAR_E_ANSWERED = 1, /* challenged or refused: nothing more to do */
-	REGISTRAR_E_STRANGER,	  /* says nothing of being a device of ours: drop, or see who else it may be */
+	REGISTRAR_E_STRANGER, /* says nothing of being a device of ours: drop, or see who else it may be */
 };
-must_check int registrar_authenticate(struct registrar *registrar, const struct inmsg *in, struct id *ret_device);
+must_check int registrar_authenticate(struct registrar *registrar, const struct inmsg *in,
+				      struct id *ret_device);
 /* Did this message come on a device's flow, or from its registered address? Cheap. */
 bool registrar_knows(const struct registrar *registrar, const struct inmsg *in);
 
@@ -74,7 +76,8 @@ bool registrar_knows(const struct registrar *registrar, const struct inmsg *in);
 bool registrar_may_be_device(const struct registrar *registrar, const struct inmsg *in);
 
 /* A device's live bindings, newest first; they live until the loop goes on. Return: number written. */
-unsigned registrar_bindings(struct registrar *registrar, struct id device, struct registrar_binding *ret, unsigned max);
+unsigned registrar_bindings(struct registrar *registrar, struct id device,
+			    struct registrar_binding *ret, unsigned max);
 /* The device was deleted or its password changed: its bindings go. */
 void registrar_forget(struct registrar *registrar, struct id device);
 size_t registrar_count(const struct registrar *registrar);

@@ -4,7 +4,8 @@
 
 static struct reg *reg_find(const struct regs *regs, struct id id)
 {
-	for (struct hnode *node = hmap_first(&regs->by_id, id_hash(id)); node; node = hmap_same(node)) {
+	for (struct hnode *node = hmap_first(&regs->by_id, id_hash(id)); node;
+	     node = hmap_same(node)) {
 		struct reg *reg = container_of_(node, struct reg, by_id);
 
 		if (id_eq(reg->account->id, id) && !reg->removed)
@@ -39,10 +40,16 @@ static void report_fill(const struct reg *reg, struct reg_report *report, char r
 	if (sa_isset(&reg->registrar, SA_ALL))
 		(void)re_snprintf(registrar, 64, "%J", &reg->registrar);
 	*report = (struct reg_report){
-		.id = reg->account->id, .state = (enum registration_state)reg->fsm.state, .code = reg->code,
-		.reason = reg->reason ? reg->reason : "", .registrar = registrar,
-		.expires_us = reg->bound || reg->lingering ? reg->expires_us : 0, .next_attempt_us = reg->next_us,
-		.changed_us = reg->changed_us, .other_bindings = reg->other_bindings, .gone = reg->removed,
+		.id = reg->account->id,
+		.state = (enum registration_state)reg->fsm.state,
+		.code = reg->code,
+		.reason = reg->reason ? reg->reason : "",
+		.registrar = registrar,
+		.expires_us = reg->bound || reg->lingering ? reg->expires_us : 0,
+		.next_attempt_us = reg->next_us,
+		.changed_us = reg->changed_us,
+		.other_bindings = reg->other_bindings,
+		.gone = reg->removed,
 		.lingering = reg->lingering,
 	};
 }
@@ -115,7 +122,8 @@ void reg_adopt(struct reg *reg, struct account *account)
 	/* Calls that are up keep the old account; a challenge finds the new secret there, and the old one once. */
 	if (str_eq(reg->account->creds.username, account->creds.username) &&
 	    str_eq(reg->account->server, account->server))
-		digest_creds_change(&reg->account->creds, account->creds.username, account->creds.secret);
+		digest_creds_change(&reg->account->creds, account->creds.username,
+				    account->creds.secret);
 	account_unref(reg->account);
 	reg->account = account;
 	digest_jar_clear(reg->jar);
@@ -231,10 +239,11 @@ static void reg_new(struct regs *regs, struct account *account)
 static bool account_same(const struct account *a, const struct account *b)
 {
 	return str_eq(a->username, b->username) && str_eq(a->server, b->server) &&
-	       str_eq(a->from_domain, b->from_domain) && str_eq(a->realm, b->realm) && str_eq(a->route, b->route) &&
-	       a->port == b->port && a->transport == b->transport && a->unverified == b->unverified &&
-	       a->registers == b->registers && a->expires == b->expires &&
-	       str_eq(a->creds.username, b->creds.username) && str_eq(a->creds.secret, b->creds.secret);
+	       str_eq(a->from_domain, b->from_domain) && str_eq(a->realm, b->realm) &&
+	       str_eq(a->route, b->route) && a->port == b->port && a->transport == b->transport &&
+	       a->unverified == b->unverified && a->registers == b->registers &&
+	       a->expires == b->expires && str_eq(a->creds.username, b->creds.username) &&
+	       str_eq(a->creds.secret, b->creds.secret);
 }
 
 static void reg_edit(struct reg *reg, struct account *account)
@@ -250,7 +259,8 @@ static void reg_edit(struct reg *reg, struct account *account)
 	reg->next_account = account;
 	reg->wanted = true;
 	pace_forget(reg);
-	fsm_send(&reg->fsm, REG_SIG_STOP, NULL); /* with the old secret; then reg_stopped() takes the new account */
+	fsm_send(&reg->fsm, REG_SIG_STOP,
+		 NULL); /* with the old secret; then reg_stopped() takes the new account */
 }
 
 int regs_put(struct regs *regs, const struct account_setup *setup)
@@ -347,7 +357,8 @@ static bool reg_usable(const struct reg *reg)
 	if (reg->removing || !reg->wanted)
 		return false;
 	return state == REG_REGISTERED ||
-	       (bound && (state == REG_RETRY_WAIT || state == REG_UNREACHABLE || state == REG_REGISTERING));
+	       (bound &&
+		(state == REG_RETRY_WAIT || state == REG_UNREACHABLE || state == REG_REGISTERING));
 }
 
 bool regs_usable(struct regs *regs, struct id id)
@@ -374,7 +385,8 @@ unsigned regs_history(struct regs *regs, struct id id, struct reg_change *ret_ch
 	unsigned count = 0;
 
 	for (; reg && count < max && count < reg->history_len; count++)
-		ret_changes[count] = reg->history[(reg->history_at + REG_HISTORY - 1 - count) % REG_HISTORY];
+		ret_changes[count] =
+			reg->history[(reg->history_at + REG_HISTORY - 1 - count) % REG_HISTORY];
 	return count;
 }
 
@@ -409,16 +421,19 @@ static struct reg *by_line(const struct regs *regs, const struct pl *user)
 }
 
 /* Two profiles of the same name at one provider cannot be told apart: nobody's. */
-static struct reg *by_user(const struct regs *regs, const struct provider *provider, const struct pl *user)
+static struct reg *by_user(const struct regs *regs, const struct provider *provider,
+			   const struct pl *user)
 {
 	struct reg *found = NULL;
 
 	if (!pl_isset(user))
 		return NULL;
-	for (struct hnode *node = hmap_first(&regs->by_user, user_hash(provider, user)); node; node = hmap_same(node)) {
+	for (struct hnode *node = hmap_first(&regs->by_user, user_hash(provider, user)); node;
+	     node = hmap_same(node)) {
 		struct reg *reg = container_of_(node, struct reg, by_user);
 
-		if (reg->provider != provider || pl_strcmp(user, reg->account->username) || !reg_takes_calls(reg))
+		if (reg->provider != provider || pl_strcmp(user, reg->account->username) ||
+		    !reg_takes_calls(reg))
 			continue;
 		if (found)
 			return NULL;
@@ -448,7 +463,8 @@ static struct reg *by_source(const struct regs *regs, const struct inmsg *in)
 		}
 	}
 	/* A number we do not know, but there is only one profile it can be for. */
-	if (!found && count == 1 && providers[0]->reg_count == 1 && reg_takes_calls(providers[0]->first))
+	if (!found && count == 1 && providers[0]->reg_count == 1 &&
+	    reg_takes_calls(providers[0]->first))
 		found = providers[0]->first;
 	return found;
 }
@@ -460,7 +476,8 @@ struct account *regs_identify(struct regs *regs, const struct inmsg *in)
 	if (reg) {
 		bool known = (reg->flow && reg->flow == in->flow) ||
 			     provider_has_addr(reg->provider, &in->msg->src) ||
-			     (sa_isset(&reg->registrar, SA_ADDR) && sa_cmp(&reg->registrar, &in->msg->src, SA_ADDR));
+			     (sa_isset(&reg->registrar, SA_ADDR) &&
+			      sa_cmp(&reg->registrar, &in->msg->src, SA_ADDR));
 
 		return known && reg_takes_calls(reg) ? reg->account : NULL;
 	}

@@ -9,7 +9,8 @@
 #include <stdio.h>
 
 METRIC_COUNTER(metric_no_ack, "jackfield_sip_lost_ack_total", "Answers whose ACK never came", NULL);
-METRIC_COUNTER(metric_late, "jackfield_sip_late_answers_total", "Answers that crossed our CANCEL", NULL);
+METRIC_COUNTER(metric_late, "jackfield_sip_late_answers_total", "Answers that crossed our CANCEL",
+	       NULL);
 METRIC_GAUGE(metric_sessions, "jackfield_sip_sessions", "Sessions alive", NULL);
 
 bool session_in(const struct session *session, enum session_state state)
@@ -32,15 +33,16 @@ void session_emit(struct session *session, struct session_event *event)
 		session->fn(session, event, session->arg);
 }
 
-void session_emit_code(struct session *session, enum session_event_type type, uint16_t code, const char *reason)
+void session_emit_code(struct session *session, enum session_event_type type, uint16_t code,
+		       const char *reason)
 {
 	struct session_event event = { .type = type, .code = code, .reason = reason };
 
 	session_emit(session, &event);
 }
 
-void session_end_set(struct session *session, enum session_side by, enum session_outcome outcome, uint16_t code,
-		     const char *text)
+void session_end_set(struct session *session, enum session_side by, enum session_outcome outcome,
+		     uint16_t code, const char *text)
 {
 	if (session->end.code)
 		return; /* the cause is written once */
@@ -69,7 +71,8 @@ static void end_from_message(struct session *session, const struct sip_msg *msg)
 
 /* ---- leaving ---- */
 
-static void gone(struct session *session, struct errand *errand, uint16_t code, const struct inmsg *in)
+static void gone(struct session *session, struct errand *errand, uint16_t code,
+		 const struct inmsg *in)
 {
 	(void)errand;
 	(void)code;
@@ -82,7 +85,8 @@ void session_bye(struct session *session, const char *reason_line)
 	struct errand *errand;
 
 	if (session->ack_owed) /* a 2xx is acknowledged whatever becomes of the call */
-		session_ack(session, session->dialog, session->ack_cseq, session->ack_credentials, SESSION_NO_BODY);
+		session_ack(session, session->dialog, session->ack_cseq, session->ack_credentials,
+			    SESSION_NO_BODY);
 	fsm_go(&session->fsm, SESSION_LEAVING);
 	session_offer_fini(session);
 	session_timer_fini(session);
@@ -177,7 +181,8 @@ void session_up(struct session *session)
 	fsm_go(&session->fsm, SESSION_UP);
 }
 
-static void checked(struct session *session, struct errand *errand, uint16_t code, const struct inmsg *in)
+void session_checked(struct session *session, struct errand *errand, uint16_t code,
+		     const struct inmsg *in)
 {
 	(void)errand;
 	(void)in;
@@ -190,7 +195,8 @@ static void up_check(struct session *session)
 {
 	fsm_deadline(&session->fsm, SESSION_CHECK_MS);
 	if (!session->se)
-		(void)errand_start(session, session->dialog, "OPTIONS", NULL, SESSION_NO_BODY, checked);
+		(void)errand_start(session, session->dialog, "OPTIONS", NULL, SESSION_NO_BODY,
+				   session_checked);
 }
 
 /* ---- the machine ---- */
@@ -274,9 +280,11 @@ static void ringing_handle(struct fsm *fsm, void *owner, int signal, void *data)
 		break;
 	case SIG_CANCEL:
 	case SIG_BYE: /* a caller may end an early dialog that way (15) */
-		elsewhere = reason_read(in->msg, &q850, session->end.text, sizeof(session->end.text));
+		elsewhere =
+			reason_read(in->msg, &q850, session->end.text, sizeof(session->end.text));
 		session->end.q850 = q850;
-		session_end_set(session, SESSION_BY_THEM, elsewhere ? SESSION_ELSEWHERE : SESSION_CANCELED, 487,
+		session_end_set(session, SESSION_BY_THEM,
+				elsewhere ? SESSION_ELSEWHERE : SESSION_CANCELED, 487,
 				session->end.text);
 		if (signal == SIG_BYE)
 			answer_quiet(in, 200);
@@ -284,7 +292,8 @@ static void ringing_handle(struct fsm *fsm, void *owner, int signal, void *data)
 		session_finish(session);
 		break;
 	case SIG_NO_ACK: /* the transaction broke before an answer */
-		session_end_set(session, SESSION_BY_NETWORK, SESSION_FAILED, 503, "Connection lost");
+		session_end_set(session, SESSION_BY_NETWORK, SESSION_FAILED, 503,
+				"Connection lost");
 		session_finish(session);
 		break;
 	default:
@@ -330,9 +339,11 @@ static void up_handle(struct fsm *fsm, void *owner, int signal, void *data)
 		handle_bye(session, data);
 		break;
 	case SIG_DEAD:
-		session_end_set(session, SESSION_BY_NETWORK, SESSION_TIMED_OUT, 408, "The other side is gone");
+		session_end_set(session, SESSION_BY_NETWORK, SESSION_TIMED_OUT, 408,
+				"The other side is gone");
 		session->end.q850 = 102;
-		session_bye(session, "Reason: Q.850;cause=102;text=\"Recovery on timer expiry\"\r\n");
+		session_bye(session,
+			    "Reason: Q.850;cause=102;text=\"Recovery on timer expiry\"\r\n");
 		break;
 	case SIG_NO_ACK: /* to our answer of a re-INVITE */
 		metric_add(&metric_no_ack, 1);
@@ -412,8 +423,9 @@ static const struct fsm_state session_states[SESSION_STATES] = {
 	[SESSION_ENDED] = { .name = "ENDED", .enter = ended_enter },
 };
 
-static const char *const signal_names[] = { "TIMEOUT", "PROVISIONAL", "ACCEPTED", "REJECTED", "UNSENT", "CANCEL",
-					    "ACK",     "NO_ACK",      "BYE",	  "GONE",     "DEAD",	NULL };
+static const char *const signal_names[] = { "TIMEOUT", "PROVISIONAL", "ACCEPTED", "REJECTED",
+					    "UNSENT",  "CANCEL",      "ACK",	  "NO_ACK",
+					    "BYE",     "GONE",	      "DEAD",	  NULL };
 
 static const struct fsm_table session_table = {
 	.name = "session",
@@ -485,7 +497,8 @@ static void ack_received(struct session *session, const struct inmsg *in)
 {
 	if (session->reinvite_st && in->msg->cseq.num == session->reinvite_cseq)
 		session_offer_ack(session, in);
-	else if (session_in(session, SESSION_ANSWERING) && in->msg->cseq.num == session->invite_cseq)
+	else if (session_in(session, SESSION_ANSWERING) &&
+		 in->msg->cseq.num == session->invite_cseq)
 		fsm_send(&session->fsm, SIG_ACK, (void *)(uintptr_t)in);
 }
 
@@ -542,7 +555,6 @@ struct session_body message_body(const struct sip_msg *msg)
 		 msg->ctyp.params.l ? msg->ctyp.params.p : "");
 	return (struct session_body){ .type = type, .data = mbuf_buf(msg->mb), .len = len };
 }
-
 
 static bool allow_header(const struct sip_hdr *hdr, const struct sip_msg *msg, void *arg)
 {
@@ -621,130 +633,4 @@ void session_contact(struct session *session, const struct flow *flow, struct ou
 	else
 		buf_addf(&uri, "sip:jackfield@%s%s", flow_sent_by(flow), flow_uri_param(flow));
 	outmsg_header(lines, "Contact", "<%s>", uri.data);
-}
-
-/* ---- the user's words ---- */
-
-void session_bind(struct session *session, session_fn *fn, void *arg)
-{
-	session->fn = fn;
-	session->arg = arg;
-	session->bound = true;
-}
-
-static const struct {
-	uint16_t code;
-	const char *cancel, *bye;
-	uint16_t q850;
-} whys[] = {
-	[SESSION_WHY_NORMAL] = { 480, "Q.850;cause=16;text=\"Normal call clearing\"",
-				 "Q.850;cause=16;text=\"Normal call clearing\"", 16 },
-	[SESSION_WHY_BUSY] = { 486, "Q.850;cause=17;text=\"User busy\"", "Q.850;cause=17;text=\"User busy\"", 17 },
-	[SESSION_WHY_DECLINED] = { 603, "Q.850;cause=21;text=\"Call rejected\"", "Q.850;cause=21;text=\"Call rejected\"",
-				   21 },
-	[SESSION_WHY_ELSEWHERE] = { 480, "SIP;cause=200;text=\"Call completed elsewhere\"",
-				    "SIP;cause=200;text=\"Call completed elsewhere\"", 26 },
-	[SESSION_WHY_MEDIA] = { 488, "Q.850;cause=65;text=\"Media not possible\"",
-				"Q.850;cause=65;text=\"Media not possible\"", 65 },
-	[SESSION_WHY_SHUTDOWN] = { 480, "Q.850;cause=41;text=\"Temporary failure\"",
-				   "Q.850;cause=41;text=\"Temporary failure\"", 41 },
-	[SESSION_WHY_TIMEOUT] = { 480, "Q.850;cause=19;text=\"No answer\"",
-				  "Q.850;cause=102;text=\"Recovery on timer expiry\"", 102 },
-};
-
-static void hangup_bye(struct session *session, enum session_why why)
-{
-	char line[96];
-
-	snprintf(line, sizeof(line), "Reason: %s\r\n", whys[why].bye);
-	session->end.q850 = session->end.q850 ? session->end.q850 : whys[why].q850;
-	session_end_set(session, SESSION_BY_US, SESSION_COMPLETED, 200, NULL);
-	session_bye(session, line);
-}
-
-void session_hangup(struct session *session, enum session_why why)
-{
-	enum session_state state = (enum session_state)session->fsm.state;
-
-	switch (state) {
-	case SESSION_CALLING:
-	case SESSION_PROCEEDING:
-		session_end_set(session, SESSION_BY_US,
-				why == SESSION_WHY_ELSEWHERE ? SESSION_ELSEWHERE :
-				why == SESSION_WHY_TIMEOUT   ? SESSION_TIMED_OUT :
-							       SESSION_CANCELED,
-				why == SESSION_WHY_TIMEOUT ? 408 : 487, NULL);
-		session_out_cancel(session, whys[why].cancel);
-		break;
-	case SESSION_RINGING:
-		session_reject(session, whys[why].code, NULL, whys[why].q850, NULL);
-		break;
-	case SESSION_ANSWERING: /* no BYE before the ACK came (15.1.1) */
-		session->hangup_wanted = true;
-		session->end.q850 = whys[why].q850;
-		session_end_set(session, SESSION_BY_US, SESSION_COMPLETED, 200, NULL);
-		break;
-	case SESSION_UP:
-		hangup_bye(session, why);
-		break;
-	case SESSION_CANCELLING:
-	case SESSION_LEAVING:
-	case SESSION_ENDED:
-	case SESSION_STATES:
-		break;
-	}
-}
-
-void session_forget(struct session *session)
-{
-	session->forgotten = true;
-	session_hangup(session, SESSION_WHY_NORMAL);
-}
-
-bool session_info(struct session *session, struct session_body body)
-{
-	if (!session_in(session, SESSION_UP) || !session_peer_allows(session, "INFO"))
-		return false;
-	return errand_start(session, session->dialog, "INFO", NULL, body, checked) != NULL;
-}
-
-bool session_is_up(const struct session *session)
-{
-	return session_in(session, SESSION_UP) || session_in(session, SESSION_ANSWERING);
-}
-
-bool session_is_outgoing(const struct session *session)
-{
-	return session->outgoing;
-}
-
-const char *session_call_id(const struct session *session)
-{
-	return session->call_id ? session->call_id : session->dialog ? dialog_call_id(session->dialog) : "";
-}
-
-const struct session_peer *session_peer(const struct session *session)
-{
-	return &session->peer;
-}
-
-struct account *session_account(const struct session *session)
-{
-	return session->account;
-}
-
-struct ua *session_ua(const struct session *session)
-{
-	return session->ua;
-}
-
-const struct sa *session_peer_addr(const struct session *session)
-{
-	struct flow *flow = NULL;
-
-	if (session->dialog)
-		flow = dialog_flow(session->dialog);
-	else if (session->invite && exchange_request(session->invite))
-		flow = request_flow(exchange_request(session->invite));
-	return flow ? flow_remote(flow) : NULL;
 }

@@ -28,14 +28,14 @@ struct session_body {
 
 /* ---- identities ---- */
 
-enum session_id_mode { /* how our own number is shown (API.md section 4) */
-	SESSION_ID_PPI,	     /* From is the account; the number in P-Preferred-Identity: the default */
-	SESSION_ID_FROM,
-	SESSION_ID_FROM_PAI,
-	SESSION_ID_PAI,
-	SESSION_ID_RPID,
-	SESSION_ID_ANONYMOUS, /* From anonymous, Privacy: id; the number only in PPI */
-	SESSION_ID_PLAIN,     /* From is name and number, nothing else: towards our own devices */
+enum session_id_mode {		       /* how our own number is shown (API.md section 4) */
+		       SESSION_ID_PPI, /* From is the account; the number in P-Preferred-Identity: the default */
+		       SESSION_ID_FROM,
+		       SESSION_ID_FROM_PAI,
+		       SESSION_ID_PAI,
+		       SESSION_ID_RPID,
+		       SESSION_ID_ANONYMOUS, /* From anonymous, Privacy: id; the number only in PPI */
+		       SESSION_ID_PLAIN, /* From is name and number, nothing else: towards our own devices */
 };
 
 struct session_id {
@@ -61,17 +61,18 @@ enum session_outcome {
 	SESSION_COMPLETED, /* it was up; BYE */
 	SESSION_REJECTED,  /* final response 300..699, ours or theirs */
 	SESSION_CANCELED,  /* CANCEL, ours or theirs */
-	SESSION_LATE,	   /* cancelled by us, answered by them: ACK and BYE were sent, nobody spoke */
-	SESSION_TIMED_OUT, /* no response, no ACK, no PRACK, no session refresh, ring time over */
-	SESSION_FAILED,	   /* could not be sent, name not found, protocol broken */
+	SESSION_LATE, /* cancelled by us, answered by them: ACK and BYE were sent, nobody spoke */
+	SESSION_TIMED_OUT,   /* no response, no ACK, no PRACK, no session refresh, ring time over */
+	SESSION_FAILED,	     /* could not be sent, name not found, protocol broken */
 	SESSION_AUTH_FAILED, /* our credentials were refused or the challenge cannot be answered */
-	SESSION_ELSEWHERE, /* cancelled because another took the call (Reason: SIP;cause=200) */
+	SESSION_ELSEWHERE,   /* cancelled because another took the call (Reason: SIP;cause=200) */
 };
 
 struct session_end {
 	enum session_side by;
 	enum session_outcome outcome;
-	uint16_t code; /* SIP: the final response, or 487/408/... that stands for it; 200 after a BYE */
+	uint16_t
+		code; /* SIP: the final response, or 487/408/... that stands for it; 200 after a BYE */
 	uint16_t q850; /* from their Reason header, or ours; 0: none */
 	char text[96]; /* reason phrase or Reason text, cleaned */
 	bool answered; /* a 2xx was sent or taken (not for SESSION_LATE) */
@@ -80,30 +81,30 @@ struct session_end {
 /* ---- events ---- */
 
 enum session_event_type {
-	SESSION_EV_PROGRESS,	 /* dialled: a 1xx above 100. `code`, `fork`; `body`: early media's answer or none */
-	SESSION_EV_ANSWERED,	 /* dialled: 2xx, already acknowledged. `body`: the answer (also when an earlier 1xx
+	SESSION_EV_PROGRESS, /* dialled: a 1xx above 100. `code`, `fork`; `body`: early media's answer or none */
+	SESSION_EV_ANSWERED, /* dialled: 2xx, already acknowledged. `body`: the answer (also when an earlier 1xx
 				  * brought it), or after an offerless INVITE their offer: then answer with session_answer(),
 				  * which sends the ACK */
-	SESSION_EV_CONFIRMED,	 /* incoming: ACK came. `body`: their answer when our 200 made the offer */
-	SESSION_EV_OFFER,	 /* they ask for other media: `body`; answer by session_answer() or session_refuse() within
+	SESSION_EV_CONFIRMED, /* incoming: ACK came. `body`: their answer when our 200 made the offer */
+	SESSION_EV_OFFER, /* they ask for other media: `body`; answer by session_answer() or session_refuse() within
 				  * 20 s, at once if you can */
 	SESSION_EV_OFFER_WANTED, /* an offerless re-INVITE: session_answer() gives our offer; their answer comes as
 				  * SESSION_EV_OFFER_DONE */
-	SESSION_EV_OFFER_DONE,	 /* our offer's fate: `code` 200 and `body` the answer, or the code that refused it: nothing
+	SESSION_EV_OFFER_DONE, /* our offer's fate: `code` 200 and `body` the answer, or the code that refused it: nothing
 				  * has changed then. 491 is retried in here first */
-	SESSION_EV_INFO,	 /* INFO, answered 200 already: `body` */
-	SESSION_EV_REFER,	 /* they ask us to call `refer`: decide with session_refer_reply() */
-	SESSION_EV_REFER_STATE,	 /* our REFER: `code` is the far end's progress (100..699), 202 accepted; `last` */
-	SESSION_EV_IDENTITY,	 /* the other side's identity changed: `peer` (RFC 4916, PAI in a later message) */
-	SESSION_EV_END,		 /* `end`; the session is gone after this */
+	SESSION_EV_INFO,  /* INFO, answered 200 already: `body` */
+	SESSION_EV_REFER, /* they ask us to call `refer`: decide with session_refer_reply() */
+	SESSION_EV_REFER_STATE, /* our REFER: `code` is the far end's progress (100..699), 202 accepted; `last` */
+	SESSION_EV_IDENTITY, /* the other side's identity changed: `peer` (RFC 4916, PAI in a later message) */
+	SESSION_EV_END, /* `end`; the session is gone after this */
 };
 
 struct session_refer {
-	const char *to;		 /* the URI without its headers */
-	const char *referred_by; /* the whole value, or "" */
-	struct session *replaces; /* Refer-To's Replaces names this session of ours, or NULL */
+	const char *to;		    /* the URI without its headers */
+	const char *referred_by;    /* the whole value, or "" */
+	struct session *replaces;   /* Refer-To's Replaces names this session of ours, or NULL */
 	const char *replaces_value; /* unescaped, "" when there is none: for another's dialog */
-	bool no_subscription;	 /* Refer-Sub: false */
+	bool no_subscription;	    /* Refer-Sub: false */
 };
 
 struct session_event {
@@ -111,9 +112,10 @@ struct session_event {
 	uint16_t code;
 	const char *reason; /* phrase, cleaned; "" without */
 	struct session_body body;
-	unsigned fork; /* which far end: 0.. in the order they spoke up; ANSWERED says which one won */
+	unsigned
+		fork; /* which far end: 0.. in the order they spoke up; ANSWERED says which one won */
 	bool early_media_barred; /* P-Early-Media: inactive or recvonly (RFC 5009) */
-	bool same;	 /* OFFER: the o= line is the one we had: no media restart */
+	bool same;		 /* OFFER: the o= line is the one we had: no media restart */
 	bool last;
 	const struct session_peer *peer; /* PROGRESS, ANSWERED, IDENTITY: who it is now, or NULL */
 	const struct session_refer *refer;
@@ -134,27 +136,33 @@ struct session_place {
 struct session_dial {
 	struct account *account; /* through this profile; or NULL with `place` */
 	const struct session_place *place;
-	const char *to;	 /* account: number or URI that is dialled; place: the device's own name, for To */
+	const char *
+		to; /* account: number or URI that is dialled; place: the device's own name, for To */
 	const char *domain; /* place: our side's domain, for From and To */
 	struct session_id id;
 	struct session_body offer; /* none: offerless */
-	uint32_t ring_ms;	   /* give up when not answered by then (CANCEL); 0: 180 s, which is also the most */
-	struct session *replaces;  /* attended transfer: Replaces this session of ours at the far end, or NULL */
+	uint32_t
+		ring_ms; /* give up when not answered by then (CANCEL); 0: 180 s, which is also the most */
+	struct session *
+		replaces; /* attended transfer: Replaces this session of ours at the far end, or NULL */
 	const char *replaces_value; /* or a whole Replaces value */
-	const char *referred_by;   /* NULL: none */
-	const char *call_info;	   /* "answer-after=0" style Call-Info, Alert-Info: a whole header line, or NULL */
-	const char *diversion;	   /* number it was forwarded by, or NULL */
+	const char *referred_by;    /* NULL: none */
+	const char *
+		call_info; /* "answer-after=0" style Call-Info, Alert-Info: a whole header line, or NULL */
+	const char *diversion; /* number it was forwarded by, or NULL */
 	session_fn *fn;
 	void *arg;
 };
 
 enum {
-	SESSION_E_BAD = 1, /* a number, name or URI with characters that cannot be sent, or too long */
-	SESSION_E_STATE,   /* not now: see the function */
-	SESSION_E_LIMIT,   /* too many sessions */
+	SESSION_E_BAD =
+		1, /* a number, name or URI with characters that cannot be sent, or too long */
+	SESSION_E_STATE, /* not now: see the function */
+	SESSION_E_LIMIT, /* too many sessions */
 };
 
-must_check int session_dial(struct ua *ua, const struct session_dial *dial, struct session **ret_session);
+must_check int session_dial(struct ua *ua, const struct session_dial *dial,
+			    struct session **ret_session);
 
 /* ---- incoming, before the answer ---- */
 
@@ -169,12 +177,20 @@ must_check int session_ring(struct session *session, uint16_t code, struct sessi
  */
 must_check int session_accept(struct session *session, struct session_body body);
 /* 300..699; q850 0: none. `warning`: "304 jackfield \"...\"" or NULL. */
-void session_reject(struct session *session, uint16_t code, const char *reason, uint16_t q850, const char *warning);
+void session_reject(struct session *session, uint16_t code, const char *reason, uint16_t q850,
+		    const char *warning);
 
 /* ---- any time ---- */
 
-enum session_why { SESSION_WHY_NORMAL, SESSION_WHY_BUSY, SESSION_WHY_DECLINED, SESSION_WHY_ELSEWHERE, SESSION_WHY_MEDIA,
-		   SESSION_WHY_SHUTDOWN, SESSION_WHY_TIMEOUT };
+enum session_why {
+	SESSION_WHY_NORMAL,
+	SESSION_WHY_BUSY,
+	SESSION_WHY_DECLINED,
+	SESSION_WHY_ELSEWHERE,
+	SESSION_WHY_MEDIA,
+	SESSION_WHY_SHUTDOWN,
+	SESSION_WHY_TIMEOUT
+};
 /* Ends it, whatever state it is in: CANCEL, BYE, or a final response, with a Reason header that fits. Idempotent.
  * SESSION_EV_END follows when the far end has agreed or time has run out.
  */
@@ -202,8 +218,8 @@ bool session_info(struct session *session, struct session_body body);
 /* REFER: `to` a URI; `replaces`: attended, a session of ours whose far end is to be replaced. Progress as
  * EV_REFER_STATE; with `last` exactly once for each that was accepted here. SESSION_E_STATE: not up, or one is open.
  */
-must_check int session_refer(struct session *session, const char *to, const struct session *replaces,
-			     const char *referred_by);
+must_check int session_refer(struct session *session, const char *to,
+			     const struct session *replaces, const char *referred_by);
 /* The answer to EV_REFER: 202 accepts and opens the implicit subscription; else the refusal. */
 void session_refer_reply(struct session *session, uint16_t code);
 /* Progress of what an accepted REFER asked for: 100..199, or a final code which ends the subscription. */

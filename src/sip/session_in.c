@@ -21,13 +21,15 @@ static void on_end(struct strans *st, enum trans_end end, void *arg)
 
 	(void)st;
 	session->invite_st = NULL;
-	if (end != TRANS_DONE && (session_in(session, SESSION_RINGING) || session_in(session, SESSION_ANSWERING)))
+	if (end != TRANS_DONE &&
+	    (session_in(session, SESSION_RINGING) || session_in(session, SESSION_ANSWERING)))
 		fsm_send(&session->fsm, SIG_NO_ACK, NULL);
 }
 
 static const struct strans_handlers invite_handlers = { on_cancel, on_end };
 
-int session_in_new(struct ua *ua, const struct inmsg *in, struct dialog_policy policy, struct session **ret_session)
+int session_in_new(struct ua *ua, const struct inmsg *in, struct dialog_policy policy,
+		   struct session **ret_session)
 {
 	struct session *session = session_new(ua, false, SESSION_RINGING);
 
@@ -37,8 +39,8 @@ int session_in_new(struct ua *ua, const struct inmsg *in, struct dialog_policy p
 		session_free(session);
 		return SESSION_E_LIMIT;
 	}
-	if (dialog_new_server(ua->dialogs, in, strans_to_tag(session->invite_st), policy, session_on_request, session,
-			      &session->dialog)) {
+	if (dialog_new_server(ua->dialogs, in, strans_to_tag(session->invite_st), policy,
+			      session_on_request, session, &session->dialog)) {
 		strans_answer(session->invite_st, 400, "Bad Dialog Information");
 		session_free(session);
 		return SESSION_E_BAD;
@@ -101,7 +103,8 @@ static int provisional_send(struct session *session, uint16_t code, struct sessi
 	bool has_body, reliable;
 	int r;
 
-	if (session->offerless || session->answer_sent) /* there is nothing, or nothing more, to answer */
+	if (session->offerless ||
+	    session->answer_sent) /* there is nothing, or nothing more, to answer */
 		answer = SESSION_NO_BODY;
 	has_body = answer.type != NULL;
 	reliable = must_be_reliable(session) || (has_body && session->their_100rel);
@@ -116,7 +119,8 @@ static int provisional_send(struct session *session, uint16_t code, struct sessi
 	if (!r && reliable)
 		reliable_start(session, reply, has_body);
 	if (!r && has_body)
-		saved_body_set(&session->accept_body, answer); /* the 200 repeats it when it was not reliable */
+		saved_body_set(&session->accept_body,
+			       answer); /* the 200 repeats it when it was not reliable */
 	mem_deref(reply);
 	return r;
 }
@@ -194,7 +198,8 @@ void session_in_final(struct session *session, uint16_t code, const char *reason
 	mem_deref(reply);
 }
 
-void session_reject(struct session *session, uint16_t code, const char *reason, uint16_t q850, const char *warning)
+void session_reject(struct session *session, uint16_t code, const char *reason, uint16_t q850,
+		    const char *warning)
 {
 	auto_(buf_fini) struct buf lines = BUF_MAX(512);
 
@@ -207,7 +212,8 @@ void session_reject(struct session *session, uint16_t code, const char *reason, 
 	if (code == 503 || code == 500)
 		buf_addf(&lines, "Retry-After: %u\r\n", 5 + ua_random(20));
 	session->end.q850 = q850;
-	session_end_set(session, SESSION_BY_US, SESSION_REJECTED, code < 300 || code > 699 ? 480 : code, reason);
+	session_end_set(session, SESSION_BY_US, SESSION_REJECTED,
+			code < 300 || code > 699 ? 480 : code, reason);
 	session_in_final(session, session->end.code, reason, lines.data);
 	session_finish(session);
 }
@@ -228,7 +234,8 @@ void session_in_ack(struct session *session, const struct inmsg *in)
 		return;
 	}
 	if (missing) {
-		session_end_set(session, SESSION_BY_NETWORK, SESSION_FAILED, 488, "The ACK has no answer");
+		session_end_set(session, SESSION_BY_NETWORK, SESSION_FAILED, 488,
+				"The ACK has no answer");
 		session_bye(session, "Reason: SIP;cause=488;text=\"No answer in ACK\"\r\n");
 		return;
 	}
@@ -247,7 +254,8 @@ static bool rack_matches(const struct session *session, const struct sip_msg *ms
 
 	if (!rack || !session->reliable)
 		return false;
-	snprintf(expected, sizeof(expected), "%u %u INVITE", session->rseq - 1, session->invite_cseq);
+	snprintf(expected, sizeof(expected), "%u %u INVITE", session->rseq - 1,
+		 session->invite_cseq);
 	text_clean(got, sizeof(got), rack->val.p, rack->val.l);
 	return !strcmp(expected, got);
 }

@@ -35,7 +35,8 @@ static void offer_timeout(struct timer *timer, void *arg)
 
 	(void)timer;
 	if (session->ack_owed) {
-		session_end_set(session, SESSION_BY_US, SESSION_FAILED, 500, "No answer to the offer");
+		session_end_set(session, SESSION_BY_US, SESSION_FAILED, 500,
+				"No answer to the offer");
 		session_bye(session, "Reason: SIP;cause=488;text=\"No answer\"\r\n");
 		return;
 	}
@@ -93,7 +94,8 @@ static struct pl origin_line(struct session_body body)
 		if ((i == 0 || text.p[i - 1] == '\n') && text.p[i] == 'o' && text.p[i + 1] == '=') {
 			struct pl line = { .p = text.p + i, .l = 0 };
 
-			while (i + line.l < text.l && line.p[line.l] != '\r' && line.p[line.l] != '\n')
+			while (i + line.l < text.l && line.p[line.l] != '\r' &&
+			       line.p[line.l] != '\n')
 				line.l++;
 			return line;
 		}
@@ -123,7 +125,8 @@ static uint16_t glare_code(const struct session *session, bool invite, bool with
 		return 0;
 	if (session->our_offer || session->offer_state == OFFER_OURS)
 		return 491;
-	if (session->offer_state != OFFER_IDLE || session->offer_st || (invite && session->reinvite_st))
+	if (session->offer_state != OFFER_IDLE || session->offer_st ||
+	    (invite && session->reinvite_st))
 		return 500;
 	if (invite && early)
 		return session_in(session, SESSION_RINGING) ? 500 : 491;
@@ -270,7 +273,8 @@ int session_answer(struct session *session, struct session_body body)
 		timer_stop(&session->offer_timer);
 		session->offer_state = OFFER_IDLE;
 		session_offer_given(session, body);
-		session_ack(session, session->dialog, session->ack_cseq, session->ack_credentials, body);
+		session_ack(session, session->dialog, session->ack_cseq, session->ack_credentials,
+			    body);
 		return 0;
 	}
 	if (!session->offer_st)
@@ -296,7 +300,9 @@ void session_refuse(struct session *session, uint16_t code, const char *warning)
 void session_offer_ack(struct session *session, const struct inmsg *in)
 {
 	struct session_body body = message_body(in->msg);
-	struct session_event event = { .type = SESSION_EV_OFFER_DONE, .code = body.type ? 200 : 488, .body = body };
+	struct session_event event = { .type = SESSION_EV_OFFER_DONE,
+				       .code = body.type ? 200 : 488,
+				       .body = body };
 	bool offered = session->reinvite_offered;
 
 	strans_acked(session->reinvite_st);
@@ -330,7 +336,8 @@ static void glare_again(struct timer *timer, void *arg)
 	(void)timer;
 	if (!session_in(session, SESSION_UP))
 		return;
-	if (session->our_offer || session->offer_state != OFFER_IDLE || session->offer_st || session->reinvite_st) {
+	if (session->our_offer || session->offer_state != OFFER_IDLE || session->offer_st ||
+	    session->reinvite_st) {
 		timer_start(&session->glare_timer, 500); /* theirs first */
 		return;
 	}
@@ -352,8 +359,8 @@ static void offer_accepted(struct session *session, struct errand *errand, const
 	bool silent = session->our_offer_is_refresh;
 
 	if (!strcmp(errand->method, "INVITE"))
-		session_ack(session, session->dialog, errand->cseq, exchange_credentials(errand->exchange),
-			    SESSION_NO_BODY);
+		session_ack(session, session->dialog, errand->cseq,
+			    exchange_credentials(errand->exchange), SESSION_NO_BODY);
 	dialog_refresh(session->dialog, in->msg);
 	session_take_caps(session, in->msg);
 	session_timer_take_reply(session, in->msg);
@@ -368,7 +375,8 @@ static void offer_accepted(struct session *session, struct errand *errand, const
 	done_emit(session, 200, body, silent);
 }
 
-static void offer_ended(struct session *session, struct errand *errand, uint16_t code, const struct inmsg *in)
+static void offer_ended(struct session *session, struct errand *errand, uint16_t code,
+			const struct inmsg *in)
 {
 	session->our_offer = NULL;
 	session->offer_state = OFFER_IDLE;
@@ -378,7 +386,8 @@ static void offer_ended(struct session *session, struct errand *errand, uint16_t
 		offer_accepted(session, errand, in);
 	} else if (code == 491 && session->glares++ < GLARES) {
 		glare_wait(session);
-	} else if (code == 422 && session->raises++ < GLARES && session_timer_raise(session, in->msg)) {
+	} else if (code == 422 && session->raises++ < GLARES &&
+		   session_timer_raise(session, in->msg)) {
 		offer_send(session);
 	} else if (code == 481 || (code == 408)) {
 		fsm_send(&session->fsm, SIG_DEAD, NULL); /* the dialog is gone (12.2.1.2) */
@@ -404,11 +413,11 @@ static void offer_send(struct session *session)
 
 static bool may_offer(const struct session *session)
 {
-	bool early = session_in(session, SESSION_RINGING) && session->answer_sent && session->allow &&
-		     session_peer_allows(session, "UPDATE");
+	bool early = session_in(session, SESSION_RINGING) && session->answer_sent &&
+		     session->allow && session_peer_allows(session, "UPDATE");
 
-	return (session_in(session, SESSION_UP) || early) && !session->our_offer && !session->offer_st &&
-	       !session->reinvite_st && session->offer_state == OFFER_IDLE;
+	return (session_in(session, SESSION_UP) || early) && !session->our_offer &&
+	       !session->offer_st && !session->reinvite_st && session->offer_state == OFFER_IDLE;
 }
 
 static bool waits_for_glare(const struct session *session)

@@ -37,11 +37,16 @@ static int dialog_of(struct session *session, const struct inmsg *in, struct dia
 {
 	auto_(free) char *from = xasprintf("%s;tag=%s", session->from, session->from_tag);
 	const struct dialog_local local = {
-		.from = from, .target = session->target, .call_id = session->call_id,
-		.from_tag = session->from_tag, .cseq = in->msg->cseq.num, .policy = session->policy,
+		.from = from,
+		.target = session->target,
+		.call_id = session->call_id,
+		.from_tag = session->from_tag,
+		.cseq = in->msg->cseq.num,
+		.policy = session->policy,
 	};
 
-	return dialog_new_client(session->ua->dialogs, &local, in, session_on_request, session, ret_dialog);
+	return dialog_new_client(session->ua->dialogs, &local, in, session_on_request, session,
+				 ret_dialog);
 }
 
 /* The far end that this response comes from. Return: NULL when it has no tag or there are too many. */
@@ -74,7 +79,8 @@ bool session_fork_gone(struct session *session, const struct dialog *dialog)
 
 /* ---- provisional ---- */
 
-static void pracked(struct session *session, struct errand *errand, uint16_t code, const struct inmsg *in)
+static void pracked(struct session *session, struct errand *errand, uint16_t code,
+		    const struct inmsg *in)
 {
 	(void)session;
 	(void)errand;
@@ -113,14 +119,17 @@ static void proceed(struct session *session)
 
 	if (session_in(session, SESSION_CALLING))
 		fsm_go(&session->fsm, SESSION_PROCEEDING);
-	fsm_deadline(&session->fsm, session->give_up_ms > now ? (uint32_t)(session->give_up_ms - now) : 0);
+	fsm_deadline(&session->fsm,
+		     session->give_up_ms > now ? (uint32_t)(session->give_up_ms - now) : 0);
 }
 
 void session_out_provisional(struct session *session, const struct inmsg *in)
 {
 	const struct sip_msg *msg = in->msg;
 	struct session_body body = message_body(msg);
-	struct session_event event = { .type = SESSION_EV_PROGRESS, .code = msg->scode, .body = body };
+	struct session_event event = { .type = SESSION_EV_PROGRESS,
+				       .code = msg->scode,
+				       .body = body };
 	char reason[64];
 	struct fork *fork;
 
@@ -163,8 +172,8 @@ static void ack_send(struct session *session, struct dialog *dialog, struct outm
 	request_send(session->ua->stack, &args, NULL);
 }
 
-void session_ack(struct session *session, struct dialog *dialog, uint32_t cseq, const char *credentials,
-		 struct session_body body)
+void session_ack(struct session *session, struct dialog *dialog, uint32_t cseq,
+		 const char *credentials, struct session_body body)
 {
 	struct outmsg *ack = dialog_request(dialog, "ACK", cseq);
 
@@ -188,7 +197,8 @@ static void extra_answer(struct session *session, const struct inmsg *in)
 
 	if (dialog_of(session, in, &dialog))
 		return;
-	session_ack(session, dialog, in->msg->cseq.num, exchange_credentials(session->invite), SESSION_NO_BODY);
+	session_ack(session, dialog, in->msg->cseq.num, exchange_credentials(session->invite),
+		    SESSION_NO_BODY);
 	farewell_start(session->ua, session->account, dialog,
 		       "Reason: SIP;cause=200;text=\"Call completed elsewhere\"\r\n");
 }
@@ -237,15 +247,21 @@ static void losers_drop(struct session *session)
 
 static void answer_missing(struct session *session)
 {
-	session_end_set(session, SESSION_BY_NETWORK, SESSION_FAILED, 488, "The answer has no media");
+	session_end_set(session, SESSION_BY_NETWORK, SESSION_FAILED, 488,
+			"The answer has no media");
 	session_bye(session, "Reason: SIP;cause=488;text=\"No answer in 200\"\r\n");
 }
 
-static void answered_emit(struct session *session, const struct inmsg *in, unsigned index, struct session_body body)
+static void answered_emit(struct session *session, const struct inmsg *in, unsigned index,
+			  struct session_body body)
 {
 	char reason[64];
 	struct session_event event = {
-		.type = SESSION_EV_ANSWERED, .code = in->msg->scode, .reason = reason, .body = body, .fork = index,
+		.type = SESSION_EV_ANSWERED,
+		.code = in->msg->scode,
+		.reason = reason,
+		.body = body,
+		.fork = index,
 		.peer = &session->peer,
 	};
 
@@ -261,12 +277,14 @@ void session_out_accepted(struct session *session, const struct inmsg *in)
 	unsigned index;
 
 	if (!winner_take(session, in)) {
-		session_end_set(session, SESSION_BY_NETWORK, SESSION_FAILED, 500, "Unusable answer");
+		session_end_set(session, SESSION_BY_NETWORK, SESSION_FAILED, 500,
+				"Unusable answer");
 		session_finish(session);
 		return;
 	}
 	index = session->winner->index;
-	if (!body.type || (offered && session->winner->reliable)) /* answered before: this one adds nothing */
+	if (!body.type ||
+	    (offered && session->winner->reliable)) /* answered before: this one adds nothing */
 		saved_body_set(&kept, saved_body_get(&session->winner->answer));
 	else
 		saved_body_set(&kept, body);
@@ -281,7 +299,8 @@ void session_out_accepted(struct session *session, const struct inmsg *in)
 		session_offer_taken(session, saved_body_get(&kept));
 		session_offer_watch(session);
 	} else {
-		session_ack(session, session->dialog, session->ack_cseq, session->ack_credentials, SESSION_NO_BODY);
+		session_ack(session, session->dialog, session->ack_cseq, session->ack_credentials,
+			    SESSION_NO_BODY);
 		if (!kept.type) {
 			answer_missing(session);
 			return;
@@ -303,12 +322,13 @@ void session_out_late(struct session *session, const struct inmsg *in)
 		return;
 	}
 	losers_drop(session);
-	session_ack(session, session->dialog, session->ack_cseq, session->ack_credentials, SESSION_NO_BODY);
+	session_ack(session, session->dialog, session->ack_cseq, session->ack_credentials,
+		    SESSION_NO_BODY);
 	if (session->end.outcome != SESSION_TIMED_OUT && session->end.outcome != SESSION_ELSEWHERE)
 		session->end.outcome = SESSION_LATE;
-	session_bye(session, session->end.outcome == SESSION_ELSEWHERE ?
-				     "Reason: SIP;cause=200;text=\"Call completed elsewhere\"\r\n" :
-				     "Reason: Q.850;cause=31;text=\"Answered after cancel\"\r\n");
+	session_bye(session, session->end.outcome == SESSION_ELSEWHERE
+				     ? "Reason: SIP;cause=200;text=\"Call completed elsewhere\"\r\n"
+				     : "Reason: Q.850;cause=31;text=\"Answered after cancel\"\r\n");
 }
 
 /* ---- other ends ---- */
@@ -322,7 +342,8 @@ static bool redirect(struct session *session, const struct inmsg *in)
 	if (in->msg->scode < 301 || in->msg->scode > 302 || !contact || !session->account ||
 	    session->redirects >= REDIRECTS || contact->val.l > 512)
 		return false;
-	if (sip_addr_decode(&addr, &contact->val) || !account_owns_host(session->account, &addr.uri.host) ||
+	if (sip_addr_decode(&addr, &contact->val) ||
+	    !account_owns_host(session->account, &addr.uri.host) ||
 	    pl_strcasecmp(&addr.uri.scheme, "sip") || pl_isset(&addr.uri.headers))
 		return false;
 	session->redirects++;
@@ -350,7 +371,8 @@ void session_out_rejected(struct session *session, const struct inmsg *in)
 	}
 	text_clean(text, sizeof(text), in->msg->reason.p, in->msg->reason.l);
 	session_end_set(session, SESSION_BY_THEM,
-			code == 401 || code == 407 ? SESSION_AUTH_FAILED : SESSION_REJECTED, code, text);
+			code == 401 || code == 407 ? SESSION_AUTH_FAILED : SESSION_REJECTED, code,
+			text);
 	session_finish(session);
 }
 
@@ -364,12 +386,14 @@ void session_out_unsent(struct session *session, enum request_failure failure)
 		session_end_set(session, SESSION_BY_US, SESSION_CANCELED, 487, NULL);
 		break;
 	case REQUEST_BAD:
-		session_end_set(session, SESSION_BY_US, SESSION_FAILED, 400, "The request cannot be sent");
+		session_end_set(session, SESSION_BY_US, SESSION_FAILED, 400,
+				"The request cannot be sent");
 		break;
 	case REQUEST_UNRESOLVED:
 	case REQUEST_TRANSPORT:
 		session_end_set(session, SESSION_BY_NETWORK, SESSION_FAILED, 503,
-				failure == REQUEST_UNRESOLVED ? "Server name not found" : "Server not reachable");
+				failure == REQUEST_UNRESOLVED ? "Server name not found"
+							      : "Server not reachable");
 		break;
 	}
 	session_finish(session);
@@ -423,7 +447,9 @@ static void invite_response(struct exchange *ex, const struct inmsg *in, void *a
 {
 	struct session *session = arg;
 	uint16_t code = in->msg->scode;
-	enum session_signal signal = code < 200 ? SIG_PROVISIONAL : code < 300 ? SIG_ACCEPTED : SIG_REJECTED;
+	enum session_signal signal = code < 200	  ? SIG_PROVISIONAL
+				     : code < 300 ? SIG_ACCEPTED
+						  : SIG_REJECTED;
 
 	(void)ex;
 	if (session->dialog) {
@@ -443,19 +469,27 @@ static void invite_failed(struct exchange *ex, enum request_failure failure, voi
 		fsm_send(&session->fsm, SIG_UNSENT, &failure);
 }
 
-static const struct exchange_handlers invite_handlers = { invite_build, invite_flow, invite_response, invite_failed };
+static const struct exchange_handlers invite_handlers = { invite_build, invite_flow,
+							  invite_response, invite_failed };
 
 static void invite_send(struct session *session)
 {
 	struct account *account = session->account;
 	const struct exchange_args args = {
-		.stack = session->ua->stack, .jar = account ? session->jar : NULL,
-		.creds = account ? &account->creds : NULL, .realm = account ? account->realm : NULL,
-		.content_type = session->offer.type, .body = session->offer.data, .body_len = session->offer.len,
-		.flow = session->place_flow, .hop = session->has_hop ? &session->hop : NULL,
+		.stack = session->ua->stack,
+		.jar = account ? session->jar : NULL,
+		.creds = account ? &account->creds : NULL,
+		.realm = account ? account->realm : NULL,
+		.content_type = session->offer.type,
+		.body = session->offer.data,
+		.body_len = session->offer.len,
+		.flow = session->place_flow,
+		.hop = session->has_hop ? &session->hop : NULL,
 		.prefer = account && account->has_sticky ? &account->sticky : NULL,
-		.any_address = session->policy.any_address, .unverified = session->policy.unverified,
-		.handlers = &invite_handlers, .arg = session,
+		.any_address = session->policy.any_address,
+		.unverified = session->policy.unverified,
+		.handlers = &invite_handlers,
+		.arg = session,
 	};
 
 	session->invite = exchange_start(&args);
@@ -491,7 +525,8 @@ static bool dial_place(struct session *session, const struct session_dial *dial)
 	struct uri uri;
 	struct pl pl;
 
-	if (!place->contact || !dial->domain || !text_fits(place->contact, 512) || strpbrk(place->contact, "<> \""))
+	if (!place->contact || !dial->domain || !text_fits(place->contact, 512) ||
+	    strpbrk(place->contact, "<> \""))
 		return false;
 	pl_set_str(&pl, place->contact);
 	if (uri_decode(&uri, &pl))
@@ -530,7 +565,8 @@ static bool extra_lines(struct session *session, const struct session_dial *dial
 	if (dial->diversion && *dial->diversion) {
 		buf_adds(&uri, "sip:");
 		header_user(&uri, dial->diversion);
-		buf_addf(&uri, "@%s", session->account ? session->account->from_domain : dial->domain);
+		buf_addf(&uri, "@%s",
+			 session->account ? session->account->from_domain : dial->domain);
 		buf_addf(out, "Diversion: <%s>;reason=unconditional\r\n", uri.data);
 	}
 	return !out->failed && !uri.failed;
@@ -538,10 +574,12 @@ static bool extra_lines(struct session *session, const struct session_dial *dial
 
 static int dial_prepare(struct session *session, const struct session_dial *dial)
 {
-	auto_(buf_fini) struct buf from = BUF_MAX(1024), lines = BUF_MAX(2048), extra = BUF_MAX(4096);
+	auto_(buf_fini) struct buf from = BUF_MAX(1024), lines = BUF_MAX(2048),
+				   extra = BUF_MAX(4096);
 	char call_id[TOKEN_SIZE];
 
-	if (!(dial->account ? dial_account(session, dial) : dial->place && dial_place(session, dial)))
+	if (!(dial->account ? dial_account(session, dial)
+			    : dial->place && dial_place(session, dial)))
 		return SESSION_E_BAD;
 	if (identity_lines(&dial->id, dial->account, dial->domain, &from, &lines) ||
 	    !extra_lines(session, dial, &extra))
@@ -559,7 +597,8 @@ static int dial_prepare(struct session *session, const struct session_dial *dial
 
 int session_dial(struct ua *ua, const struct session_dial *dial, struct session **ret_session)
 {
-	uint32_t ring_ms = dial->ring_ms && dial->ring_ms < SESSION_SETUP_MS ? dial->ring_ms : SESSION_SETUP_MS;
+	uint32_t ring_ms = dial->ring_ms && dial->ring_ms < SESSION_SETUP_MS ? dial->ring_ms
+									     : SESSION_SETUP_MS;
 	struct session *session;
 	int r;
 

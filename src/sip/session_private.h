@@ -1,6 +1,7 @@
 /* sip/session_private.h - what the files of a session share
  *
  *   session.c          its life: states, ending, events, requests inside the dialog by method
+ *   session_user.c     what the user says to it
  *   session_out.c      dialled: INVITE, forks, PRACK, redirection, the first ACK
  *   session_in.c       incoming: provisional and final answers, reliable ones, ACK
  *   session_offer.c    offers while up: re-INVITE and UPDATE both ways, glare
@@ -20,7 +21,7 @@
 #define SESSION_FORKS 16
 #define SESSION_ERRANDS 16
 #define SESSION_SETUP_MS 180000
-#define SESSION_OFFER_MS 20000	 /* the user's time for an answer */
+#define SESSION_OFFER_MS 20000 /* the user's time for an answer */
 #define SESSION_LEAVE_MS 40000
 #define SESSION_CHECK_MS 1800000 /* a call without session timer is asked after so often */
 #define SESSION_ACK_MS 32000	 /* 64*T1 */
@@ -46,7 +47,7 @@ enum session_signal {
 	SIG_CANCEL,	 /* struct inmsg: theirs */
 	SIG_ACK,	 /* struct inmsg: to our 200 */
 	SIG_NO_ACK,
-	SIG_BYE, /* struct inmsg: theirs */
+	SIG_BYE,  /* struct inmsg: theirs */
 	SIG_GONE, /* our BYE's end */
 	SIG_DEAD, /* the far end does not know the call, or answers no more */
 };
@@ -67,7 +68,8 @@ struct fork {
 };
 
 struct errand;
-typedef void errand_fn(struct session *session, struct errand *errand, uint16_t code, const struct inmsg *in);
+typedef void errand_fn(struct session *session, struct errand *errand, uint16_t code,
+		       const struct inmsg *in);
 
 /* One request of ours inside a dialog. */
 struct errand {
@@ -78,7 +80,8 @@ struct errand {
 	char *lines; /* "Name: value\r\n" ... */
 	uint32_t cseq;
 	struct exchange *exchange;
-	errand_fn *done; /* final response, or `in` NULL and 408 or 503; the errand is freed after it */
+	errand_fn *
+		done; /* final response, or `in` NULL and 408 or 503; the errand is freed after it */
 	void *arg;
 };
 
@@ -96,10 +99,10 @@ struct refer_sent {
 };
 
 struct refer_taken {
-	struct strans *st;  /* unanswered */
-	bool subscribed;    /* NOTIFYs are owed */
-	bool silent;	    /* Refer-Sub: false */
-	uint32_t id;	    /* the REFER's CSeq, the Event's id (RFC 3515 2.4.6) */
+	struct strans *st; /* unanswered */
+	bool subscribed;   /* NOTIFYs are owed */
+	bool silent;	   /* Refer-Sub: false */
+	uint32_t id;	   /* the REFER's CSeq, the Event's id (RFC 3515 2.4.6) */
 	uint16_t last;
 	struct timer timer;
 };
@@ -152,7 +155,7 @@ struct session {
 	struct strans *invite_st; /* until on_end */
 	uint32_t invite_cseq;
 	bool offerless;
-	bool answer_sent; /* reliably, in a 1xx */
+	bool answer_sent;	 /* reliably, in a 1xx */
 	struct outmsg *reliable; /* an unacknowledged 1xx */
 	bool reliable_has_body;
 	uint16_t ring_waits; /* the provisional that waits for the PRACK before it; 0: none */
@@ -164,10 +167,10 @@ struct session {
 
 	/* offers */
 	enum offer_state offer_state;
-	struct strans *offer_st; /* their re-INVITE or UPDATE or PRACK that awaits our user */
+	struct strans *offer_st;    /* their re-INVITE or UPDATE or PRACK that awaits our user */
 	struct strans *reinvite_st; /* their re-INVITE, answered 2xx, ACK awaited */
 	uint32_t reinvite_cseq;
-	bool reinvite_offered; /* our 2xx to it carried our offer */
+	bool reinvite_offered;	  /* our 2xx to it carried our offer */
 	struct errand *our_offer; /* re-INVITE or UPDATE under way */
 	bool our_offer_is_refresh;
 	struct saved_body pending_offer; /* for the retry after 491 */
@@ -190,10 +193,12 @@ struct session {
 void session_free(struct session *session); /* without a word */
 struct session *session_new(struct ua *ua, bool outgoing, enum session_state state);
 void session_emit(struct session *session, struct session_event *event);
-void session_emit_code(struct session *session, enum session_event_type type, uint16_t code, const char *reason);
-void session_finish(struct session *session); /* to ENDED: END goes out, the rest goes with the loop */
-void session_end_set(struct session *session, enum session_side by, enum session_outcome outcome, uint16_t code,
-		     const char *text); /* the first word counts */
+void session_emit_code(struct session *session, enum session_event_type type, uint16_t code,
+		       const char *reason);
+void session_finish(
+	struct session *session); /* to ENDED: END goes out, the rest goes with the loop */
+void session_end_set(struct session *session, enum session_side by, enum session_outcome outcome,
+		     uint16_t code, const char *text); /* the first word counts */
 void session_bye(struct session *session, const char *reason_line);
 void session_on_request(struct dialog *dialog, const struct inmsg *in, void *arg);
 void session_on_accepted_again(struct session *session, const struct inmsg *in);
@@ -201,9 +206,13 @@ void session_take_caps(struct session *session, const struct sip_msg *msg);
 void session_common_lines(const struct session *session, struct buf *out); /* Allow, Supported */
 void session_contact(struct session *session, const struct flow *flow, struct outmsg *lines);
 void session_up(struct session *session);
+/* The end of a request that only asks after the far end: "no such call" and silence are news. */
+void session_checked(struct session *session, struct errand *errand, uint16_t code,
+		     const struct inmsg *in);
 bool session_in(const struct session *session, enum session_state state);
 bool session_alive(const struct session *session); /* neither LEAVING nor ENDED */
-extern const struct strans_handlers session_strans_quiet; /* for requests that need no word at their end */
+extern const struct strans_handlers
+	session_strans_quiet; /* for requests that need no word at their end */
 
 /* session_out.c */
 void session_out_provisional(struct session *session, const struct inmsg *in);
@@ -213,23 +222,27 @@ void session_out_unsent(struct session *session, enum request_failure failure);
 void session_out_late(struct session *session, const struct inmsg *in);
 void session_out_cancel(struct session *session, const char *reason);
 void session_out_fini(struct session *session);
-void session_ack(struct session *session, struct dialog *dialog, uint32_t cseq, const char *credentials,
-		 struct session_body body);
-bool session_fork_gone(struct session *session, const struct dialog *dialog); /* BYE in an early dialog */
+void session_ack(struct session *session, struct dialog *dialog, uint32_t cseq,
+		 const char *credentials, struct session_body body);
+bool session_fork_gone(struct session *session,
+		       const struct dialog *dialog); /* BYE in an early dialog */
 
 /* session_in.c */
 must_check int session_in_new(struct ua *ua, const struct inmsg *in, struct dialog_policy policy,
 			      struct session **ret_session);
 void session_in_ack(struct session *session, const struct inmsg *in);
 void session_in_prack(struct session *session, const struct inmsg *in);
-void session_in_final(struct session *session, uint16_t code, const char *reason, const char *lines);
+void session_in_final(struct session *session, uint16_t code, const char *reason,
+		      const char *lines);
 void session_in_fini(struct session *session);
 
 /* session_offer.c */
 void session_offer_received(struct session *session, const struct inmsg *in); /* INVITE, UPDATE */
 void session_offer_ack(struct session *session, const struct inmsg *in);
-struct outmsg *session_reply_new(struct session *session, struct strans *st, uint16_t code); /* with Contact and all */
-void session_offer_given(struct session *session, struct session_body body);   /* our SDP is in force or on its way */
+struct outmsg *session_reply_new(struct session *session, struct strans *st,
+				 uint16_t code); /* with Contact and all */
+void session_offer_given(struct session *session,
+			 struct session_body body); /* our SDP is in force or on its way */
 void session_offer_taken(struct session *session, struct session_body body); /* theirs is */
 void session_offer_fini(struct session *session);
 must_check int session_offer_refresh(struct session *session); /* re-INVITE with the same SDP */
@@ -237,12 +250,14 @@ void session_offer_watch(struct session *session); /* the user owes an answer: s
 
 /* session_timer.c */
 void session_timer_request_lines(const struct session *session, struct buf *out);
-void session_timer_reply_lines(struct session *session, const struct sip_msg *request, struct outmsg *reply);
+void session_timer_reply_lines(struct session *session, const struct sip_msg *request,
+			       struct outmsg *reply);
 /* A request's interval is too small: replies 422 (through st). Return: true when it did. */
 bool session_timer_too_small(struct session *session, struct strans *st);
 bool session_timer_message_too_small(const struct ua *ua, const struct sip_msg *msg);
 void session_timer_take_reply(struct session *session, const struct sip_msg *reply);
-bool session_timer_raise(struct session *session, const struct sip_msg *reply); /* 422; false: no use */
+bool session_timer_raise(struct session *session,
+			 const struct sip_msg *reply); /* 422; false: no use */
 void session_timer_fini(struct session *session);
 
 /* session_refer.c */
@@ -256,14 +271,14 @@ bool session_replaces_value(const struct session *replaced, struct buf *out);
 void identity_read(const struct sip_msg *msg, bool trusted, struct session_peer *ret_peer);
 bool identity_equal(const struct session_peer *a, const struct session_peer *b);
 /* Return: SESSION_E_BAD or 0; *ret_from is the From value without tag. */
-must_check int identity_lines(const struct session_id *id, const struct account *account, const char *domain,
-			      struct buf *ret_from, struct buf *ret_lines);
+must_check int identity_lines(const struct session_id *id, const struct account *account,
+			      const char *domain, struct buf *ret_from, struct buf *ret_lines);
 /* Q.850 cause and text of a message's Reason headers; true when one says "SIP;cause=200". */
 bool reason_read(const struct sip_msg *msg, uint16_t *ret_q850, char *text, size_t text_size);
 
 /* errand.c */
-struct errand *errand_start(struct session *session, struct dialog *dialog, const char *method, const char *lines,
-			    struct session_body body, errand_fn *done);
+struct errand *errand_start(struct session *session, struct dialog *dialog, const char *method,
+			    const char *lines, struct session_body body, errand_fn *done);
 void errand_free_all(struct session *session);
 void errand_drop(struct errand *errand); /* no word any more */
 
@@ -271,7 +286,8 @@ void errand_drop(struct errand *errand); /* no word any more */
 void farewell_ack(struct ua *ua, struct dialog *dialog, uint32_t cseq);
 void session_free_all(struct ua *ua);
 void farewell_free_all(struct ua *ua);
-void farewell_start(struct ua *ua, struct account *account, struct dialog *dialog, const char *reason_line);
+void farewell_start(struct ua *ua, struct account *account, struct dialog *dialog,
+		    const char *reason_line);
 
 void saved_body_set(struct saved_body *saved, struct session_body body);
 struct session_body saved_body_get(const struct saved_body *saved);

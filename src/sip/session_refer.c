@@ -22,7 +22,9 @@ bool session_replaces_value(const struct session *replaced, struct buf *out)
 
 static void sent_end(struct session *session, uint16_t code, const char *reason)
 {
-	struct session_event event = { .type = SESSION_EV_REFER_STATE, .code = code, .reason = reason, .last = true };
+	struct session_event event = {
+		.type = SESSION_EV_REFER_STATE, .code = code, .reason = reason, .last = true
+	};
 
 	if (!session->refer_sent.open)
 		return;
@@ -38,7 +40,8 @@ static void sent_silence(struct timer *timer, void *arg)
 	sent_end(arg, 408, "No progress reported");
 }
 
-static void refer_done(struct session *session, struct errand *errand, uint16_t code, const struct inmsg *in)
+static void refer_done(struct session *session, struct errand *errand, uint16_t code,
+		       const struct inmsg *in)
 {
 	const struct sip_hdr *sub;
 
@@ -71,7 +74,8 @@ static void escaped(struct buf *out, const char *text)
 	}
 }
 
-int session_refer(struct session *session, const char *to, const struct session *replaces, const char *referred_by)
+int session_refer(struct session *session, const char *to, const struct session *replaces,
+		  const char *referred_by)
 {
 	auto_(buf_fini) struct buf lines = BUF_MAX(4096), value = BUF_MAX(1024);
 	struct uri uri;
@@ -80,7 +84,8 @@ int session_refer(struct session *session, const char *to, const struct session 
 	pl_set_str(&pl, to);
 	if (!session_in(session, SESSION_UP) || session->refer_sent.open)
 		return SESSION_E_STATE;
-	if (strlen(to) > 512 || !str_is_clean_utf8(to, strlen(to)) || strpbrk(to, "<> \"?") || uri_decode(&uri, &pl) ||
+	if (strlen(to) > 512 || !str_is_clean_utf8(to, strlen(to)) || strpbrk(to, "<> \"?") ||
+	    uri_decode(&uri, &pl) ||
 	    (referred_by && !str_is_clean_utf8(referred_by, strlen(referred_by))))
 		return SESSION_E_BAD;
 	buf_addf(&lines, "Refer-To: <%s", to);
@@ -93,8 +98,8 @@ int session_refer(struct session *session, const char *to, const struct session 
 	buf_adds(&lines, ">\r\n");
 	if (referred_by)
 		buf_addf(&lines, "Referred-By: %s\r\n", referred_by);
-	if (lines.failed ||
-	    !errand_start(session, session->dialog, "REFER", lines.data, SESSION_NO_BODY, refer_done))
+	if (lines.failed || !errand_start(session, session->dialog, "REFER", lines.data,
+					  SESSION_NO_BODY, refer_done))
 		return SESSION_E_BAD;
 	session->refer_sent.open = true;
 	session->refer_sent.accepted = false;
@@ -129,7 +134,8 @@ void session_notify_received(struct session *session, const struct inmsg *in)
 	const struct sip_hdr *event_hdr = inmsg_header(in->msg, SIP_HDR_EVENT);
 	const struct sip_hdr *state = inmsg_header(in->msg, SIP_HDR_SUBSCRIPTION_STATE);
 	struct session_body body = message_body(in->msg);
-	bool ours = event_hdr && event_hdr->val.l >= 5 && !strncasecmp(event_hdr->val.p, "refer", 5);
+	bool ours =
+		event_hdr && event_hdr->val.l >= 5 && !strncasecmp(event_hdr->val.p, "refer", 5);
 	bool over = state && state->val.l >= 10 && !strncasecmp(state->val.p, "terminated", 10);
 	struct strans *st;
 	char reason[64] = "";
@@ -206,7 +212,8 @@ static void taken_late(struct timer *timer, void *arg)
 
 static bool refer_busy(const struct session *session)
 {
-	return !session_in(session, SESSION_UP) || session->refer_taken.st || session->refer_taken.subscribed;
+	return !session_in(session, SESSION_UP) || session->refer_taken.st ||
+	       session->refer_taken.subscribed;
 }
 
 void session_refer_received(struct session *session, const struct inmsg *in)
@@ -215,7 +222,9 @@ void session_refer_received(struct session *session, const struct inmsg *in)
 	const struct sip_hdr *by = inmsg_header(in->msg, SIP_HDR_REFERRED_BY);
 	const struct sip_hdr *sub = inmsg_header(in->msg, SIP_HDR_REFER_SUB);
 	char target[512], referred_by[512] = "", replaces[512];
-	struct session_refer refer = { .to = target, .referred_by = referred_by, .replaces_value = replaces };
+	struct session_refer refer = { .to = target,
+				       .referred_by = referred_by,
+				       .replaces_value = replaces };
 	struct session_event event = { .type = SESSION_EV_REFER, .refer = &refer };
 	struct sip_addr addr;
 	struct strans *st;
@@ -268,11 +277,13 @@ void session_refer_reply(struct session *session, uint16_t code)
 	if (code < 300 && !session->refer_taken.silent) {
 		session->refer_taken.subscribed = true;
 		timer_start(&session->refer_taken.timer, TAKEN_LIMIT_MS);
-		session_refer_notify(session, 100, NULL); /* the subscription's first word (RFC 3515 2.4.4) */
+		session_refer_notify(session, 100,
+				     NULL); /* the subscription's first word (RFC 3515 2.4.4) */
 	}
 }
 
-static void notified(struct session *session, struct errand *errand, uint16_t code, const struct inmsg *in)
+static void notified(struct session *session, struct errand *errand, uint16_t code,
+		     const struct inmsg *in)
 {
 	(void)errand;
 	(void)in;
@@ -288,7 +299,8 @@ void session_refer_notify(struct session *session, uint16_t code, const char *re
 	char lines[160], frag[160], phrase[96];
 	struct session_body body = { .type = "message/sipfrag;version=2.0", .data = frag };
 
-	if (!session->refer_taken.subscribed || !session_in(session, SESSION_UP) || code < 100 || code > 699)
+	if (!session->refer_taken.subscribed || !session_in(session, SESSION_UP) || code < 100 ||
+	    code > 699)
 		return;
 	if (!last && code == session->refer_taken.last)
 		return;
@@ -297,7 +309,8 @@ void session_refer_notify(struct session *session, uint16_t code, const char *re
 		   strlen(reason ? reason : outmsg_reason(code)));
 	snprintf(frag, sizeof(frag), "SIP/2.0 %u %s\r\n", code, phrase);
 	body.len = strlen(frag);
-	snprintf(lines, sizeof(lines), "Event: refer;id=%u\r\nSubscription-State: %s\r\n", session->refer_taken.id,
+	snprintf(lines, sizeof(lines), "Event: refer;id=%u\r\nSubscription-State: %s\r\n",
+		 session->refer_taken.id,
 		 last ? "terminated;reason=noresource" : "active;expires=60");
 	if (last) {
 		session->refer_taken.subscribed = false;

@@ -22,7 +22,8 @@ static struct interval interval_read(const struct sip_msg *msg)
 	if (!hdr)
 		return interval;
 	digits = hdr->val;
-	for (digits.l = 0; digits.l < hdr->val.l && digits.p[digits.l] >= '0' && digits.p[digits.l] <= '9';)
+	for (digits.l = 0;
+	     digits.l < hdr->val.l && digits.p[digits.l] >= '0' && digits.p[digits.l] <= '9';)
 		digits.l++;
 	if (!inmsg_u32(&digits, SE_MAX, &interval.seconds))
 		interval.seconds = digits.l ? SE_MAX : 0;
@@ -42,7 +43,8 @@ static uint32_t min_se_read(const struct sip_msg *msg)
 	if (!hdr)
 		return 0;
 	digits = hdr->val;
-	for (digits.l = 0; digits.l < hdr->val.l && digits.p[digits.l] >= '0' && digits.p[digits.l] <= '9';)
+	for (digits.l = 0;
+	     digits.l < hdr->val.l && digits.p[digits.l] >= '0' && digits.p[digits.l] <= '9';)
 		digits.l++;
 	return inmsg_u32(&digits, SE_MAX, &seconds) ? seconds : 0;
 }
@@ -60,13 +62,14 @@ void session_timer_request_lines(const struct session *session, struct buf *out)
 	if (se < session->min_se)
 		se = session->min_se;
 	buf_addf(out, "Session-Expires: %u%s\r\nMin-SE: %u\r\n", se,
-		 !session->was_up || !session->se ? "" :
-		 session->we_refresh		  ? ";refresher=uac" :
-						    ";refresher=uas",
+		 !session->was_up || !session->se ? ""
+		 : session->we_refresh		  ? ";refresher=uac"
+						  : ";refresher=uas",
 		 session->min_se);
 }
 
-void session_timer_reply_lines(struct session *session, const struct sip_msg *request, struct outmsg *reply)
+void session_timer_reply_lines(struct session *session, const struct sip_msg *request,
+			       struct outmsg *reply)
 {
 	struct interval asked = interval_read(request);
 	bool theirs = session->their_timer;
@@ -83,7 +86,8 @@ void session_timer_reply_lines(struct session *session, const struct sip_msg *re
 		session->se = session->min_se;
 	/* RFC 4028 9, table 2: theirs to choose; else they who asked; else we */
 	session->we_refresh = asked.by_uas || (!asked.by_uac && (!theirs || !asked.seconds));
-	outmsg_header(reply, "Session-Expires", "%u;refresher=%s", session->se, session->we_refresh ? "uas" : "uac");
+	outmsg_header(reply, "Session-Expires", "%u;refresher=%s", session->se,
+		      session->we_refresh ? "uas" : "uac");
 	if (!session->we_refresh)
 		outmsg_header(reply, "Require", "timer");
 	timers_start(session);
@@ -140,7 +144,8 @@ static void retry_soon(struct session *session)
 		timer_start(&session->se_timer, RETRY_MS);
 }
 
-static void refreshed(struct session *session, struct errand *errand, uint16_t code, const struct inmsg *in)
+static void refreshed(struct session *session, struct errand *errand, uint16_t code,
+		      const struct inmsg *in)
 {
 	(void)errand;
 	if (!session_in(session, SESSION_UP))
@@ -173,7 +178,8 @@ static void refresh(struct timer *timer, void *arg)
 	if (session->allow && session_peer_allows(session, "UPDATE") && !session->no_update) {
 		session_common_lines(session, &lines);
 		session_timer_request_lines(session, &lines);
-		started = errand_start(session, session->dialog, "UPDATE", lines.data, SESSION_NO_BODY, refreshed);
+		started = errand_start(session, session->dialog, "UPDATE", lines.data,
+				       SESSION_NO_BODY, refreshed);
 		if (!started)
 			retry_soon(session);
 	} else {

@@ -5,9 +5,10 @@
 #include <openssl/rand.h>
 #include <stdio.h>
 
-METRIC_COUNTER(metric_strangers, "jackfield_sip_dropped_total", "Requests dropped without an answer",
-	       "reason=\"stranger\"");
-METRIC_COUNTER(metric_stray, "jackfield_sip_stray_answers_total", "2xx that belonged to no call any more", NULL);
+METRIC_COUNTER(metric_strangers, "jackfield_sip_dropped_total",
+	       "Requests dropped without an answer", "reason=\"stranger\"");
+METRIC_COUNTER(metric_stray, "jackfield_sip_stray_answers_total",
+	       "2xx that belonged to no call any more", NULL);
 
 uint32_t ua_random(uint32_t below)
 {
@@ -37,7 +38,8 @@ struct session *ua_replaced(struct ua *ua, const char *value, bool *ret_early_on
 	while (call_id.l && call_id.p[call_id.l - 1] == ' ')
 		call_id.l--;
 	params = (struct pl){ .p = semicolon, .l = whole.l - (size_t)(semicolon - value) };
-	if (!param_named(&params, "to-tag", &to_tag) || !param_named(&params, "from-tag", &from_tag))
+	if (!param_named(&params, "to-tag", &to_tag) ||
+	    !param_named(&params, "from-tag", &from_tag))
 		return NULL;
 	if (ret_early_only)
 		*ret_early_only = !msg_param_exists(&params, "early-only", &end);
@@ -91,7 +93,8 @@ static void user_copy(char *dst, size_t size, const struct pl *user)
 }
 
 /* The number that was called: what the provider says it was, not the token we gave it. */
-static void called_of(const struct account *account, const struct sip_msg *msg, char *dst, size_t size)
+static void called_of(const struct account *account, const struct sip_msg *msg, char *dst,
+		      size_t size)
 {
 	const struct sip_hdr *hdr = inmsg_header(msg, SIP_HDR_P_CALLED_PARTY_ID);
 	struct sip_addr addr;
@@ -139,15 +142,21 @@ static bool refused_early(struct ua *ua, const struct inmsg *in)
 	return true;
 }
 
-static void incoming(struct ua *ua, const struct inmsg *in, struct account *account, struct id device)
+static void incoming(struct ua *ua, const struct inmsg *in, struct account *account,
+		     struct id device)
 {
 	struct dialog_policy policy = {
-		.pinned = !account, .any_address = !account, .unverified = account && account->unverified,
+		.pinned = !account,
+		.any_address = !account,
+		.unverified = account && account->unverified,
 	};
 	const struct sip_hdr *profile = inmsg_header_named(in->msg, "X-Profile-Id");
 	char called[128], verstat[48], profile_text[ID_STR_SIZE] = "";
 	auto_(free) char *uri = xstrndup(in->msg->ruri.p, in->msg->ruri.l);
-	struct ua_incoming info = { .account = account, .device = device, .called = called, .called_uri = uri,
+	struct ua_incoming info = { .account = account,
+				    .device = device,
+				    .called = called,
+				    .called_uri = uri,
 				    .verstat = verstat };
 	struct session *session;
 
@@ -233,7 +242,8 @@ static bool admit(const struct inmsg *in, void *arg)
 
 	if (regs_knows_source(ua->regs, &in->msg->src))
 		return true;
-	if (ua->registrar && (registrar_knows(ua->registrar, in) || registrar_may_be_device(ua->registrar, in)))
+	if (ua->registrar &&
+	    (registrar_knows(ua->registrar, in) || registrar_may_be_device(ua->registrar, in)))
 		return true;
 	stranger(ua, in);
 	return false;
@@ -248,7 +258,11 @@ static void stray_new(struct ua *ua, const struct inmsg *in)
 	auto_(free) char *target = xstrndup(msg->to.auri.p, msg->to.auri.l);
 	/* Nothing is known of it any more: the answer goes back where the 2xx came from, and nowhere else. */
 	const struct dialog_local local = {
-		.from = from, .target = target, .call_id = call_id, .from_tag = tag, .cseq = msg->cseq.num,
+		.from = from,
+		.target = target,
+		.call_id = call_id,
+		.from_tag = tag,
+		.cseq = msg->cseq.num,
 		.policy = { .pinned = true },
 	};
 	struct dialog *dialog;
@@ -256,14 +270,16 @@ static void stray_new(struct ua *ua, const struct inmsg *in)
 	if (dialog_new_client(ua->dialogs, &local, in, NULL, NULL, &dialog))
 		return;
 	farewell_ack(ua, dialog, msg->cseq.num);
-	farewell_start(ua, NULL, dialog, "Reason: Q.850;cause=31;text=\"Answered after the end\"\r\n");
+	farewell_start(ua, NULL, dialog,
+		       "Reason: Q.850;cause=31;text=\"Answered after the end\"\r\n");
 }
 
 static void on_stray(const struct inmsg *in, void *arg)
 {
 	struct ua *ua = arg;
 	const struct sip_msg *msg = in->msg;
-	struct dialog *dialog = dialog_table_find(ua->dialogs, &msg->callid, &msg->from.tag, &msg->to.tag);
+	struct dialog *dialog =
+		dialog_table_find(ua->dialogs, &msg->callid, &msg->from.tag, &msg->to.tag);
 
 	metric_add(&metric_stray, 1);
 	if (!dialog)
@@ -278,7 +294,8 @@ static void on_stray(const struct inmsg *in, void *arg)
 
 static void stack_setup_hooks(struct ua *ua)
 {
-	static const char *const in_dialog[] = { "ACK", "CANCEL", "BYE", "PRACK", "UPDATE", "INFO", "REFER", "NOTIFY" };
+	static const char *const in_dialog[] = { "ACK",	   "CANCEL", "BYE",   "PRACK",
+						 "UPDATE", "INFO",   "REFER", "NOTIFY" };
 
 	stack_on_method(ua->stack, "INVITE", on_invite, ua);
 	for (size_t i = 0; i < ARRAY_LEN(in_dialog); i++)

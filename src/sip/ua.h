@@ -16,12 +16,14 @@ struct ua;
 struct ua_incoming {
 	struct account *account; /* it came for this profile, or NULL */
 	struct id device;	 /* it came from this device (account is NULL) */
-	const char *called;	 /* unescaped: a profile's: To's or P-Called-Party-ID's user; a device's: what it dialled */
-	const char *called_uri;	 /* a device's Request-URI */
-	struct id profile;	 /* a device's X-Profile-Id, or ID_NONE */
+	const char *
+		called; /* unescaped: a profile's: To's or P-Called-Party-ID's user; a device's: what it dialled */
+	const char *called_uri;	   /* a device's Request-URI */
+	struct id profile;	   /* a device's X-Profile-Id, or ID_NONE */
 	struct session_body offer; /* none: make the offer in session_accept() */
-	struct session *replaces;  /* Replaces matched this session: take its place, then hang it up; or NULL */
-	const char *verstat;	 /* of From or PAI, "" without */
+	struct session *
+		replaces; /* Replaces matched this session: take its place, then hang it up; or NULL */
+	const char *verstat; /* of From or PAI, "" without */
 };
 
 struct ua_handlers {

@@ -27,7 +27,8 @@ static void word(struct user *user, const char *fmt, ...)
 static void keep_body(struct user *user, struct session_body body)
 {
 	if (body.type)
-		snprintf(user->last_body, sizeof(user->last_body), "%.*s", (int)body.len, (const char *)body.data);
+		snprintf(user->last_body, sizeof(user->last_body), "%.*s", (int)body.len,
+			 (const char *)body.data);
 }
 
 static void answer_offer(struct user *user, struct session *session)
@@ -35,7 +36,9 @@ static void answer_offer(struct user *user, struct session *session)
 	if (user->refuse)
 		session_refuse(session, user->refuse, NULL);
 	else if (user->auto_answer)
-		assert_int_equal(session_answer(session, SESSION_SDP(user->answer, strlen(user->answer))), 0);
+		assert_int_equal(session_answer(session,
+						SESSION_SDP(user->answer, strlen(user->answer))),
+				 0);
 }
 
 void user_event(struct session *session, const struct session_event *event, void *arg)
@@ -87,7 +90,8 @@ void user_event(struct session *session, const struct session_event *event, void
 	case SESSION_EV_END:
 		user->gone = true;
 		user->end = *event->end;
-		word(user, "END/%s/%s/%u", outcomes[event->end->outcome], sides[event->end->by], event->end->code);
+		word(user, "END/%s/%s/%u", outcomes[event->end->outcome], sides[event->end->by],
+		     event->end->code);
 		break;
 	}
 }
@@ -116,8 +120,8 @@ static void on_report(const struct reg_report *report, void *arg)
 	if (deck->quiet_reports || (!id_is_none(deck->only) && !id_eq(deck->only, report->id)))
 		return;
 	if (deck->report.state != report->state || !deck->states.len || report->gone)
-		buf_addf(&deck->states, "%s%s%s", deck->states.len ? " " : "", reg_state_name(report->state),
-			 report->gone ? "!" : "");
+		buf_addf(&deck->states, "%s%s%s", deck->states.len ? " " : "",
+			 reg_state_name(report->state), report->gone ? "!" : "");
 	deck->report = *report;
 	str_copy(deck->report_reason, sizeof(deck->report_reason), report->reason);
 	str_copy(deck->report_registrar, sizeof(deck->report_registrar), report->registrar);
@@ -126,7 +130,9 @@ static void on_report(const struct reg_report *report, void *arg)
 void deck_open_with(struct deck *deck, const struct ua_setup *given)
 {
 	struct ua_setup setup = given ? *given : (struct ua_setup){ .no_session_timers = true };
-	const struct account_setup account = { .username = "alice", .server = "10.0.0.2", .password = "secret" };
+	const struct account_setup account = { .username = "alice",
+					       .server = "10.0.0.2",
+					       .password = "secret" };
 
 	memset(deck, 0, sizeof(*deck));
 	deck->in.log.max = deck->out.log.max = deck->states.max = 65536;
@@ -163,7 +169,8 @@ void deck_close(struct deck *deck)
 	assert_int_equal(stack_live(deck->kit.stack), 0);
 	assert_int_equal(ua_sessions(deck->ua), 0);
 	assert_int_equal(dialog_table_count(ua_dialogs(deck->ua)), 0);
-	assert_true(wheel_count(deck->kit.wheel) <= deck->timers + 2); /* the trunk's addresses, the net's own */
+	assert_true(wheel_count(deck->kit.wheel) <=
+		    deck->timers + 2); /* the trunk's addresses, the net's own */
 	deck_close_dirty(deck);
 }
 
@@ -216,8 +223,8 @@ static size_t wire_len(const char *body)
 	return len;
 }
 
-void deck_answer(struct deck *deck, const char *request, unsigned code, const char *tag, const char *extra,
-		 const char *body)
+void deck_answer(struct deck *deck, const char *request, unsigned code, const char *tag,
+		 const char *extra, const char *body)
 {
 	bool tagged = strstr(kit_header(request, "To"), "tag=") || !tag;
 
@@ -225,15 +232,16 @@ void deck_answer(struct deck *deck, const char *request, unsigned code, const ch
 	kit_say(&deck->kit, SIP_TRANSP_UDP,
 		"SIP/2.0 %u Because\nVia: %s\nFrom: %s\nTo: %s%s%s\nCall-ID: %s\nCSeq: %s\nContact: <sip:bob@10.0.0.2:5060>\n"
 		"%s%sContent-Length: %zu\n\n%s",
-		code, kit_header(request, "Via"), kit_header(request, "From"), kit_header(request, "To"),
-		tagged ? "" : ";tag=", tagged ? "" : tag, kit_header(request, "Call-ID"), kit_header(request, "CSeq"),
-		extra ? extra : "", body ? "Content-Type: application/sdp\n" : "", body ? wire_len(body) : 0,
+		code, kit_header(request, "Via"), kit_header(request, "From"),
+		kit_header(request, "To"), tagged ? "" : ";tag=", tagged ? "" : tag,
+		kit_header(request, "Call-ID"), kit_header(request, "CSeq"), extra ? extra : "",
+		body ? "Content-Type: application/sdp\n" : "", body ? wire_len(body) : 0,
 		body ? body : "");
 	kit_run(&deck->kit, 5);
 }
 
-void deck_say_inside(struct deck *deck, const char *invite, const char *tag, const char *method, unsigned cseq,
-		     const char *extra, const char *body)
+void deck_say_inside(struct deck *deck, const char *invite, const char *tag, const char *method,
+		     unsigned cseq, const char *extra, const char *body)
 {
 	static unsigned branch;
 
@@ -243,26 +251,31 @@ void deck_say_inside(struct deck *deck, const char *invite, const char *tag, con
 		"Content-Length: %zu\n\n%s",
 		method, ++branch, kit_header(invite, "To"), tag, kit_header(invite, "From"),
 		kit_header(invite, "Call-ID"), cseq, method, extra ? extra : "",
-		body ? "Content-Type: application/sdp\n" : "", body ? wire_len(body) : 0, body ? body : "");
+		body ? "Content-Type: application/sdp\n" : "", body ? wire_len(body) : 0,
+		body ? body : "");
 	kit_run(&deck->kit, 5);
 }
 
 void deck_trunk(struct deck *deck)
 {
-	const struct account_setup setup = { .id = { { 1 } }, .username = "trunk", .server = "10.0.0.2" };
+	const struct account_setup setup = { .id = { { 1 } },
+					     .username = "trunk",
+					     .server = "10.0.0.2" };
 
 	assert_int_equal(regs_put(ua_regs(deck->ua), &setup), 0);
 	kit_run(&deck->kit, 50);
 }
 
-void deck_invite(struct deck *deck, const char *user, unsigned id, const char *extra, const char *body)
+void deck_invite(struct deck *deck, const char *user, unsigned id, const char *extra,
+		 const char *body)
 {
 	kit_say(&deck->kit, SIP_TRANSP_UDP,
 		"INVITE sip:%s@10.0.0.1:5060 SIP/2.0\nVia: SIP/2.0/UDP 10.0.0.2:5060;branch=z9hG4bKinv%u\nMax-Forwards: 70\n"
 		"From: \"Bob\" <sip:bob@10.0.0.2>;tag=bob%u\nTo: <sip:%s@10.0.0.1>\nCall-ID: in%u@peer\nCSeq: 1 INVITE\n"
 		"Contact: <sip:bob@10.0.0.2:5060>\n%s%sContent-Length: %zu\n\n%s",
-		user, id, id, user, id, extra ? extra : "", body ? "Content-Type: application/sdp\n" : "",
-		body ? wire_len(body) : 0, body ? body : "");
+		user, id, id, user, id, extra ? extra : "",
+		body ? "Content-Type: application/sdp\n" : "", body ? wire_len(body) : 0,
+		body ? body : "");
 	kit_run(&deck->kit, 5);
 }
 
@@ -276,14 +289,16 @@ static const char *to_of(const struct deck *deck, unsigned id)
 		const char *text = deck->kit.seen[i].text;
 
 		if (str_has_prefix(text, "SIP/2.0 ") && !str_has_prefix(text, "SIP/2.0 100") &&
-		    str_eq(kit_header(text, "Call-ID"), call_id) && strstr(kit_header(text, "CSeq"), "INVITE"))
+		    str_eq(kit_header(text, "Call-ID"), call_id) &&
+		    strstr(kit_header(text, "CSeq"), "INVITE"))
 			return kit_header(text, "To");
 	}
 	fail_msg("no response with a tag");
 	return NULL;
 }
 
-void deck_say_in(struct deck *deck, unsigned id, const char *method, unsigned cseq, const char *extra, const char *body)
+void deck_say_in(struct deck *deck, unsigned id, const char *method, unsigned cseq,
+		 const char *extra, const char *body)
 {
 	static unsigned branch;
 
@@ -292,7 +307,8 @@ void deck_say_in(struct deck *deck, unsigned id, const char *method, unsigned cs
 		"From: \"Bob\" <sip:bob@10.0.0.2>;tag=bob%u\nTo: %s\nCall-ID: in%u@peer\nCSeq: %u %s\n"
 		"Contact: <sip:bob@10.0.0.2:5060>\n%s%sContent-Length: %zu\n\n%s",
 		method, ++branch, id, to_of(deck, id), id, cseq, method, extra ? extra : "",
-		body ? "Content-Type: application/sdp\n" : "", body ? wire_len(body) : 0, body ? body : "");
+		body ? "Content-Type: application/sdp\n" : "", body ? wire_len(body) : 0,
+		body ? body : "");
 	kit_run(&deck->kit, 5);
 }
 
@@ -303,6 +319,7 @@ void deck_say_branch(struct deck *deck, unsigned id, const char *method, const c
 	kit_say(&deck->kit, SIP_TRANSP_UDP,
 		"%s sip:trunk@10.0.0.1:5060 SIP/2.0\nVia: SIP/2.0/UDP 10.0.0.2:5060;branch=z9hG4bKinv%u\nMax-Forwards: 70\n"
 		"From: \"Bob\" <sip:bob@10.0.0.2>;tag=bob%u\nTo: %s\nCall-ID: in%u@peer\nCSeq: 1 %s\n%sContent-Length: 0\n\n",
-		method, id, id, cancel ? "<sip:trunk@10.0.0.1>" : to_of(deck, id), id, method, extra ? extra : "");
+		method, id, id, cancel ? "<sip:trunk@10.0.0.1>" : to_of(deck, id), id, method,
+		extra ? extra : "");
 	kit_run(&deck->kit, 5);
 }

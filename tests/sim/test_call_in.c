@@ -82,8 +82,11 @@ static void a_call_comes_in_and_ends(void **state)
 static void who_calls_is_read_with_care(void **state)
 {
 	(void)state;
-	deck_invite(&deck, "trunk", 1, "P-Asserted-Identity: \"Real \\\"R\\\"\" <sip:+4940@10.0.0.2;verstat=TN-Validation-Passed>\n"
-				       "Diversion: <sip:+4950@x>;reason=no-answer\n", DECK_PEER_SDP("1"));
+	deck_invite(
+		&deck, "trunk", 1,
+		"P-Asserted-Identity: \"Real \\\"R\\\"\" <sip:+4940@10.0.0.2;verstat=TN-Validation-Passed>\n"
+		"Diversion: <sip:+4950@x>;reason=no-answer\n",
+		DECK_PEER_SDP("1"));
 	assert_string_equal(deck.in.peer.number, "+4940");
 	assert_string_equal(deck.in.peer.name, "Real \"R\"");
 	assert_string_equal(deck.in.peer.forwarded_by, "+4950");
@@ -92,7 +95,8 @@ static void who_calls_is_read_with_care(void **state)
 	run(5);
 	assert_non_null(deck_got(&deck, "SIP/2.0 486"));
 	deck_say_branch(&deck, 1, "ACK", NULL);
-	deck_invite(&deck, "trunk", 2, "Privacy: id\nP-Asserted-Identity: <tel:+4940>\n", DECK_PEER_SDP("1"));
+	deck_invite(&deck, "trunk", 2, "Privacy: id\nP-Asserted-Identity: <tel:+4940>\n",
+		    DECK_PEER_SDP("1"));
 	assert_true(deck.in.peer.anonymous);
 	assert_string_equal(deck.in.peer.number, "+4940");
 	session_reject(deck.in.session, 603, NULL, 21, NULL);
@@ -118,7 +122,8 @@ static void a_cancel_ends_ringing_with_487(void **state)
 	deck_invite(&deck, "trunk", 1, NULL, DECK_PEER_SDP("1"));
 	assert_int_equal(session_ring(deck.in.session, 180, SESSION_NO_BODY), 0);
 	run(5);
-	deck_say_branch(&deck, 1, "CANCEL", "Reason: SIP;cause=200;text=\"Call completed elsewhere\"\n");
+	deck_say_branch(&deck, 1, "CANCEL",
+			"Reason: SIP;cause=200;text=\"Call completed elsewhere\"\n");
 	assert_log(&deck.in, "END/elsewhere/them/487");
 	assert_non_null(deck_got(&deck, "SIP/2.0 487"));
 	assert_int_equal(deck_count(&deck, "SIP/2.0 200"), 1);
@@ -231,7 +236,8 @@ static void early_media_is_sent_reliably_and_the_200_waits_for_its_prack(void **
 	assert_int_equal(session_accept(deck.in.session, SESSION_NO_BODY), 0);
 	run(100);
 	assert_null(deck_got(&deck, "SIP/2.0 200"));
-	snprintf(rack, sizeof(rack), "RAck: %s 1 INVITE\n", kit_header(deck_got(&deck, "SIP/2.0 183"), "RSeq"));
+	snprintf(rack, sizeof(rack), "RAck: %s 1 INVITE\n",
+		 kit_header(deck_got(&deck, "SIP/2.0 183"), "RSeq"));
 	deck_say_in(&deck, 1, "PRACK", 2, "RAck: 1 1 INVITE\n", NULL);
 	assert_int_equal(deck_count(&deck, "SIP/2.0 481"), 1);
 	deck_say_in(&deck, 1, "PRACK", 3, rack, NULL);
@@ -471,7 +477,8 @@ static void a_new_identity_is_told(void **state)
 {
 	(void)state;
 	call_up(NULL);
-	deck_say_in(&deck, 1, "UPDATE", 2, "P-Asserted-Identity: \"Carl\" <sip:333@10.0.0.2>\n", NULL);
+	deck_say_in(&deck, 1, "UPDATE", 2, "P-Asserted-Identity: \"Carl\" <sip:333@10.0.0.2>\n",
+		    NULL);
 	assert_log(&deck.in, "ID(333)");
 	assert_string_equal(deck.in.peer.name, "Carl");
 	their_bye(3);
@@ -483,7 +490,8 @@ static void a_silent_call_is_asked_after(void **state)
 	call_up(NULL);
 	run(1799000);
 	until("OPTIONS ", 1, 2000);
-	deck_answer(&deck, deck_got(&deck, "OPTIONS "), 405, NULL, NULL, NULL); /* any answer is life */
+	deck_answer(&deck, deck_got(&deck, "OPTIONS "), 405, NULL, NULL,
+		    NULL); /* any answer is life */
 	run(1799000);
 	until("OPTIONS ", 2, 2000);
 	deck_answer(&deck, deck_got(&deck, "OPTIONS "), 481, NULL, NULL, NULL);
@@ -498,7 +506,8 @@ static void a_refer_is_accepted_and_reported_on(void **state)
 	(void)state;
 	call_up(NULL);
 	deck.in.refer_code = 202;
-	deck_say_in(&deck, 1, "REFER", 2, "Refer-To: <sip:carl@10.0.0.2>\nReferred-By: <sip:bob@10.0.0.2>\n", NULL);
+	deck_say_in(&deck, 1, "REFER", 2,
+		    "Refer-To: <sip:carl@10.0.0.2>\nReferred-By: <sip:bob@10.0.0.2>\n", NULL);
 	assert_log(&deck.in, "REFER(sip:carl@10.0.0.2)");
 	assert_non_null(strstr(deck_got(&deck, "NOTIFY "), "SIP/2.0 100"));
 	assert_string_equal(kit_header(deck_got(&deck, "NOTIFY "), "Event"), "refer;id=2");
@@ -509,7 +518,8 @@ static void a_refer_is_accepted_and_reported_on(void **state)
 	session_refer_notify(deck.in.session, 200, NULL);
 	run(5);
 	assert_non_null(strstr(deck_got(&deck, "NOTIFY "), "SIP/2.0 200 OK"));
-	assert_string_equal(kit_header(deck_got(&deck, "NOTIFY "), "Subscription-State"), "terminated;reason=noresource");
+	assert_string_equal(kit_header(deck_got(&deck, "NOTIFY "), "Subscription-State"),
+			    "terminated;reason=noresource");
 	deck_answer(&deck, deck_got(&deck, "NOTIFY "), 200, NULL, NULL, NULL);
 	session_refer_notify(deck.in.session, 200, NULL); /* over */
 	run(5);
@@ -524,9 +534,13 @@ static void our_refer_is_followed_to_its_end(void **state)
 	assert_int_equal(session_refer(deck.in.session, "sip:carl@10.0.0.2", NULL, NULL), 0);
 	run(5);
 	deck_answer(&deck, deck_got(&deck, "REFER "), 202, NULL, NULL, NULL);
-	deck_say_in(&deck, 1, "NOTIFY", 2, "Event: refer\nSubscription-State: active\nContent-Type: message/sipfrag\nSubject: x\n", NULL);
+	deck_say_in(
+		&deck, 1, "NOTIFY", 2,
+		"Event: refer\nSubscription-State: active\nContent-Type: message/sipfrag\nSubject: x\n",
+		NULL);
 	assert_log(&deck.in, "R202 R100");
-	deck_say_in(&deck, 1, "NOTIFY", 3, "Event: refer\nSubscription-State: terminated;reason=noresource\n", NULL);
+	deck_say_in(&deck, 1, "NOTIFY", 3,
+		    "Event: refer\nSubscription-State: terminated;reason=noresource\n", NULL);
 	assert_log(&deck.in, "R408.");
 	assert_int_equal(session_refer(deck.in.session, "sip:carl@10.0.0.2", NULL, NULL), 0);
 	run(5);
@@ -548,12 +562,16 @@ static void replaces_finds_the_call_it_names(void **state)
 
 	(void)state;
 	call_up(NULL);
-	assert_int_equal(sscanf(strstr(kit_header(deck_got(&deck, "SIP/2.0 200"), "To"), "tag="), "tag=%63s", tag), 1);
-	snprintf(line, sizeof(line), "Replaces: in1@peer;to-tag=nope;from-tag=bob1\nRequire: replaces\n");
+	assert_int_equal(sscanf(strstr(kit_header(deck_got(&deck, "SIP/2.0 200"), "To"), "tag="),
+				"tag=%63s", tag),
+			 1);
+	snprintf(line, sizeof(line),
+		 "Replaces: in1@peer;to-tag=nope;from-tag=bob1\nRequire: replaces\n");
 	deck_invite(&deck, "trunk", 2, line, DECK_PEER_SDP("1"));
 	assert_non_null(deck_got(&deck, "SIP/2.0 481"));
 	assert_int_equal(deck.incomings, 1);
-	snprintf(line, sizeof(line), "Replaces: in1@peer;to-tag=%s;from-tag=bob1;early-only\n", tag);
+	snprintf(line, sizeof(line), "Replaces: in1@peer;to-tag=%s;from-tag=bob1;early-only\n",
+		 tag);
 	deck_invite(&deck, "trunk", 3, line, DECK_PEER_SDP("1"));
 	assert_non_null(deck_got(&deck, "SIP/2.0 486"));
 	session_forget(deck.in.session);
@@ -567,10 +585,12 @@ static void replaces_finds_the_call_it_names(void **state)
 static void too_short_an_interval_is_refused(void **state)
 {
 	(void)state;
-	deck_invite(&deck, "trunk", 1, "Supported: timer\nSession-Expires: 60\n", DECK_PEER_SDP("1"));
+	deck_invite(&deck, "trunk", 1, "Supported: timer\nSession-Expires: 60\n",
+		    DECK_PEER_SDP("1"));
 	assert_string_equal(kit_header(deck_got(&deck, "SIP/2.0 422"), "Min-SE"), "90");
 	deck_say_branch(&deck, 1, "ACK", NULL);
-	deck_invite(&deck, "trunk", 2, "Session-Expires: 60\n", DECK_PEER_SDP("1")); /* it would not understand 422 */
+	deck_invite(&deck, "trunk", 2, "Session-Expires: 60\n",
+		    DECK_PEER_SDP("1")); /* it would not understand 422 */
 	assert_int_equal(deck.incomings, 1);
 	session_reject(deck.in.session, 486, NULL, 0, NULL);
 	run(5);
@@ -581,11 +601,13 @@ static void they_refresh_or_the_call_ends_a_little_early(void **state)
 {
 	(void)state;
 	call_up("Supported: timer\nSession-Expires: 300;refresher=uac\n");
-	assert_string_equal(kit_header(deck_got(&deck, "SIP/2.0 200"), "Session-Expires"), "300;refresher=uac");
+	assert_string_equal(kit_header(deck_got(&deck, "SIP/2.0 200"), "Session-Expires"),
+			    "300;refresher=uac");
 	assert_string_equal(kit_header(deck_got(&deck, "SIP/2.0 200"), "Require"), "timer");
 	for (unsigned i = 0; i < 50; i++) { /* hours */
 		run(200000);
-		deck_say_in(&deck, 1, "UPDATE", 2 + i, "Supported: timer\nSession-Expires: 300;refresher=uac\n", NULL);
+		deck_say_in(&deck, 1, "UPDATE", 2 + i,
+			    "Supported: timer\nSession-Expires: 300;refresher=uac\n", NULL);
 	}
 	assert_log(&deck.in, "");
 	run(267000);
@@ -604,8 +626,10 @@ static void we_refresh_at_half_time_by_update(void **state)
 	assert_null(deck_got(&deck, "UPDATE "));
 	for (int i = 1; i < 40; i++) {
 		until("UPDATE ", (unsigned)i, 2000);
-		assert_string_equal(kit_header(deck_got(&deck, "UPDATE "), "Session-Expires"), "200;refresher=uac");
-		deck_answer(&deck, deck_got(&deck, "UPDATE "), 200, NULL, "Session-Expires: 200;refresher=uac\n", NULL);
+		assert_string_equal(kit_header(deck_got(&deck, "UPDATE "), "Session-Expires"),
+				    "200;refresher=uac");
+		deck_answer(&deck, deck_got(&deck, "UPDATE "), 200, NULL,
+			    "Session-Expires: 200;refresher=uac\n", NULL);
 		run(99000);
 	}
 	deck_say_in(&deck, 1, "BYE", 2, NULL, NULL);
@@ -619,7 +643,8 @@ static void without_update_we_refresh_with_the_same_offer(void **state)
 	run(99000);
 	until("INVITE ", 1, 2000);
 	assert_non_null(strstr(deck_got(&deck, "INVITE "), "o=- 1 1 "));
-	deck_answer(&deck, deck_got(&deck, "INVITE "), 200, NULL, "Session-Expires: 200;refresher=uac\n", DECK_PEER_SDP("1"));
+	deck_answer(&deck, deck_got(&deck, "INVITE "), 200, NULL,
+		    "Session-Expires: 200;refresher=uac\n", DECK_PEER_SDP("1"));
 	assert_log(&deck.in, ""); /* nothing changed: nobody is bothered */
 	run(99000);
 	until("INVITE ", 2, 2000);

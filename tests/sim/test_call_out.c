@@ -29,7 +29,8 @@ static void call_up(void)
 {
 	deck_dial(&deck, "100", DECK_SDP("1"));
 	deck_answer(&deck, invite(), 180, "b", NULL, NULL);
-	deck_answer(&deck, invite(), 200, "b", "Allow: INVITE, ACK, BYE, UPDATE, INFO, REFER\n", DECK_PEER_SDP("1"));
+	deck_answer(&deck, invite(), 200, "b", "Allow: INVITE, ACK, BYE, UPDATE, INFO, REFER\n",
+		    DECK_PEER_SDP("1"));
 	assert_non_null(deck_got(&deck, "ACK "));
 	assert_log(&deck.out, "P180 A200+");
 }
@@ -62,7 +63,8 @@ static void their_bye_ends_it_with_their_reason(void **state)
 {
 	(void)state;
 	call_up();
-	deck_say_inside(&deck, invite(), "b", "BYE", 7, "Reason: Q.850;cause=31;text=\"Normal, unspecified\"\n", NULL);
+	deck_say_inside(&deck, invite(), "b", "BYE", 7,
+			"Reason: Q.850;cause=31;text=\"Normal, unspecified\"\n", NULL);
 	assert_log(&deck.out, "END/completed/them/200");
 	assert_int_equal(deck.out.end.q850, 31);
 	assert_string_equal(deck.out.end.text, "Normal, unspecified");
@@ -131,7 +133,9 @@ static void silence_ends_in_408(void **state)
 
 static void ring_time_over_cancels(void **state)
 {
-	struct session_dial dial = { .to = "100", .ring_ms = 20000, .offer = SESSION_SDP(DECK_SDP("1"), strlen(DECK_SDP("1"))) };
+	struct session_dial dial = { .to = "100",
+				     .ring_ms = 20000,
+				     .offer = SESSION_SDP(DECK_SDP("1"), strlen(DECK_SDP("1"))) };
 
 	(void)state;
 	deck_dial_as(&deck, &dial);
@@ -166,7 +170,8 @@ static void losers_are_told_that_another_took_it(void **state)
 	deck_answer(&deck, invite(), 180, "b", NULL, NULL);
 	session_hangup(deck.out.session, SESSION_WHY_ELSEWHERE);
 	kit_run(&deck.kit, 5);
-	assert_non_null(strstr(deck_got(&deck, "CANCEL "), "Reason: SIP;cause=200;text=\"Call completed elsewhere\""));
+	assert_non_null(strstr(deck_got(&deck, "CANCEL "),
+			       "Reason: SIP;cause=200;text=\"Call completed elsewhere\""));
 	deck_answer(&deck, deck_got(&deck, "CANCEL "), 200, "b", NULL, NULL);
 	deck_answer(&deck, invite(), 487, "b", NULL, NULL);
 	assert_log(&deck.out, "P180 END/elsewhere/us/487");
@@ -216,7 +221,8 @@ static void every_order_of_cancel_and_answer(void **state)
 		if (!answered && !refused)
 			kit_run(&deck.kit, 41000);
 		assert_true(deck.out.gone);
-		assert_string_equal(user_log(&deck.out), answered ? "P180 END/late/us/487" : "P180 END/canceled/us/487");
+		assert_string_equal(user_log(&deck.out),
+				    answered ? "P180 END/late/us/487" : "P180 END/canceled/us/487");
 		assert_false(deck.out.end.answered);
 		if (answered) {
 			assert_true(deck_count(&deck, "ACK ") >= 1);
@@ -275,7 +281,9 @@ static void an_offerless_invite_answers_in_the_ack(void **state)
 	deck_answer(&deck, invite(), 200, "b", NULL, DECK_PEER_SDP("1"));
 	assert_log(&deck.out, "A200+");
 	assert_null(deck_got(&deck, "ACK "));
-	assert_int_equal(session_answer(deck.out.session, SESSION_SDP(DECK_SDP("1"), strlen(DECK_SDP("1")))), 0);
+	assert_int_equal(session_answer(deck.out.session,
+					SESSION_SDP(DECK_SDP("1"), strlen(DECK_SDP("1")))),
+			 0);
 	kit_run(&deck.kit, 5);
 	assert_non_null(strstr(deck_got(&deck, "ACK "), "m=audio 4000"));
 	hang_up();
@@ -300,8 +308,10 @@ static void reliable_provisionals_get_a_prack_each(void **state)
 	deck_answer(&deck, invite(), 183, "b", "Require: 100rel\nRSeq: 41\n", DECK_PEER_SDP("1"));
 	assert_string_equal(kit_header(deck_got(&deck, "PRACK "), "RAck"), "41 1 INVITE");
 	deck_answer(&deck, deck_got(&deck, "PRACK "), 200, NULL, NULL, NULL);
-	deck_answer(&deck, invite(), 183, "b", "Require: 100rel\nRSeq: 41\n", DECK_PEER_SDP("1")); /* again */
-	deck_answer(&deck, invite(), 180, "b", "Require: 100rel\nRSeq: 43\n", NULL);		   /* one is missing */
+	deck_answer(&deck, invite(), 183, "b", "Require: 100rel\nRSeq: 41\n",
+		    DECK_PEER_SDP("1")); /* again */
+	deck_answer(&deck, invite(), 180, "b", "Require: 100rel\nRSeq: 43\n",
+		    NULL); /* one is missing */
 	assert_int_equal(deck_count(&deck, "PRACK "), 1);
 	deck_answer(&deck, invite(), 180, "b", "Require: 100rel\nRSeq: 42\n", NULL);
 	assert_int_equal(deck_count(&deck, "PRACK "), 2);
@@ -315,19 +325,27 @@ static void a_challenge_is_answered_and_the_ack_repeats_it(void **state)
 {
 	(void)state;
 	deck_dial(&deck, "100", DECK_SDP("1"));
-	deck_answer(&deck, invite(), 407, "x", "Proxy-Authenticate: Digest realm=\"p\", nonce=\"n1\", algorithm=SHA-256, qop=\"auth\"\n", NULL);
+	deck_answer(
+		&deck, invite(), 407, "x",
+		"Proxy-Authenticate: Digest realm=\"p\", nonce=\"n1\", algorithm=SHA-256, qop=\"auth\"\n",
+		NULL);
 	assert_int_equal(deck_count(&deck, "INVITE "), 2);
 	assert_string_equal(kit_header(invite(), "CSeq"), "2 INVITE");
 	assert_non_null(strstr(kit_header(invite(), "Proxy-Authorization"), "username=\"alice\""));
 	assert_null(strstr(invite(), "secret"));
 	deck_answer(&deck, invite(), 200, "b", NULL, DECK_PEER_SDP("1"));
-	assert_non_null(strstr(kit_header(deck_got(&deck, "ACK "), "Proxy-Authorization"), "nonce=\"n1\""));
+	assert_non_null(
+		strstr(kit_header(deck_got(&deck, "ACK "), "Proxy-Authorization"), "nonce=\"n1\""));
 	assert_string_equal(kit_header(deck_got(&deck, "ACK "), "CSeq"), "2 ACK");
 	assert_log(&deck.out, "A200+");
 	session_hangup(deck.out.session, SESSION_WHY_NORMAL);
 	kit_run(&deck.kit, 5);
-	assert_non_null(strstr(kit_header(deck_got(&deck, "BYE "), "Proxy-Authorization"), "nc=00000002"));
-	deck_answer(&deck, deck_got(&deck, "BYE "), 407, NULL, "Proxy-Authenticate: Digest realm=\"p\", nonce=\"n2\", stale=true, qop=\"auth\"\n", NULL);
+	assert_non_null(
+		strstr(kit_header(deck_got(&deck, "BYE "), "Proxy-Authorization"), "nc=00000002"));
+	deck_answer(
+		&deck, deck_got(&deck, "BYE "), 407, NULL,
+		"Proxy-Authenticate: Digest realm=\"p\", nonce=\"n2\", stale=true, qop=\"auth\"\n",
+		NULL);
 	assert_int_equal(deck_count(&deck, "BYE "), 2);
 	deck_answer(&deck, deck_got(&deck, "BYE "), 200, NULL, NULL, NULL);
 	assert_log(&deck.out, "END/completed/us/200");
@@ -357,13 +375,15 @@ static void a_redirection_stays_inside_the_domain(void **state)
 	kit_say(&deck.kit, SIP_TRANSP_UDP,
 		"SIP/2.0 302 Moved\nVia: %s\nFrom: %s\nTo: %s;tag=x\nCall-ID: %s\nCSeq: %s\nContact: <sip:premium@evil.example>\n"
 		"Content-Length: 0\n\n",
-		kit_header(invite(), "Via"), kit_header(invite(), "From"), kit_header(invite(), "To"),
-		kit_header(invite(), "Call-ID"), kit_header(invite(), "CSeq"));
+		kit_header(invite(), "Via"), kit_header(invite(), "From"),
+		kit_header(invite(), "To"), kit_header(invite(), "Call-ID"),
+		kit_header(invite(), "CSeq"));
 	kit_run(&deck.kit, 5);
 	assert_log(&deck.out, "END/rejected/them/302");
 	kit_forget(&deck.kit);
 	deck_dial(&deck, "100", DECK_SDP("1"));
-	deck_answer(&deck, invite(), 302, "x", NULL, NULL); /* Contact: <sip:bob@10.0.0.2:5060>, our provider */
+	deck_answer(&deck, invite(), 302, "x", NULL,
+		    NULL); /* Contact: <sip:bob@10.0.0.2:5060>, our provider */
 	assert_non_null(strstr(invite(), "INVITE sip:bob@10.0.0.2"));
 	deck_answer(&deck, invite(), 486, "x", NULL, NULL);
 	assert_log(&deck.out, "END/rejected/them/486");
@@ -397,12 +417,17 @@ static void our_number_is_shown_as_the_profile_says(void **state)
 		enum session_id_mode mode;
 		const char *from, *line;
 	} cases[] = {
-		{ SESSION_ID_PPI, "\"Ann\" <sip:alice@10.0.0.2>;tag=", "P-Preferred-Identity: \"Ann\" <sip:+4930@10.0.0.2>\r\n" },
+		{ SESSION_ID_PPI, "\"Ann\" <sip:alice@10.0.0.2>;tag=",
+		  "P-Preferred-Identity: \"Ann\" <sip:+4930@10.0.0.2>\r\n" },
 		{ SESSION_ID_FROM, "\"Ann\" <sip:+4930@10.0.0.2>;tag=", NULL },
-		{ SESSION_ID_FROM_PAI, "\"Ann\" <sip:+4930@10.0.0.2>;tag=", "P-Asserted-Identity: \"Ann\" <sip:+4930@10.0.0.2>\r\n" },
-		{ SESSION_ID_PAI, "\"Ann\" <sip:alice@10.0.0.2>;tag=", "P-Asserted-Identity: \"Ann\" <sip:+4930@10.0.0.2>\r\n" },
-		{ SESSION_ID_RPID, "\"Ann\" <sip:alice@10.0.0.2>;tag=", "Remote-Party-ID: \"Ann\" <sip:+4930@10.0.0.2>;party=calling" },
-		{ SESSION_ID_ANONYMOUS, "\"Anonymous\" <sip:anonymous@anonymous.invalid>;tag=", "Privacy: id\r\n" },
+		{ SESSION_ID_FROM_PAI, "\"Ann\" <sip:+4930@10.0.0.2>;tag=",
+		  "P-Asserted-Identity: \"Ann\" <sip:+4930@10.0.0.2>\r\n" },
+		{ SESSION_ID_PAI, "\"Ann\" <sip:alice@10.0.0.2>;tag=",
+		  "P-Asserted-Identity: \"Ann\" <sip:+4930@10.0.0.2>\r\n" },
+		{ SESSION_ID_RPID, "\"Ann\" <sip:alice@10.0.0.2>;tag=",
+		  "Remote-Party-ID: \"Ann\" <sip:+4930@10.0.0.2>;party=calling" },
+		{ SESSION_ID_ANONYMOUS,
+		  "\"Anonymous\" <sip:anonymous@anonymous.invalid>;tag=", "Privacy: id\r\n" },
 	};
 
 	(void)state;

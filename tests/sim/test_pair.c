@@ -31,16 +31,23 @@ static int setup_with(bool timers)
 {
 	const struct ua_setup near_setup = { .no_session_timers = !timers, .session_expires = 120 };
 	struct ua_setup setup = near_setup;
-	const struct account_setup there = { .id = { { 2 } }, .username = "near", .server = "10.0.0.3" };
-	const struct account_setup here = { .id = { { 3 } }, .username = "far", .server = "10.0.0.1" };
+	const struct account_setup there = { .id = { { 2 } },
+					     .username = "near",
+					     .server = "10.0.0.3" };
+	const struct account_setup here = { .id = { { 3 } },
+					    .username = "far",
+					    .server = "10.0.0.1" };
 
 	deck_open_with(&deck, &near_setup);
 	far = (struct user){ .log = BUF_MAX(65536) };
 	far_calls = 0;
 	far_wire = wire_sim_new(deck.kit.net, FAR, NULL);
-	far_resolver = resolver_new(&(struct resolver_setup){ .wheel = deck.kit.wheel, .wire = far_wire });
-	far_stack = stack_new(&(struct stack_setup){
-		.wheel = deck.kit.wheel, .wire = far_wire, .resolver = far_resolver, .software = "Far/1" });
+	far_resolver =
+		resolver_new(&(struct resolver_setup){ .wheel = deck.kit.wheel, .wire = far_wire });
+	far_stack = stack_new(&(struct stack_setup){ .wheel = deck.kit.wheel,
+						     .wire = far_wire,
+						     .resolver = far_resolver,
+						     .software = "Far/1" });
 	setup.stack = far_stack;
 	setup.handlers.on_incoming = far_incoming;
 	far_ua = ua_new(&setup);
@@ -86,7 +93,9 @@ static int teardown(void **state)
 static void dial(void)
 {
 	struct session_dial call = {
-		.account = way, .to = "far", .offer = SESSION_SDP(DECK_SDP("1"), strlen(DECK_SDP("1"))),
+		.account = way,
+		.to = "far",
+		.offer = SESSION_SDP(DECK_SDP("1"), strlen(DECK_SDP("1"))),
 	};
 
 	far.session = NULL;
@@ -113,10 +122,13 @@ static void a_call_from_end_to_end(void **state)
 	run(10);
 	assert_log(&deck.out, "P180 P183+ A200+");
 	assert_log(&far, "C");
-	assert_true(session_info(deck.out.session, (struct session_body){ "application/dtmf-relay", "Signal=5", 8 }));
+	assert_true(session_info(deck.out.session,
+				 (struct session_body){ "application/dtmf-relay", "Signal=5", 8 }));
 	far.auto_answer = true;
 	far.answer = DECK_SDP("10");
-	assert_int_equal(session_offer(deck.out.session, SESSION_SDP(DECK_SDP("2"), strlen(DECK_SDP("2")))), 0);
+	assert_int_equal(session_offer(deck.out.session,
+				       SESSION_SDP(DECK_SDP("2"), strlen(DECK_SDP("2")))),
+			 0);
 	run(10);
 	assert_log(&far, "INFO+ OFFER");
 	assert_log(&deck.out, "DONE200+");
@@ -139,8 +151,11 @@ static void two_offers_that_cross_both_succeed_in_the_end(void **state)
 	deck.out.auto_answer = far.auto_answer = true;
 	deck.out.answer = DECK_SDP("3");
 	far.answer = DECK_SDP("10");
-	assert_int_equal(session_offer(deck.out.session, SESSION_SDP(DECK_SDP("2"), strlen(DECK_SDP("2")))), 0);
-	assert_int_equal(session_offer(far.session, SESSION_SDP(DECK_SDP("8"), strlen(DECK_SDP("8")))), 0);
+	assert_int_equal(session_offer(deck.out.session,
+				       SESSION_SDP(DECK_SDP("2"), strlen(DECK_SDP("2")))),
+			 0);
+	assert_int_equal(
+		session_offer(far.session, SESSION_SDP(DECK_SDP("8"), strlen(DECK_SDP("8")))), 0);
 	run(20);
 	assert_log(&deck.out, "");
 	assert_log(&far, "");
@@ -161,7 +176,8 @@ static void a_transfer_is_reported_from_end_to_end(void **state)
 	run(10);
 	buf_reset(&deck.out.log);
 	buf_reset(&far.log);
-	assert_int_equal(session_refer(far.session, "sip:carl@10.0.0.3", NULL, "<sip:far@10.0.0.3>"), 0);
+	assert_int_equal(
+		session_refer(far.session, "sip:carl@10.0.0.3", NULL, "<sip:far@10.0.0.3>"), 0);
 	deck.out.refer_code = 202;
 	run(10);
 	assert_log(&deck.out, "REFER(sip:carl@10.0.0.3)");
@@ -187,7 +203,8 @@ static void attended_transfer_names_the_call_by_replaces(void **state)
 	deck.out.refer_code = 603;
 	/* refer to itself: the far end recognises the dialog that Replaces names as one of its own */
 	far.refer_code = 603;
-	assert_int_equal(session_refer(deck.out.session, "sip:far@10.0.0.3", deck.out.session, NULL), 0);
+	assert_int_equal(
+		session_refer(deck.out.session, "sip:far@10.0.0.3", deck.out.session, NULL), 0);
 	run(20);
 	assert_non_null(strstr(user_log(&far), "REFER(sip:far@10.0.0.3,known)"));
 	assert_true(far.session == first);
@@ -235,7 +252,8 @@ static void act(struct user *user)
 		session_hangup(session, (enum session_why)dice(7));
 		break;
 	case 1:
-		(void)!session_ring(session, dice(2) ? 180 : 183, dice(2) ? ANSWER : SESSION_NO_BODY);
+		(void)!session_ring(session, dice(2) ? 180 : 183,
+				    dice(2) ? ANSWER : SESSION_NO_BODY);
 		break;
 	case 2:
 	case 3:
@@ -256,7 +274,9 @@ static void act(struct user *user)
 
 static void bad_weather_leaves_nothing_behind(void **state)
 {
-	const struct sim_weather weather = { .delay_ms = 20, .jitter_ms = 300, .loss_percent = 25, .twice_percent = 15 };
+	const struct sim_weather weather = {
+		.delay_ms = 20, .jitter_ms = 300, .loss_percent = 25, .twice_percent = 15
+	};
 
 	(void)state;
 	sim_net_weather(deck.kit.net, &weather);
@@ -271,8 +291,12 @@ static void bad_weather_leaves_nothing_behind(void **state)
 			run(dice(2000));
 			act(dice(2) ? &deck.out : &far);
 		}
-		session_hangup(deck.out.gone && far.session && !far.gone ? far.session : deck.out.session, SESSION_WHY_NORMAL);
-		for (unsigned waited = 0; (!deck.out.gone || (far.session && !far.gone)) && waited < 300000; waited += 1000) {
+		session_hangup(deck.out.gone && far.session && !far.gone ? far.session
+									 : deck.out.session,
+			       SESSION_WHY_NORMAL);
+		for (unsigned waited = 0;
+		     (!deck.out.gone || (far.session && !far.gone)) && waited < 300000;
+		     waited += 1000) {
 			run(1000);
 			if (waited == 100000 && far.session && !far.gone)
 				session_hangup(far.session, SESSION_WHY_NORMAL);

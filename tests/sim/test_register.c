@@ -12,7 +12,11 @@ static int setup(void **state)
 	(void)state;
 	deck_open(&deck);
 	account = (struct account_setup){
-		.id = profile, .username = "alice", .server = "10.0.0.2", .password = "secret", .registers = true,
+		.id = profile,
+		.username = "alice",
+		.server = "10.0.0.2",
+		.password = "secret",
+		.registers = true,
 	};
 	return 0;
 }
@@ -40,8 +44,9 @@ static void grant(unsigned expires)
 {
 	char line[512];
 
-	snprintf(line, sizeof(line), "Contact: %.*s;expires=%u\n", (int)strcspn(kit_header(reg(), "Contact"), ">") + 1,
-		 kit_header(reg(), "Contact"), expires);
+	snprintf(line, sizeof(line), "Contact: %.*s;expires=%u\n",
+		 (int)strcspn(kit_header(reg(), "Contact"), ">") + 1, kit_header(reg(), "Contact"),
+		 expires);
 	deck_answer(&deck, reg(), 200, "r", line, NULL);
 }
 
@@ -57,7 +62,8 @@ static void assert_state(enum registration_state state)
 	kit_run(&deck.kit, 5);
 	assert_true(regs_report(ua_regs(deck.ua), profile, &report));
 	assert_string_equal(reg_state_name(report.state), reg_state_name(state));
-	assert_string_equal(reg_state_name(deck.report.state), reg_state_name(state)); /* and it was told */
+	assert_string_equal(reg_state_name(deck.report.state),
+			    reg_state_name(state)); /* and it was told */
 }
 
 /* Seconds until the next REGISTER; 0: none within `limit_s`. */
@@ -73,7 +79,8 @@ static unsigned next_within(unsigned limit_s)
 	return 0;
 }
 
-#define CHALLENGE "WWW-Authenticate: Digest realm=\"r\", nonce=\"n1\", algorithm=MD5, qop=\"auth\"\n"
+#define CHALLENGE                                                                                  \
+	"WWW-Authenticate: Digest realm=\"r\", nonce=\"n1\", algorithm=MD5, qop=\"auth\"\n"
 
 static void a_challenge_is_answered_and_the_binding_kept(void **state)
 {
@@ -95,8 +102,10 @@ static void a_challenge_is_answered_and_the_binding_kept(void **state)
 	assert_true(regs_usable(ua_regs(deck.ua), profile));
 	wait = next_within(3600);
 	assert_in_range(wait, 3390, 3590);
-	assert_non_null(strstr(kit_header(reg(), "Authorization"), "nc=00000002")); /* the nonce is reused */
-	assert_string_equal(kit_header(reg(), "Call-ID"), kit_header(kit_heard(&deck.kit, 0), "Call-ID"));
+	assert_non_null(strstr(kit_header(reg(), "Authorization"),
+			       "nc=00000002")); /* the nonce is reused */
+	assert_string_equal(kit_header(reg(), "Call-ID"),
+			    kit_header(kit_heard(&deck.kit, 0), "Call-ID"));
 	grant(3600);
 	assert_state(REG_REGISTERED);
 }
@@ -105,7 +114,11 @@ static void the_granted_time_counts_not_the_asked_one(void **state)
 {
 	static const struct {
 		unsigned granted, least, most;
-	} cases[] = { { 3600, 3391, 3590 }, { 600, 541, 590 }, { 120, 85, 110 }, { 60, 28, 54 }, { 30, 22, 27 } };
+	} cases[] = { { 3600, 3391, 3590 },
+		      { 600, 541, 590 },
+		      { 120, 85, 110 },
+		      { 60, 28, 54 },
+		      { 30, 22, 27 } };
 
 	(void)state;
 	put();
@@ -123,11 +136,14 @@ static void expiry_comes_from_our_own_contact_even_when_rewritten(void **state)
 	put();
 	assert_int_equal(sscanf(kit_header(reg(), "Contact"), "<sip:%63[^@]", token), 1);
 	assert_int_equal(strlen(token), 24);
-	snprintf(line, sizeof(line), "Contact: <sip:phone@192.0.2.9>;expires=7000\nContact: <sip:%s@198.51.100.7:9999>;expires=200\nExpires: 900\n",
-		 token);
+	snprintf(
+		line, sizeof(line),
+		"Contact: <sip:phone@192.0.2.9>;expires=7000\nContact: <sip:%s@198.51.100.7:9999>;expires=200\nExpires: 900\n",
+		token);
 	refuse(200, line);
 	assert_state(REG_REGISTERED);
-	assert_int_equal(deck.report.other_bindings, 2); /* the phone, and the Contact that deck_answer adds */
+	assert_int_equal(deck.report.other_bindings,
+			 2); /* the phone, and the Contact that deck_answer adds */
 	assert_in_range(next_within(300), 140, 190);
 }
 
@@ -166,16 +182,19 @@ static void stale_nonces_are_replaced_silently(void **state)
 	(void)state;
 	put();
 	refuse(401, CHALLENGE);
-	refuse(401, "WWW-Authenticate: Digest realm=\"r\", nonce=\"n2\", stale=true, qop=\"auth\"\n");
+	refuse(401,
+	       "WWW-Authenticate: Digest realm=\"r\", nonce=\"n2\", stale=true, qop=\"auth\"\n");
 	assert_non_null(strstr(kit_header(reg(), "Authorization"), "n2"));
 	grant(600);
 	assert_state(REG_REGISTERED);
 	next_within(600);
-	refuse(401, "WWW-Authenticate: Digest realm=\"r\", nonce=\"n3\", qop=\"auth\"\n"); /* no stale, though it is */
+	refuse(401,
+	       "WWW-Authenticate: Digest realm=\"r\", nonce=\"n3\", qop=\"auth\"\n"); /* no stale, though it is */
 	assert_non_null(strstr(kit_header(reg(), "Authorization"), "n3"));
 	grant(600);
 	assert_state(REG_REGISTERED);
-	assert_string_equal(deck.states.data, "disabled registering registered"); /* nobody saw it flicker */
+	assert_string_equal(deck.states.data,
+			    "disabled registering registered"); /* nobody saw it flicker */
 }
 
 static void a_challenge_we_cannot_read_is_shown(void **state)
@@ -220,9 +239,9 @@ static void refusals_are_told_apart(void **state)
 		unsigned code;
 		enum registration_state state;
 	} cases[] = {
-		{ 403, REG_REJECTED },	 { 404, REG_REJECTED },	  { 410, REG_REJECTED },   { 480, REG_RETRY_WAIT },
-		{ 408, REG_RETRY_WAIT }, { 500, REG_RETRY_WAIT }, { 503, REG_RETRY_WAIT }, { 305, REG_RETRY_WAIT },
-		{ 400, REG_RETRY_WAIT },
+		{ 403, REG_REJECTED },	 { 404, REG_REJECTED },	  { 410, REG_REJECTED },
+		{ 480, REG_RETRY_WAIT }, { 408, REG_RETRY_WAIT }, { 500, REG_RETRY_WAIT },
+		{ 503, REG_RETRY_WAIT }, { 305, REG_RETRY_WAIT }, { 400, REG_RETRY_WAIT },
 	};
 
 	(void)state;
@@ -242,7 +261,7 @@ static void retries_back_off_to_half_an_hour_with_jitter(void **state)
 
 	(void)state;
 	put();
-	for (int i = 0; i < 10; i++, base = base * 2 > 1800 ? 1800 : base * 2) {
+	for (int i = 0; i<10; i++, base = base * 2> 1800 ? 1800 : base * 2) {
 		refuse(500, NULL);
 		assert_in_range(next_within(2000), base / 2, base + 1);
 	}
@@ -284,7 +303,8 @@ static void a_registrar_that_dies_later_is_noticed_and_found_again(void **state)
 	assert_state(REG_UNREACHABLE);
 	next_within(100);
 	grant(120);
-	assert_string_equal(deck.states.data, "disabled registering registered unreachable registering registered");
+	assert_string_equal(deck.states.data,
+			    "disabled registering registered unreachable registering registered");
 }
 
 static void a_redirection_is_followed_once(void **state)
@@ -308,7 +328,8 @@ static void deleting_unregisters_with_credentials(void **state)
 	kit_run(&deck.kit, 5);
 	assert_string_equal(kit_header(reg(), "Expires"), "0");
 	assert_non_null(strstr(kit_header(reg(), "Contact"), ";expires=0"));
-	refuse(401, "WWW-Authenticate: Digest realm=\"r\", nonce=\"n9\", stale=true, qop=\"auth\"\n");
+	refuse(401,
+	       "WWW-Authenticate: Digest realm=\"r\", nonce=\"n9\", stale=true, qop=\"auth\"\n");
 	assert_string_equal(kit_header(reg(), "Expires"), "0");
 	assert_non_null(strstr(kit_header(reg(), "Authorization"), "n9"));
 	refuse(200, NULL);
@@ -402,7 +423,8 @@ static void service_route_is_used_by_calls(void **state)
 {
 	(void)state;
 	put();
-	refuse(200, "Service-Route: <sip:10.0.0.2;lr>\nService-Route: <sip:edge.example;lr>\nExpires: 600\n");
+	refuse(200,
+	       "Service-Route: <sip:10.0.0.2;lr>\nService-Route: <sip:edge.example;lr>\nExpires: 600\n");
 	account_unref(deck.account);
 	deck.account = account_ref(regs_account(ua_regs(deck.ua), profile));
 	deck_dial(&deck, "100", DECK_SDP("1"));
@@ -424,7 +446,8 @@ static void a_broken_connection_registers_again_at_once(void **state)
 	kit_say(&deck.kit, SIP_TRANSP_TCP,
 		"SIP/2.0 200 OK\nVia: %s\nFrom: %s\nTo: %s;tag=r\nCall-ID: %s\nCSeq: %s\nContact: %s\nContent-Length: 0\n\n",
 		kit_header(reg(), "Via"), kit_header(reg(), "From"), kit_header(reg(), "To"),
-		kit_header(reg(), "Call-ID"), kit_header(reg(), "CSeq"), kit_header(reg(), "Contact"));
+		kit_header(reg(), "Call-ID"), kit_header(reg(), "CSeq"),
+		kit_header(reg(), "Contact"));
 	kit_run(&deck.kit, 20);
 	assert_state(REG_REGISTERED);
 	before = deck_count(&deck, "REGISTER ");
@@ -443,7 +466,8 @@ static void the_history_is_newest_first_and_bounded(void **state)
 		refuse(500, NULL);
 		next_within(2000);
 	}
-	assert_int_equal(regs_history(ua_regs(deck.ua), profile, changes, REG_HISTORY + 10), REG_HISTORY);
+	assert_int_equal(regs_history(ua_regs(deck.ua), profile, changes, REG_HISTORY + 10),
+			 REG_HISTORY);
 	assert_int_equal(changes[0].state, REG_REGISTERING);
 	assert_int_equal(changes[1].state, REG_RETRY_WAIT);
 	assert_int_equal(changes[1].code, 500);
@@ -491,7 +515,8 @@ static void first_registrations_are_spread(void **state)
 		assert_int_equal(regs_put(ua_regs(deck.ua), &account), 0);
 	}
 	kit_run(&deck.kit, 100);
-	assert_in_range(deck_count(&deck, "REGISTER "), 20, 24); /* a few at once, then 20 a second to one host */
+	assert_in_range(deck_count(&deck, "REGISTER "), 20,
+			24); /* a few at once, then 20 a second to one host */
 	kit_run(&deck.kit, 400);
 	assert_in_range(deck_count(&deck, "REGISTER "), 25, 32);
 }
@@ -567,10 +592,12 @@ static void a_call_with_our_token_finds_its_profile(void **state)
 	deck_say_branch(&deck, 1, "ACK", NULL);
 	/* from somewhere else the token opens nothing, and nobody answers */
 	kit_forget(&deck.kit);
-	kit_say_from(&deck.kit, SIP_TRANSP_UDP, "10.6.6.6:5060",
-		     "INVITE sip:%s@10.0.0.1 SIP/2.0\nVia: SIP/2.0/UDP 10.6.6.6;branch=z9hG4bKevil\nMax-Forwards: 70\n"
-		     "From: <sip:e@x>;tag=1\nTo: <sip:%s@x>\nCall-ID: evil\nCSeq: 1 INVITE\nContact: <sip:e@10.6.6.6>\n"
-		     "Content-Length: 0\n\n", token, token);
+	kit_say_from(
+		&deck.kit, SIP_TRANSP_UDP, "10.6.6.6:5060",
+		"INVITE sip:%s@10.0.0.1 SIP/2.0\nVia: SIP/2.0/UDP 10.6.6.6;branch=z9hG4bKevil\nMax-Forwards: 70\n"
+		"From: <sip:e@x>;tag=1\nTo: <sip:%s@x>\nCall-ID: evil\nCSeq: 1 INVITE\nContact: <sip:e@10.6.6.6>\n"
+		"Content-Length: 0\n\n",
+		token, token);
 	kit_run(&deck.kit, 100);
 	assert_int_equal(deck.incomings, 1);
 }
@@ -590,7 +617,8 @@ static void without_the_token_the_name_decides_among_known_sources(void **state)
 	session_reject(deck.in.session, 486, NULL, 0, NULL);
 	kit_run(&deck.kit, 5);
 	deck_say_branch(&deck, 1, "ACK", NULL);
-	deck_invite(&deck, "nobody", 2, "P-Called-Party-ID: <sip:alice@10.0.0.2>\n", DECK_PEER_SDP("1"));
+	deck_invite(&deck, "nobody", 2, "P-Called-Party-ID: <sip:alice@10.0.0.2>\n",
+		    DECK_PEER_SDP("1"));
 	assert_int_equal(deck.incomings, 2);
 	assert_string_equal(deck.last_incoming.account->username, "alice");
 	assert_string_equal(deck.called, "alice");
@@ -598,7 +626,8 @@ static void without_the_token_the_name_decides_among_known_sources(void **state)
 	kit_run(&deck.kit, 5);
 	deck_say_branch(&deck, 2, "ACK", NULL);
 	kit_forget(&deck.kit);
-	deck_invite(&deck, "nobody", 3, NULL, DECK_PEER_SDP("1")); /* two profiles there: never guessed */
+	deck_invite(&deck, "nobody", 3, NULL,
+		    DECK_PEER_SDP("1")); /* two profiles there: never guessed */
 	assert_int_equal(deck.incomings, 2);
 	assert_int_equal(deck.kit.seen_count, 0);
 }
@@ -646,7 +675,8 @@ static void a_probe_tells_each_step(void **state)
 	refuse(200, NULL);
 	assert_int_equal(count, 1);
 	assert_true(tried.ok);
-	assert_true(tried.steps[0].ok && tried.steps[1].ok && tried.steps[3].ok && tried.steps[4].ok);
+	assert_true(tried.steps[0].ok && tried.steps[1].ok && tried.steps[3].ok &&
+		    tried.steps[4].ok);
 	assert_false(tried.steps[2].ran);
 	assert_string_equal(tried.steps[3].detail, "405 Because");
 

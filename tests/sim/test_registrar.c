@@ -33,7 +33,8 @@ static bool lookup(const char *username, struct registrar_device *ret, void *arg
 	return true;
 }
 
-static void on_bindings(struct id device, unsigned count, const struct registrar_binding *newest, void *arg)
+static void on_bindings(struct id device, unsigned count, const struct registrar_binding *newest,
+			void *arg)
 {
 	(void)arg;
 	(void)newest;
@@ -72,19 +73,22 @@ static int teardown(void **state)
 
 static unsigned cseq = 1;
 
-static void say_register(enum sip_transp transport, const char *name, const char *lines, const char *authorization)
+static void say_register(enum sip_transp transport, const char *name, const char *lines,
+			 const char *authorization)
 {
 	cseq++;
 	kit_say(&deck.kit, transport,
 		"REGISTER sip:jackfield.test SIP/2.0\nVia: SIP/2.0/%s 10.0.0.2:5060;branch=z9hG4bKr%u;rport\nMax-Forwards: 70\n"
 		"From: <sip:%s@jackfield.test>;tag=f\nTo: <sip:%s@jackfield.test>\nCall-ID: reg-%s\nCSeq: %u REGISTER\n%s%s"
 		"Content-Length: 0\n\n",
-		transport == SIP_TRANSP_TCP ? "TCP" : "UDP", cseq, name, name, name, cseq, lines, authorization);
+		transport == SIP_TRANSP_TCP ? "TCP" : "UDP", cseq, name, name, name, cseq, lines,
+		authorization);
 	kit_run(&deck.kit, 10);
 }
 
 /* The Authorization line that answers the last challenge. */
-static const char *answer(const char *name, const char *password, const char *method, const char *uri)
+static const char *answer(const char *name, const char *password, const char *method,
+			  const char *uri)
 {
 	static char line[2048];
 	const char *challenge = kit_last(&deck.kit);
@@ -121,7 +125,8 @@ static void register_as(enum sip_transp transport, const char *name, const char 
 {
 	say_register(transport, name, lines, "");
 	assert_true(str_has_prefix(kit_last(&deck.kit), "SIP/2.0 401"));
-	say_register(transport, name, lines, answer(name, password_of(name), "REGISTER", "sip:jackfield.test"));
+	say_register(transport, name, lines,
+		     answer(name, password_of(name), "REGISTER", "sip:jackfield.test"));
 }
 
 #define CONTACT "Contact: <sip:phone1@10.0.0.2:5060>\n"
@@ -133,10 +138,12 @@ static void a_phone_registers_and_refreshes(void **state)
 	(void)state;
 	say_register(SIP_TRANSP_UDP, "phone1", CONTACT, "");
 	assert_non_null(strstr(kit_last(&deck.kit), "algorithm=SHA-256"));
-	assert_true(strstr(kit_last(&deck.kit), "algorithm=SHA-256") < strstr(kit_last(&deck.kit), "algorithm=MD5"));
+	assert_true(strstr(kit_last(&deck.kit), "algorithm=SHA-256") <
+		    strstr(kit_last(&deck.kit), "algorithm=MD5"));
 	register_as(SIP_TRANSP_UDP, "phone1", CONTACT "Expires: 1800\nUser-Agent: Phone/1\n");
 	assert_true(str_has_prefix(kit_last(&deck.kit), "SIP/2.0 200"));
-	assert_string_equal(kit_header(kit_last(&deck.kit), "Contact"), "<sip:phone1@10.0.0.2:5060>;expires=1800");
+	assert_string_equal(kit_header(kit_last(&deck.kit), "Contact"),
+			    "<sip:phone1@10.0.0.2:5060>;expires=1800");
 	assert_int_equal(bindings_count, 1);
 	assert_true(id_eq(bindings_device, phone(1)));
 	assert_int_equal(registrar_bindings(ua_registrar(deck.ua), phone(1), &binding, 1), 1);
@@ -158,7 +165,8 @@ static void an_md5_phone_and_a_baresip_are_served(void **state)
 	char line[2048];
 
 	(void)state;
-	say_register(SIP_TRANSP_UDP, "phone1", CONTACT "User-Agent: baresip v1.0.0 (x86_64/linux)\n", "");
+	say_register(SIP_TRANSP_UDP, "phone1",
+		     CONTACT "User-Agent: baresip v1.0.0 (x86_64/linux)\n", "");
 	assert_null(strstr(kit_last(&deck.kit), "SHA-256"));
 	str_copy(line, sizeof(line), answer("phone1", "1enohp", "REGISTER", "sip:jackfield.test"));
 	assert_non_null(strstr(line, "algorithm=MD5"));
@@ -176,7 +184,8 @@ static void unknown_names_get_no_word(void **state)
 static void several_contacts_fetch_and_removal(void **state)
 {
 	(void)state;
-	register_as(SIP_TRANSP_UDP, "phone1", "Contact: <sip:a@10.0.0.2:5060>\nContact: <sip:b@10.0.0.2:5061>;expires=300\n");
+	register_as(SIP_TRANSP_UDP, "phone1",
+		    "Contact: <sip:a@10.0.0.2:5060>\nContact: <sip:b@10.0.0.2:5061>;expires=300\n");
 	assert_int_equal(bindings_count, 2);
 	register_as(SIP_TRANSP_UDP, "phone1", "");
 	assert_non_null(strstr(kit_last(&deck.kit), "<sip:a@10.0.0.2:5060>"));
@@ -211,7 +220,8 @@ static void too_brief_is_423_and_nat_keeps_it_short(void **state)
 	register_as(SIP_TRANSP_UDP, "phone1", CONTACT "Expires: 10\n");
 	assert_true(str_has_prefix(kit_last(&deck.kit), "SIP/2.0 423"));
 	assert_string_equal(kit_header(kit_last(&deck.kit), "Min-Expires"), "60");
-	register_as(SIP_TRANSP_UDP, "phone1", "Contact: <sip:phone1@192.168.1.5:5060>\nExpires: 3600\n");
+	register_as(SIP_TRANSP_UDP, "phone1",
+		    "Contact: <sip:phone1@192.168.1.5:5060>\nExpires: 3600\n");
 	assert_non_null(strstr(kit_last(&deck.kit), ";expires=120"));
 }
 
@@ -243,7 +253,8 @@ static void one_device_cannot_register_another(void **state)
 {
 	(void)state;
 	say_register(SIP_TRANSP_UDP, "phone1", CONTACT, "");
-	say_register(SIP_TRANSP_UDP, "phone1", CONTACT, answer("phone2", "2enohp", "REGISTER", "sip:jackfield.test"));
+	say_register(SIP_TRANSP_UDP, "phone1", CONTACT,
+		     answer("phone2", "2enohp", "REGISTER", "sip:jackfield.test"));
 	assert_true(str_has_prefix(kit_last(&deck.kit), "SIP/2.0 403"));
 	assert_int_equal(registrar_count(ua_registrar(deck.ua)), 0);
 }
@@ -263,14 +274,16 @@ static void a_replayed_register_is_not_taken(void **state)
 	assert_int_equal(registrar_count(ua_registrar(deck.ua)), 1);
 }
 
-static void say_invite(enum sip_transp transport, const char *from, unsigned number, const char *authorization)
+static void say_invite(enum sip_transp transport, const char *from, unsigned number,
+		       const char *authorization)
 {
 	kit_say(&deck.kit, transport,
 		"INVITE sip:100@jackfield.test SIP/2.0\nVia: SIP/2.0/%s 10.0.0.2:5060;branch=z9hG4bKd%u;rport\nMax-Forwards: 70\n"
 		"From: <sip:%s@jackfield.test>;tag=f%u\nTo: <sip:100@jackfield.test>\nCall-ID: call%s\nCSeq: %u INVITE\n"
 		"Contact: <sip:%s@10.0.0.2:5060>\nX-Profile-Id: 0190a0b0-0000-7000-8000-000000000001\n%s"
 		"Content-Type: application/sdp\nContent-Length: 5\n\nv=0\n",
-		transport == SIP_TRANSP_TCP ? "TCP" : "UDP", number, from, 1u, from, number, from, authorization);
+		transport == SIP_TRANSP_TCP ? "TCP" : "UDP", number, from, 1u, from, number, from,
+		authorization);
 	kit_run(&deck.kit, 10);
 }
 
@@ -290,7 +303,8 @@ static void a_phone_calls_out_after_a_challenge(void **state)
 	say_invite(SIP_TRANSP_UDP, "phone1", 1, "");
 	assert_true(str_has_prefix(kit_last(&deck.kit), "SIP/2.0 407"));
 	assert_int_equal(deck.incomings, 0);
-	say_invite(SIP_TRANSP_UDP, "phone1", 2, answer("phone1", "1enohp", "INVITE", "sip:100@jackfield.test"));
+	say_invite(SIP_TRANSP_UDP, "phone1", 2,
+		   answer("phone1", "1enohp", "INVITE", "sip:100@jackfield.test"));
 	assert_int_equal(deck.incomings, 1);
 	assert_true(id_eq(deck.last_incoming.device, phone(1)));
 	assert_null(deck.last_incoming.account);
@@ -305,14 +319,16 @@ static void a_phone_calls_out_after_a_challenge(void **state)
 static void a_connection_that_registered_needs_no_challenge(void **state)
 {
 	(void)state;
-	register_as(SIP_TRANSP_TCP, "phone1", "Contact: <sip:phone1@192.168.1.5:5060;transport=tcp>\n");
+	register_as(SIP_TRANSP_TCP, "phone1",
+		    "Contact: <sip:phone1@192.168.1.5:5060;transport=tcp>\n");
 	assert_int_equal(bindings_count, 1);
 	say_invite(SIP_TRANSP_TCP, "phone1", 1, "");
 	assert_int_equal(deck.incomings, 1);
 	session_forget(deck.in.session);
 	say_invite(SIP_TRANSP_TCP, "phone2", 1, ""); /* another name on that connection is asked */
 	assert_int_equal(deck.incomings, 1);
-	sim_net_cut(deck.kit.net, KIT_PEER); /* behind NAT, without its connection: it cannot be called */
+	sim_net_cut(deck.kit.net,
+		    KIT_PEER); /* behind NAT, without its connection: it cannot be called */
 	kit_run(&deck.kit, 100);
 	assert_int_equal(bindings_count, 0);
 }
@@ -343,24 +359,33 @@ static void a_call_to_a_phone_goes_over_its_flow(void **state)
 	struct registrar_binding binding;
 	struct session_place place;
 	struct session_dial dial = {
-		.place = &place, .to = "phone1", .domain = "jackfield.test", .id = { "+4930", "Ann", SESSION_ID_PLAIN },
+		.place = &place,
+		.to = "phone1",
+		.domain = "jackfield.test",
+		.id = { "+4930", "Ann", SESSION_ID_PLAIN },
 		.offer = SESSION_SDP(DECK_SDP("1"), strlen(DECK_SDP("1"))),
 	};
 
 	(void)state;
 	register_as(SIP_TRANSP_UDP, "phone1", "Contact: <sip:phone1@192.168.1.5:5060>\n");
 	assert_int_equal(registrar_bindings(ua_registrar(deck.ua), phone(1), &binding, 1), 1);
-	place = (struct session_place){ .contact = binding.contact, .flow = binding.flow, .path = binding.path };
+	place = (struct session_place){ .contact = binding.contact,
+					.flow = binding.flow,
+					.path = binding.path };
 	deck_dial_as(&deck, &dial);
 	assert_non_null(strstr(deck_got(&deck, "INVITE "), "INVITE sip:phone1@192.168.1.5:5060"));
-	assert_true(str_has_prefix(kit_header(deck_got(&deck, "INVITE "), "From"), "\"Ann\" <sip:+4930@jackfield.test>"));
+	assert_true(str_has_prefix(kit_header(deck_got(&deck, "INVITE "), "From"),
+				   "\"Ann\" <sip:+4930@jackfield.test>"));
 	kit_say(&deck.kit, SIP_TRANSP_UDP,
 		"SIP/2.0 200 OK\nVia: %s\nFrom: %s\nTo: %s;tag=p\nCall-ID: %s\nCSeq: 1 INVITE\nContact: <sip:phone1@192.168.1.5:5060>\n"
 		"Content-Type: application/sdp\nContent-Length: 5\n\nv=0\n",
-		kit_header(deck_got(&deck, "INVITE "), "Via"), kit_header(deck_got(&deck, "INVITE "), "From"),
-		kit_header(deck_got(&deck, "INVITE "), "To"), kit_header(deck_got(&deck, "INVITE "), "Call-ID"));
+		kit_header(deck_got(&deck, "INVITE "), "Via"),
+		kit_header(deck_got(&deck, "INVITE "), "From"),
+		kit_header(deck_got(&deck, "INVITE "), "To"),
+		kit_header(deck_got(&deck, "INVITE "), "Call-ID"));
 	kit_run(&deck.kit, 10);
-	assert_non_null(deck_got(&deck, "ACK sip:phone1@192.168.1.5:5060")); /* its private address, by its flow */
+	assert_non_null(deck_got(
+		&deck, "ACK sip:phone1@192.168.1.5:5060")); /* its private address, by its flow */
 	assert_log(&deck.out, "A200+");
 	session_hangup(deck.out.session, SESSION_WHY_NORMAL);
 	kit_run(&deck.kit, 10);

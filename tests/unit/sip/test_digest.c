@@ -30,7 +30,8 @@ static struct sip_msg *decode(const char *fmt, ...)
 	return msg;
 }
 
-#define IDS "Via: SIP/2.0/UDP 10.0.0.1;branch=z9hG4bKx\nFrom: <sip:a@b>;tag=1\nTo: <sip:a@b>\nCall-ID: c\nCSeq: 1 REGISTER\n"
+#define IDS                                                                                        \
+	"Via: SIP/2.0/UDP 10.0.0.1;branch=z9hG4bKx\nFrom: <sip:a@b>;tag=1\nTo: <sip:a@b>\nCall-ID: c\nCSeq: 1 REGISTER\n"
 
 static struct sip_msg *challenge(const char *lines)
 {
@@ -40,9 +41,15 @@ static struct sip_msg *challenge(const char *lines)
 static void rfc7616_examples(void **state)
 {
 	struct digest_input in = {
-		.alg = DIGEST_MD5, .qop = DIGEST_QOP_AUTH, .username = P("Mufasa"), .secret = P("Circle of Life"),
-		.realm = P("http-auth@example.org"), .nonce = P("7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v"),
-		.cnonce = P("f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ"), .nc = P("00000001"), .method = P("GET"),
+		.alg = DIGEST_MD5,
+		.qop = DIGEST_QOP_AUTH,
+		.username = P("Mufasa"),
+		.secret = P("Circle of Life"),
+		.realm = P("http-auth@example.org"),
+		.nonce = P("7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v"),
+		.cnonce = P("f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ"),
+		.nc = P("00000001"),
+		.method = P("GET"),
 		.uri = P("/dir/index.html"),
 	};
 	char hex[DIGEST_HEX_SIZE];
@@ -52,15 +59,23 @@ static void rfc7616_examples(void **state)
 	assert_string_equal(hex, "8ca523f5e9506fed4657c9700eebdbec");
 	in.alg = DIGEST_SHA256;
 	digest_compute(&in, hex);
-	assert_string_equal(hex, "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1");
+	assert_string_equal(hex,
+			    "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1");
 }
 
 static void rfc2617_example_and_a_prepared_hash(void **state)
 {
 	struct digest_input in = {
-		.alg = DIGEST_MD5, .qop = DIGEST_QOP_AUTH, .username = P("Mufasa"), .secret = P("Circle Of Life"),
-		.realm = P("testrealm@host.com"), .nonce = P("dcd98b7102dd2f0e8b11d0f600bfb0c093"),
-		.cnonce = P("0a4f113b"), .nc = P("00000001"), .method = P("GET"), .uri = P("/dir/index.html"),
+		.alg = DIGEST_MD5,
+		.qop = DIGEST_QOP_AUTH,
+		.username = P("Mufasa"),
+		.secret = P("Circle Of Life"),
+		.realm = P("testrealm@host.com"),
+		.nonce = P("dcd98b7102dd2f0e8b11d0f600bfb0c093"),
+		.cnonce = P("0a4f113b"),
+		.nc = P("00000001"),
+		.method = P("GET"),
+		.uri = P("/dir/index.html"),
 	};
 	char hex[DIGEST_HEX_SIZE], ha1[DIGEST_HEX_SIZE];
 
@@ -81,9 +96,18 @@ static void rfc2617_example_and_a_prepared_hash(void **state)
 static void a_body_and_a_session_change_the_answer(void **state)
 {
 	struct digest_input in = {
-		.alg = DIGEST_SHA256, .qop = DIGEST_QOP_AUTH_INT, .username = P("u"), .secret = P("s"), .realm = P("r"),
-		.nonce = P("n"), .cnonce = P("c"), .nc = P("00000001"), .method = P("INVITE"), .uri = P("sip:x"),
-		.body = "v=0", .body_len = 3,
+		.alg = DIGEST_SHA256,
+		.qop = DIGEST_QOP_AUTH_INT,
+		.username = P("u"),
+		.secret = P("s"),
+		.realm = P("r"),
+		.nonce = P("n"),
+		.cnonce = P("c"),
+		.nc = P("00000001"),
+		.method = P("INVITE"),
+		.uri = P("sip:x"),
+		.body = "v=0",
+		.body_len = 3,
 	};
 	char with[DIGEST_HEX_SIZE], without[DIGEST_HEX_SIZE];
 
@@ -147,8 +171,11 @@ static unsigned occurrences(const char *text, const char *part)
 	return count;
 }
 
-#define MD5_N(n) "WWW-Authenticate: Digest realm=\"b\", nonce=\"" n "\", algorithm=MD5, qop=\"auth\"\n"
-#define SHA_N(n) "WWW-Authenticate: Digest realm=\"b\", nonce=\"" n "\", algorithm=SHA-256, qop=\"auth,auth-int\"\n"
+#define MD5_N(n)                                                                                   \
+	"WWW-Authenticate: Digest realm=\"b\", nonce=\"" n "\", algorithm=MD5, qop=\"auth\"\n"
+#define SHA_N(n)                                                                                   \
+	"WWW-Authenticate: Digest realm=\"b\", nonce=\"" n                                         \
+	"\", algorithm=SHA-256, qop=\"auth,auth-int\"\n"
 
 static void the_topmost_supported_challenge_is_answered(void **state)
 {
@@ -156,8 +183,12 @@ static void the_topmost_supported_challenge_is_answered(void **state)
 
 	(void)state;
 	client_open(&client);
-	assert_int_equal(client_hears(&client, "WWW-Authenticate: Digest realm=\"b\", nonce=\"x\", algorithm=SHA3-512\n" SHA_N("n1")
-					       MD5_N("n2")), 0);
+	assert_int_equal(
+		client_hears(
+			&client,
+			"WWW-Authenticate: Digest realm=\"b\", nonce=\"x\", algorithm=SHA3-512\n" SHA_N(
+				"n1") MD5_N("n2")),
+		0);
 	assert_non_null(strstr(client_says(&client), "algorithm=SHA-256"));
 	assert_non_null(strstr(client.out.data, "nonce=\"n1\""));
 	assert_non_null(strstr(client.out.data, "qop=auth,"));
@@ -171,8 +202,12 @@ static void several_challenges_may_share_a_line(void **state)
 
 	(void)state;
 	client_open(&client);
-	assert_int_equal(client_hears(&client, "WWW-Authenticate: Basic realm=\"x\", Digest realm=\"b, c\",nonce=\"n\\\"1\" , "
-					       "opaque=\"o\", Digest realm=\"d\", nonce=n2\n"), 0);
+	assert_int_equal(
+		client_hears(
+			&client,
+			"WWW-Authenticate: Basic realm=\"x\", Digest realm=\"b, c\",nonce=\"n\\\"1\" , "
+			"opaque=\"o\", Digest realm=\"d\", nonce=n2\n"),
+		0);
 	assert_int_equal(occurrences(client_says(&client), "Authorization: "), 2);
 	assert_non_null(strstr(client.out.data, "realm=\"b, c\", nonce=\"n\\\"1\""));
 	assert_non_null(strstr(client.out.data, "opaque=\"o\""));
@@ -186,7 +221,10 @@ static void a_proxy_and_a_server_are_both_answered(void **state)
 
 	(void)state;
 	client_open(&client);
-	assert_int_equal(client_hears(&client, MD5_N("n1") "Proxy-Authenticate: Digest realm=\"p\", nonce=\"n2\"\n"), 0);
+	assert_int_equal(
+		client_hears(&client,
+			     MD5_N("n1") "Proxy-Authenticate: Digest realm=\"p\", nonce=\"n2\"\n"),
+		0);
 	assert_int_equal(occurrences(client_says(&client), "Authorization: "), 2);
 	assert_int_equal(occurrences(client.out.data, "Proxy-Authorization: "), 1);
 	client_close(&client);
@@ -215,7 +253,10 @@ static void a_second_challenge_means_refused_unless_stale(void **state)
 	(void)state;
 	client_open(&client);
 	assert_int_equal(client_hears(&client, MD5_N("n1")), 0);
-	assert_int_equal(client_hears(&client, "WWW-Authenticate: Digest realm=\"b\", nonce=\"n2\", stale=TRUE\n"), 0);
+	assert_int_equal(
+		client_hears(&client,
+			     "WWW-Authenticate: Digest realm=\"b\", nonce=\"n2\", stale=TRUE\n"),
+		0);
 	assert_int_equal(client_hears(&client, MD5_N("n3")), DIGEST_E_REFUSED);
 	client_close(&client);
 }
@@ -269,10 +310,16 @@ static void auth_int_only_when_it_is_offered_alone(void **state)
 
 	(void)state;
 	client_open(&client);
-	assert_int_equal(client_hears(&client, "WWW-Authenticate: Digest realm=\"b\", nonce=\"n\", qop=\"auth-int\"\n"), 0);
+	assert_int_equal(
+		client_hears(
+			&client,
+			"WWW-Authenticate: Digest realm=\"b\", nonce=\"n\", qop=\"auth-int\"\n"),
+		0);
 	assert_non_null(strstr(client_says(&client), "qop=auth-int"));
-	assert_int_equal(client_hears(&client, "WWW-Authenticate: Digest realm=\"c\", nonce=\"n\", qop=\"token\"\n"),
-			 DIGEST_E_UNSUPPORTED);
+	assert_int_equal(
+		client_hears(&client,
+			     "WWW-Authenticate: Digest realm=\"c\", nonce=\"n\", qop=\"token\"\n"),
+		DIGEST_E_UNSUPPORTED);
 	client_close(&client);
 }
 
@@ -304,8 +351,12 @@ static void a_fifth_realm_does_not_grow_the_jar(void **state)
 
 	(void)state;
 	client_open(&client);
-	assert_int_equal(client_hears(&client, "WWW-Authenticate: Digest realm=1,nonce=n, Digest realm=2,nonce=n, "
-					       "Digest realm=3,nonce=n, Digest realm=4,nonce=n, Digest realm=5,nonce=n\n"), 0);
+	assert_int_equal(
+		client_hears(
+			&client,
+			"WWW-Authenticate: Digest realm=1,nonce=n, Digest realm=2,nonce=n, "
+			"Digest realm=3,nonce=n, Digest realm=4,nonce=n, Digest realm=5,nonce=n\n"),
+		0);
 	assert_int_equal(occurrences(client_says(&client), "Authorization: "), DIGEST_REALMS);
 	client_close(&client);
 }
@@ -379,8 +430,10 @@ static void the_right_secret_passes_once(void **state)
 		assert_int_equal(server_hears(&server, says, &wrong), DIGEST_E_WRONG);
 		assert_int_equal(server_hears(&server, says, NULL), DIGEST_E_WRONG);
 		assert_int_equal(server_hears(&server, says, &right), 0);
-		assert_int_equal(server_hears(&server, says, &right), DIGEST_E_STALE); /* a replay */
-		assert_int_equal(server_hears(&server, client_says(&server.client), &right), 0); /* nc=2 */
+		assert_int_equal(server_hears(&server, says, &right),
+				 DIGEST_E_STALE); /* a replay */
+		assert_int_equal(server_hears(&server, client_says(&server.client), &right),
+				 0); /* nc=2 */
 		server_close(&server);
 	}
 }
@@ -399,7 +452,8 @@ static void kept_hashes_do_as_well_as_the_secret(void **state)
 	assert_int_equal(server_challenges(&server, DIGEST_OFFER_BOTH), 0);
 	assert_int_equal(server_hears(&server, client_says(&server.client), &hashes), 0);
 	hashes = (struct digest_secret){ .ha1_md5 = md5 };
-	assert_int_equal(server_hears(&server, client_says(&server.client), &hashes), DIGEST_E_WRONG);
+	assert_int_equal(server_hears(&server, client_says(&server.client), &hashes),
+			 DIGEST_E_WRONG);
 	server_close(&server);
 }
 
@@ -411,11 +465,14 @@ static void an_old_nonce_is_stale_and_a_made_up_one_too(void **state)
 	server_open(&server);
 	assert_int_equal(server_challenges(&server, DIGEST_OFFER_BOTH), 0);
 	wheel_advance_to(server.wheel, 1000 + 301 * 1000);
-	assert_int_equal(server_hears(&server, client_says(&server.client), &right), DIGEST_E_STALE);
+	assert_int_equal(server_hears(&server, client_says(&server.client), &right),
+			 DIGEST_E_STALE);
 	server.client.round = (struct digest_round){ 0 };
 	assert_int_equal(client_hears(&server.client, MD5_N("00112233")), 0);
-	assert_int_equal(server_hears(&server, client_says(&server.client), &right), DIGEST_E_STALE);
-	assert_int_equal(server_hears(&server, client_says(&server.client), &wrong), DIGEST_E_WRONG);
+	assert_int_equal(server_hears(&server, client_says(&server.client), &right),
+			 DIGEST_E_STALE);
+	assert_int_equal(server_hears(&server, client_says(&server.client), &wrong),
+			 DIGEST_E_WRONG);
 	server_close(&server);
 }
 
@@ -443,10 +500,19 @@ static void credentials_that_are_none_are_told_apart(void **state)
 	(void)state;
 	server_open(&server);
 	assert_int_equal(server_hears(&server, "Subject: none", &right), DIGEST_E_MISSING);
-	assert_int_equal(server_hears(&server, "Authorization: Digest realm=\"other\", nonce=\"x\"", &right), DIGEST_E_MISSING);
-	assert_int_equal(server_hears(&server, "Authorization: Digest realm=\"b\", nonce=\"x\"", &right), DIGEST_E_MALFORMED);
-	assert_int_equal(server_hears(&server, "Authorization: Digest realm=\"b\", nonce=\"x\", username=\"a\", uri=\"sip:b\", "
-					       "response=\"1\", qop=auth, nc=1, cnonce=\"c\"", &right), DIGEST_E_MALFORMED);
+	assert_int_equal(server_hears(&server, "Authorization: Digest realm=\"other\", nonce=\"x\"",
+				      &right),
+			 DIGEST_E_MISSING);
+	assert_int_equal(server_hears(&server, "Authorization: Digest realm=\"b\", nonce=\"x\"",
+				      &right),
+			 DIGEST_E_MALFORMED);
+	assert_int_equal(
+		server_hears(
+			&server,
+			"Authorization: Digest realm=\"b\", nonce=\"x\", username=\"a\", uri=\"sip:b\", "
+			"response=\"1\", qop=auth, nc=1, cnonce=\"c\"",
+			&right),
+		DIGEST_E_MALFORMED);
 	server_close(&server);
 }
 
