@@ -88,8 +88,8 @@ struct api_done *api_hash(struct api_req *req, const char *password, const char 
 	atomic_init(&job->refs, 2);
 	job->token = web_park_token(req->web);
 	job->password = xstrdup(password);
-	job->hash = xstrdup(hash);
-	job->new_password = xstrdup(new_password);
+	job->hash = hash ? xstrdup(hash) : NULL;
+	job->new_password = new_password ? xstrdup(new_password) : NULL;
 	job->next = next;
 	job->result.state = state;
 	job->result.state_free = state_free;
