@@ -156,10 +156,7 @@ static void two_offers_that_cross_both_succeed_in_the_end(void **state)
 			 0);
 	assert_int_equal(
 		session_offer(far.session, SESSION_SDP(DECK_SDP("8"), strlen(DECK_SDP("8")))), 0);
-	run(20);
-	assert_log(&deck.out, "");
-	assert_log(&far, "");
-	run(9000);
+	run(9000); /* 491 both ways at first */
 	assert_non_null(strstr(user_log(&deck.out), "DONE200+"));
 	assert_non_null(strstr(user_log(&deck.out), "OFFER"));
 	assert_non_null(strstr(user_log(&far), "DONE200+"));
@@ -291,9 +288,10 @@ static void bad_weather_leaves_nothing_behind(void **state)
 			run(dice(2000));
 			act(dice(2) ? &deck.out : &far);
 		}
-		session_hangup(deck.out.gone && far.session && !far.gone ? far.session
-									 : deck.out.session,
-			       SESSION_WHY_NORMAL);
+		if (!deck.out.gone)
+			session_hangup(deck.out.session, SESSION_WHY_NORMAL);
+		else if (far.session && !far.gone)
+			session_hangup(far.session, SESSION_WHY_NORMAL);
 		for (unsigned waited = 0;
 		     (!deck.out.gone || (far.session && !far.gone)) && waited < 300000;
 		     waited += 1000) {
