@@ -2,6 +2,7 @@
 #include "sip/flow_private.h"
 
 #define PONG_MS 10000u
+#define BOUNCE_MS 20u
 
 METRIC_GAUGE(flows_open, "jackfield_sip_flows", "Paths to peers that are alive", NULL);
 METRIC_COUNTER(flows_unanswered, "jackfield_sip_flow_failures_total",
@@ -329,7 +330,12 @@ void flow_bounced(struct flow *flow, int errnum)
 {
 	auto_(flow_unref) struct flow *keep = flow_ref(flow);
 	struct flow_watch *watch = keep->watches;
+	uint64_t now = wheel_now_ms(flow->wire->wheel);
 
+	/* A dead peer may bounce each of many datagrams: one word is enough for all who wait. */
+	if (flow->bounces && now - flow->bounced_ms < BOUNCE_MS)
+		return;
+	flow->bounced_ms = now;
 	flow->bounces++;
 	while (watch) {
 		if (!watch->on_bounced || watch->bounce == flow->bounces) {

@@ -16,6 +16,7 @@ struct flow {
 	bool ponged;   /* the peer answers pings: it must go on doing so */
 	int errnum;
 	unsigned bounces;
+	uint64_t bounced_ms;
 	unsigned keepalive_s;	  /* the shortest that a watch asked for */
 	unsigned keepalive_users; /* watches that asked for just that */
 	struct sa local, remote;
