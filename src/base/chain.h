@@ -18,7 +18,8 @@ struct chain {
 };
 
 /* Before `where`, or at the end when that is NULL. */
-static inline void chain_insert(struct chain *chain, struct chain_link *where, struct chain_link *link)
+static inline void chain_insert(struct chain *chain, struct chain_link *where,
+				struct chain_link *link)
 {
 	struct chain_link *prev = where ? where->prev : chain->tail;
 
@@ -58,16 +59,17 @@ static inline void chain_remove(struct chain *chain, struct chain_link *link)
 	chain->count--;
 }
 
-#define chain_owner(link, type, member)                                                                \
-	({                                                                                             \
-		struct chain_link *_link = (link);                                                     \
-		_link ? container_of_(_link, type, member) : NULL;                                     \
+#define chain_owner(link, type, member)                                                            \
+	({                                                                                         \
+		struct chain_link *_link = (link);                                                 \
+		_link ? container_of_(_link, type, member) : NULL;                                 \
 	})
 /* The body must not remove any entry; chain_each_safe: may remove the present one. */
-#define chain_each(pos, chain, member)                                                                 \
-	for ((pos) = chain_owner((chain)->head, __typeof__(*(pos)), member); (pos);                    \
+#define chain_each(pos, chain, member)                                                             \
+	for ((pos) = chain_owner((chain)->head, __typeof__(*(pos)), member); (pos);                \
 	     (pos) = chain_owner((pos)->member.next, __typeof__(*(pos)), member))
-#define chain_each_safe(pos, then, chain, member)                                                      \
-	for ((pos) = chain_owner((chain)->head, __typeof__(*(pos)), member);                           \
-	     (pos) && ((then) = chain_owner((pos)->member.next, __typeof__(*(pos)), member), true);    \
+#define chain_each_safe(pos, then, chain, member)                                                  \
+	for ((pos) = chain_owner((chain)->head, __typeof__(*(pos)), member);                       \
+	     (pos) &&                                                                              \
+	     ((then) = chain_owner((pos)->member.next, __typeof__(*(pos)), member), true);         \
 	     (pos) = (then))

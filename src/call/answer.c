@@ -51,7 +51,8 @@ static struct reply *find_party(struct call_app *app, const struct asker *asker,
 	case CONNECT_ANY_DEVICE:
 		to->user = known_user(app, asker->user);
 		if (!to->user || !devices_online(app, to->user))
-			return reply_error(REPLY_NO_DEVICE, NULL, "None of your phones is registered.");
+			return reply_error(REPLY_NO_DEVICE, NULL,
+					   "None of your phones is registered.");
 		return NULL;
 	case CONNECT_DEVICE:
 		to->device = known_device(app, to->spec->id);
@@ -77,7 +78,8 @@ static struct reply *find_party(struct call_app *app, const struct asker *asker,
 	case CONNECT_CONFERENCE:
 		break;
 	}
-	return reply_error(REPLY_UNSUPPORTED, "connect", "Calls cannot be put through to this yet.");
+	return reply_error(REPLY_UNSUPPORTED, "connect",
+			   "Calls cannot be put through to this yet.");
 }
 
 struct reply *do_answer_call(struct call_app *app, struct command *command)

@@ -8,8 +8,9 @@
 /* Kept a little after its end, so that who asks at once does not have to wait for the journal. */
 #define KEEP_MS 2000
 
-static const char *const call_events[] = { "timeout", "start", "ringing", "early", "answered", "lost", "hold",
-					   "played", "connect", "cleared", "hangup", NULL };
+static const char *const call_events[] = { "timeout",  "start",	  "ringing", "early",
+					   "answered", "lost",	  "hold",    "played",
+					   "connect",  "cleared", "hangup",  NULL };
 
 bool call_is_over(const struct call *call)
 {
@@ -85,7 +86,8 @@ static void second_is_early(struct call *call, struct leg *leg)
 	show(call, CALL_EARLY_MEDIA, EVENT_CALL_EARLY_MEDIA);
 }
 
-void call_drop_group(struct call *call, const struct leg *winner, enum end_reason reason, bool elsewhere)
+void call_drop_group(struct call *call, const struct leg *winner, enum end_reason reason,
+		     bool elsewhere)
 {
 	struct leg *leg;
 
@@ -204,7 +206,7 @@ void call_finish(struct call *call, enum ending_cause cause, struct leg *leg)
 
 static void new_handle(struct fsm *fsm, void *owner, int event, void *data)
 {
-	void (**begin)(struct call *call) = data;
+	void (**begin)(struct call * call) = data;
 
 	(void)fsm;
 	if (event == CALL_EV_START)
@@ -311,8 +313,8 @@ static void hold_changed(struct call *call, const struct leg *leg)
 	else if (!any)
 		settle_hold(call);
 	call_publish(call, leg->held ? EVENT_CALL_HELD : EVENT_CALL_RESUMED,
-		     json_pack("{s:s, s:s}", "by", leg->role == LEG_AGENT ? "local" : "remote", "leg_id",
-			       id_str(leg->id)));
+		     json_pack("{s:s, s:s}", "by", leg->role == LEG_AGENT ? "local" : "remote",
+			       "leg_id", id_str(leg->id)));
 }
 
 static void up_handle(struct fsm *fsm, void *owner, int event, void *data)
@@ -350,7 +352,8 @@ static void clearing_handle(struct fsm *fsm, void *owner, int event, void *data)
 	(void)data;
 	/* Each leg has a shorter deadline of its own; this one is for our own mistakes. */
 	if (event == CALL_EV_TIMEOUT)
-		log_error("call cleared by force", LOG_ID("call", call->id), LOG_INT("channels", call->channels));
+		log_error("call cleared by force", LOG_ID("call", call->id),
+			  LOG_INT("channels", call->channels));
 	else if (call->channels)
 		return;
 	fsm_go(fsm, PHASE_DONE);
@@ -422,14 +425,16 @@ static const struct fsm_state call_phases[] = {
 	},
 	[PHASE_DONE] = { .name = "DONE", .accepts = LEGS | B(HANGUP), .enter = done_enter },
 };
-static const struct fsm_table call_table = { "call", call_phases, ARRAY_LEN(call_phases), call_events };
+static const struct fsm_table call_table = { "call", call_phases, ARRAY_LEN(call_phases),
+					     call_events };
 FSM_REGISTER(call_table);
 
 /* ---- the table ---- */
 
 struct call *call_get(struct call_app *app, struct id id)
 {
-	for (struct hnode *node = hmap_first(&app->calls, id_hash(id)); node; node = hmap_same(node)) {
+	for (struct hnode *node = hmap_first(&app->calls, id_hash(id)); node;
+	     node = hmap_same(node)) {
 		struct call *call = container_of_(node, struct call, node);
 
 		if (id_eq(call->id, id))

@@ -91,7 +91,8 @@ void call_set_ending(struct call *call, const struct ending *ending)
 	 * it was a failure that parted them.
 	 */
 	if (ending->cause == ENDING_HUNG_UP && leg && leg->end.by_far &&
-	    (call->end_reason == END_CANCELED || call->end_reason == END_DECLINED || call->end_reason == END_BUSY))
+	    (call->end_reason == END_CANCELED || call->end_reason == END_DECLINED ||
+	     call->end_reason == END_BUSY))
 		call->end_reason = END_COMPLETED;
 	call->hangup_by = row->by ? row->by : who(leg);
 	call->sip_code = reason_code(call->end_reason);

@@ -11,43 +11,43 @@
 #include "event/view.h"
 
 enum command_type {
-	COMMAND_PROFILE_PUT,	  /* body: struct line_spec; a new profile, or a changed one */
-	COMMAND_PROFILE_DROP,	  /* profile_id, force; reply IN_USE while calls are up and not forced */
+	COMMAND_PROFILE_PUT,  /* body: struct line_spec; a new profile, or a changed one */
+	COMMAND_PROFILE_DROP, /* profile_id, force; reply IN_USE while calls are up and not forced */
 	COMMAND_PROFILE_REGISTER, /* profile_id, on; reply: registration */
-	COMMAND_PROFILE_WAIT,	  /* profile_id, timeout_ms: reply once a resting state is reached or time is up */
-	COMMAND_REGISTRATIONS,	  /* ids, id_count (a page of profiles): reply: registrations, in that order */
-	COMMAND_PROFILE_TEST,	  /* body: struct line_spec, not kept; reply: text (JSON steps), may take 20 s */
-	COMMAND_DEVICE_PUT,	  /* body: struct device_spec */
-	COMMAND_DEVICE_DROP,	  /* device_id */
-	COMMAND_DEVICES,	  /* ids: reply: text (JSON array of bindings, in that order) */
-	COMMAND_USER_PUT,	  /* body: struct user_spec: extension, default profile; needed for routing */
-	COMMAND_USER_DROP,	  /* user_id: its devices and profiles were dropped one by one before */
-	COMMAND_TENANT_PUT,	  /* body: struct tenant_spec: limits and destination policy */
-	COMMAND_MAKE_CALL,	  /* body: struct make_call; reply: call */
-	COMMAND_ANSWER_CALL,	  /* body: struct connect_spec, call_id; reply: call */
-	COMMAND_HANGUP_CALL,	  /* call_id, leg_id?, hangup_reason; reply: call */
-	COMMAND_CALLS,		  /* live calls the asker may see, newest first: reply: calls (page by offset, limit) */
-	COMMAND_CALL_GET,	  /* call_id; reply: call, or NOT_FOUND when it is not live */
-	COMMAND_SNAPSHOT,	  /* client (the hub's handle): answered through the event bus, not here */
-	COMMAND_DRAIN,		  /* no new calls; unregister; reply once no call is left or timeout_ms passed */
-	COMMAND_STATUS,		  /* reply: text (JSON: counts for readyz and metrics) */
+	COMMAND_PROFILE_WAIT, /* profile_id, timeout_ms: reply once a resting state is reached or time is up */
+	COMMAND_REGISTRATIONS, /* ids, id_count (a page of profiles): reply: registrations, in that order */
+	COMMAND_PROFILE_TEST, /* body: struct line_spec, not kept; reply: text (JSON steps), may take 20 s */
+	COMMAND_DEVICE_PUT,  /* body: struct device_spec */
+	COMMAND_DEVICE_DROP, /* device_id */
+	COMMAND_DEVICES,     /* ids: reply: text (JSON array of bindings, in that order) */
+	COMMAND_USER_PUT, /* body: struct user_spec: extension, default profile; needed for routing */
+	COMMAND_USER_DROP,   /* user_id: its devices and profiles were dropped one by one before */
+	COMMAND_TENANT_PUT,  /* body: struct tenant_spec: limits and destination policy */
+	COMMAND_MAKE_CALL,   /* body: struct make_call; reply: call */
+	COMMAND_ANSWER_CALL, /* body: struct connect_spec, call_id; reply: call */
+	COMMAND_HANGUP_CALL, /* call_id, leg_id?, hangup_reason; reply: call */
+	COMMAND_CALLS, /* live calls the asker may see, newest first: reply: calls (page by offset, limit) */
+	COMMAND_CALL_GET, /* call_id; reply: call, or NOT_FOUND when it is not live */
+	COMMAND_SNAPSHOT, /* client (the hub's handle): answered through the event bus, not here */
+	COMMAND_DRAIN, /* no new calls; unregister; reply once no call is left or timeout_ms passed */
+	COMMAND_STATUS, /* reply: text (JSON: counts for readyz and metrics) */
 };
 
 /* Outcomes; 0 is done. The API maps each to a status and code (API.md). */
 enum reply_code {
 	REPLY_OK,
-	REPLY_NOT_FOUND,	     /* 404 */
-	REPLY_FORBIDDEN,	     /* 403 */
-	REPLY_NO_DEVICE,	     /* 409 no_device */
-	REPLY_PROFILE_NOT_USABLE,    /* 409 profile_not_usable; detail says why */
-	REPLY_PROFILE_IN_USE,	     /* 409 profile_in_use */
-	REPLY_WRONG_STATE,	     /* 409 wrong_state, with state */
-	REPLY_DESTINATION,	     /* 403 destination_not_allowed */
-	REPLY_LIMIT,		     /* 429 limit; retry_after_s */
-	REPLY_INVALID,		     /* 400; field and detail name it */
-	REPLY_UNSUPPORTED,	     /* 409 not_supported: this connect kind is not built in yet */
-	REPLY_DRAINING,		     /* 503 draining */
-	REPLY_FAILED,		     /* 500 */
+	REPLY_NOT_FOUND,	  /* 404 */
+	REPLY_FORBIDDEN,	  /* 403 */
+	REPLY_NO_DEVICE,	  /* 409 no_device */
+	REPLY_PROFILE_NOT_USABLE, /* 409 profile_not_usable; detail says why */
+	REPLY_PROFILE_IN_USE,	  /* 409 profile_in_use */
+	REPLY_WRONG_STATE,	  /* 409 wrong_state, with state */
+	REPLY_DESTINATION,	  /* 403 destination_not_allowed */
+	REPLY_LIMIT,		  /* 429 limit; retry_after_s */
+	REPLY_INVALID,		  /* 400; field and detail name it */
+	REPLY_UNSUPPORTED,	  /* 409 not_supported: this connect kind is not built in yet */
+	REPLY_DRAINING,		  /* 503 draining */
+	REPLY_FAILED,		  /* 500 */
 };
 
 /* Who asks: decides what may be seen and touched. */
@@ -66,12 +66,22 @@ struct user_spec {
 #define DESTINATIONS_MAX 64
 struct tenant_spec {
 	struct id id;
-	int max_calls, calls_per_minute, minutes_per_day;     /* 0: the operator's default */
-	char allowed[DESTINATIONS_MAX][32], blocked[DESTINATIONS_MAX][32]; /* number prefixes; empty ends */
+	int max_calls, calls_per_minute, minutes_per_day; /* 0: the operator's default */
+	char allowed[DESTINATIONS_MAX][32],
+		blocked[DESTINATIONS_MAX][32]; /* number prefixes; empty ends */
 };
 
-enum connect_kind { CONNECT_ANY_DEVICE, CONNECT_DEVICE, CONNECT_NUMBER, CONNECT_SAY, CONNECT_PLAY, CONNECT_ECHO,
-		    CONNECT_IVR, CONNECT_FLOW, CONNECT_CONFERENCE };
+enum connect_kind {
+	CONNECT_ANY_DEVICE,
+	CONNECT_DEVICE,
+	CONNECT_NUMBER,
+	CONNECT_SAY,
+	CONNECT_PLAY,
+	CONNECT_ECHO,
+	CONNECT_IVR,
+	CONNECT_FLOW,
+	CONNECT_CONFERENCE
+};
 
 struct connect_spec {
 	enum connect_kind kind;
@@ -88,7 +98,8 @@ struct make_call {
 	struct connect_spec connect;
 	int ring_timeout_s, max_duration_s; /* 0: the default */
 	bool record;
-	char caller_number[VIEW_NUMBER_SIZE], caller_name[VIEW_NAME_SIZE]; /* empty: the profile's */
+	char caller_number[VIEW_NUMBER_SIZE],
+		caller_name[VIEW_NAME_SIZE]; /* empty: the profile's */
 	char variables[2048];
 };
 
@@ -100,9 +111,10 @@ struct command {
 	enum command_type type;
 	struct asker asker;
 	struct ticket *ticket; /* where the reply goes: this, */
-	void (*on_reply)(void *arg, struct reply *reply); /* or this, on the call loop's thread; or nowhere */
+	void (*on_reply)(void *arg,
+			 struct reply *reply); /* or this, on the call loop's thread; or nowhere */
 	void *on_reply_arg;
-	void *body;	       /* owned, by type above; NULL where none is named */
+	void *body; /* owned, by type above; NULL where none is named */
 	struct id profile_id, device_id, user_id, call_id, leg_id;
 	bool force, on;
 	unsigned timeout_ms, offset, limit;
@@ -116,7 +128,8 @@ struct reply {
 	enum reply_code code;
 	char field[32], detail[200];
 	int retry_after_s;
-	const char *state; /* WRONG_STATE, and HANGUP_CALL of what had ended before: a static name; else NULL */
+	const char *
+		state; /* WRONG_STATE, and HANGUP_CALL of what had ended before: a static name; else NULL */
 	struct call_view *call;
 	unsigned count; /* of calls or registrations */
 	unsigned total; /* CALLS: how many there are in all */
@@ -125,7 +138,7 @@ struct reply {
 	char *text;
 };
 
-void reply_free(void *reply); /* with all it owns */
+void reply_free(void *reply);		    /* with all it owns */
 void command_fini(struct command *command); /* zeroes secrets, frees body and ids */
 
 struct call_gate; /* the ring into the call loop */
@@ -137,7 +150,8 @@ must_check bool call_post(struct call_gate *gate, struct command *command);
 /* A worker: posts and waits. Return: the reply (free with reply_free), or NULL when the call loop did not
  * answer in time or its queue is full: answer 503.
  */
-struct reply *call_ask(struct call_gate *gate, struct command *command, unsigned timeout_ms) must_check;
+struct reply *call_ask(struct call_gate *gate, struct command *command, unsigned timeout_ms)
+	must_check;
 /* Like call_ask but hands the reply to `on_reply` on the call loop's thread, which must only pass it on
  * (a parked HTTP request). Return: false when it was not queued; on_reply is then never called.
  */

@@ -12,7 +12,8 @@ struct tenant *tenant_want(struct call_app *app, struct id id)
 {
 	struct tenant *tenant;
 
-	for (struct hnode *node = hmap_first(&app->tenants, id_hash(id)); node; node = hmap_same(node)) {
+	for (struct hnode *node = hmap_first(&app->tenants, id_hash(id)); node;
+	     node = hmap_same(node)) {
 		tenant = container_of_(node, struct tenant, node);
 		if (id_eq(tenant->id, id))
 			return tenant;
@@ -25,7 +26,8 @@ struct tenant *tenant_want(struct call_app *app, struct id id)
 
 struct user *known_user(struct call_app *app, struct id id)
 {
-	for (struct hnode *node = hmap_first(&app->users, id_hash(id)); node; node = hmap_same(node)) {
+	for (struct hnode *node = hmap_first(&app->users, id_hash(id)); node;
+	     node = hmap_same(node)) {
 		struct user *user = container_of_(node, struct user, node);
 
 		if (id_eq(user->id, id))
@@ -61,7 +63,8 @@ void user_unref(struct call_app *app, struct user *user)
 		free(user);
 }
 
-struct user *known_user_by_extension(struct call_app *app, struct tenant *tenant, const char *extension)
+struct user *known_user_by_extension(struct call_app *app, struct tenant *tenant,
+				     const char *extension)
 {
 	struct hnode *node = hmap_first(&app->extensions, extension_key(tenant, extension));
 
@@ -89,7 +92,8 @@ void directory_put_user(struct call_app *app, struct user_spec *spec)
 	user->spec = *spec;
 	free(spec);
 	if (user->spec.extension[0] && user->spec.active) {
-		hmap_add(&app->extensions, &user->extension_node, extension_key(user->tenant, user->spec.extension));
+		hmap_add(&app->extensions, &user->extension_node,
+			 extension_key(user->tenant, user->spec.extension));
 		user->has_extension = true;
 	}
 }
@@ -119,7 +123,8 @@ void directory_put_tenant(struct call_app *app, struct tenant_spec *spec)
 
 struct profile *known_profile(struct call_app *app, struct id id)
 {
-	for (struct hnode *node = hmap_first(&app->profiles, id_hash(id)); node; node = hmap_same(node)) {
+	for (struct hnode *node = hmap_first(&app->profiles, id_hash(id)); node;
+	     node = hmap_same(node)) {
 		struct profile *profile = container_of_(node, struct profile, node);
 
 		if (id_eq(profile->spec->id, id))
@@ -206,7 +211,8 @@ struct profile *known_profile_default(struct call_app *app, struct user *user)
 
 struct device *known_device(struct call_app *app, struct id id)
 {
-	for (struct hnode *node = hmap_first(&app->devices, id_hash(id)); node; node = hmap_same(node)) {
+	for (struct hnode *node = hmap_first(&app->devices, id_hash(id)); node;
+	     node = hmap_same(node)) {
 		struct device *device = container_of_(node, struct device, node);
 
 		if (id_eq(device->id, id))
@@ -253,9 +259,11 @@ unsigned devices_online(struct call_app *app, struct user *user)
 /* ---- the end ---- */
 
 /* The maps are emptied by forgetting them whole, so an entry's successor is looked up before it goes. */
-#define EACH_ENTRY(node, then, map)                                                                    \
-	for (size_t cursor = 0, once = (((node) = hmap_iter((map), &cursor, NULL)), 1); once; once = 0) \
-		for (; (node) && ((then) = hmap_iter((map), &cursor, (node)), true); (node) = (then))
+#define EACH_ENTRY(node, then, map)                                                                \
+	for (size_t cursor = 0, once = (((node) = hmap_iter((map), &cursor, NULL)), 1); once;      \
+	     once = 0)                                                                             \
+		for (; (node) && ((then) = hmap_iter((map), &cursor, (node)), true);               \
+		     (node) = (then))
 
 static void devices_fini(struct call_app *app)
 {
@@ -292,7 +300,7 @@ void directory_fini(struct call_app *app)
 	devices_fini(app);
 	profiles_fini(app);
 	EACH_ENTRY(node, then, &app->users)
-		user_unref(app, container_of_(node, struct user, node));
+	user_unref(app, container_of_(node, struct user, node));
 	EACH_ENTRY(node, then, &app->tenants)
 	{
 		struct tenant *tenant = container_of_(node, struct tenant, node);

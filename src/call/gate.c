@@ -2,7 +2,6 @@
 
 #include <stdio.h>
 
-
 struct call_gate {
 	struct ring *ring;
 	size_t capacity;
@@ -72,8 +71,8 @@ struct reply *call_ask(struct call_gate *gate, struct command *command, unsigned
 	return reply;
 }
 
-bool call_ask_async(struct call_gate *gate, struct command *command, void (*on_reply)(void *arg, struct reply *reply),
-		    void *arg)
+bool call_ask_async(struct call_gate *gate, struct command *command,
+		    void (*on_reply)(void *arg, struct reply *reply), void *arg)
 {
 	command->on_reply = on_reply;
 	command->on_reply_arg = arg;

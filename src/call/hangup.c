@@ -24,7 +24,9 @@ static enum ending_cause cause_of(const struct call *call, enum hangup_reason re
 
 static enum end_reason leg_reason(enum hangup_reason reason)
 {
-	return reason == HANGUP_BUSY ? END_BUSY : reason == HANGUP_DECLINED ? END_DECLINED : END_CANCELED;
+	return reason == HANGUP_BUSY	   ? END_BUSY
+	       : reason == HANGUP_DECLINED ? END_DECLINED
+					   : END_CANCELED;
 }
 
 /* One of several phones that ring: the others go on. */
@@ -37,7 +39,8 @@ static void hangup_one(struct call *call, struct leg *leg, enum hangup_reason re
 		if (each->in_group && leg_is_live(each))
 			return;
 	if (!call->parked)
-		fsm_send(&call->fsm, CALL_EV_HANGUP, &(struct ending){ cause_of(call, reason), leg });
+		fsm_send(&call->fsm, CALL_EV_HANGUP,
+			 &(struct ending){ cause_of(call, reason), leg });
 }
 
 struct reply *do_hangup_call(struct call_app *app, struct command *command)

@@ -101,7 +101,8 @@ void incoming_begin(struct call_app *app, struct profile *profile, const struct 
 	call_set_profile(call, profile);
 	call_add_user(call, profile->owner);
 	(void)str_copy(call->from, sizeof(call->from), info->withheld ? "anonymous" : info->from);
-	(void)str_copy(call->from_name, sizeof(call->from_name), info->withheld ? "Anonymous" : info->from_name);
+	(void)str_copy(call->from_name, sizeof(call->from_name),
+		       info->withheld ? "Anonymous" : info->from_name);
 	(void)str_copy(call->to, sizeof(call->to), info->to);
 	(void)str_copy(first->address, sizeof(first->address), call->from);
 	first->profile_id = profile->spec->id;

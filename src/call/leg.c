@@ -9,7 +9,8 @@ enum {
 	LEG_EV_CLOSE, /* ours: reason in leg->end */
 	LEG_EV_GONE,  /* const struct channel_end */
 };
-static const char *const leg_events[] = { "timeout", "ringing", "early", "answered", "close", "gone", NULL };
+static const char *const leg_events[] = { "timeout", "ringing", "early", "answered",
+					  "close",   "gone",	NULL };
 
 enum { S_DIALING, S_RINGING, S_EARLY, S_UP, S_CLOSING, S_ENDED };
 
@@ -25,8 +26,8 @@ bool leg_is_live(const struct leg *leg)
 
 enum leg_state leg_shown(const struct leg *leg)
 {
-	static const enum leg_state shown[] = { LEG_DIALING, LEG_RINGING, LEG_EARLY_MEDIA,
-						LEG_ANSWERED, LEG_ENDED,  LEG_ENDED };
+	static const enum leg_state shown[] = { LEG_DIALING,  LEG_RINGING, LEG_EARLY_MEDIA,
+						LEG_ANSWERED, LEG_ENDED,   LEG_ENDED };
 
 	return leg->fsm.state == S_UP && leg->held ? LEG_HELD : shown[leg->fsm.state];
 }
@@ -139,10 +140,11 @@ static void closing_handle(struct fsm *fsm, void *owner, int event, void *data)
 
 #define B(event) FSM_BIT(LEG_EV_##event)
 #define LIVE_ACCEPTS (B(TIMEOUT) | B(RINGING) | B(EARLY) | B(ANSWERED) | B(CLOSE) | B(GONE))
-#define LIVE(name_, timeout_, leads_)                                                                  \
-	{                                                                                              \
-		.name = name_, .timeout_ms = timeout_, .accepts = LIVE_ACCEPTS, .handle = live_handle, \
-		.leads_to = (leads_) | FSM_BIT(S_UP) | FSM_BIT(S_CLOSING) | FSM_BIT(S_ENDED),          \
+#define LIVE(name_, timeout_, leads_)                                                              \
+	{                                                                                          \
+		.name = name_, .timeout_ms = timeout_, .accepts = LIVE_ACCEPTS,                    \
+		.handle = live_handle,                                                             \
+		.leads_to = (leads_) | FSM_BIT(S_UP) | FSM_BIT(S_CLOSING) | FSM_BIT(S_ENDED),      \
 	}
 static const struct fsm_state leg_states[] = {
 	[S_DIALING] = LIVE("DIALING", CALL_SETUP_MS, FSM_BIT(S_RINGING) | FSM_BIT(S_EARLY)),
@@ -170,7 +172,8 @@ struct leg *leg_new(struct call *call, enum leg_role role, enum leg_kind kind)
 	leg->id = id_new();
 	leg->role = role;
 	leg->kind = kind;
-	leg->is_caller = role == LEG_AGENT && !call->first; /* rung first: it is for them that the call is made */
+	leg->is_caller = role == LEG_AGENT &&
+			 !call->first; /* rung first: it is for them that the call is made */
 	leg->created_at = wheel_wall_us(call->app->wheel);
 	chain_append(&call->legs, &leg->in_call);
 	call->app->legs++;
@@ -212,8 +215,8 @@ static void digit(struct leg *leg, const struct engine_event *event)
 	char text[2] = { event->digit, '\0' };
 
 	call_publish(leg->call, EVENT_CALL_DTMF,
-		     json_pack("{s:s, s:s, s:i}", "leg_id", id_str(leg->id), "digit", text, "duration_ms",
-			       event->duration_ms));
+		     json_pack("{s:s, s:s, s:i}", "leg_id", id_str(leg->id), "digit", text,
+			       "duration_ms", event->duration_ms));
 }
 
 static void sound_done(struct leg *leg, const struct engine_event *event)
@@ -256,7 +259,8 @@ void leg_event(struct leg *leg, const struct engine_event *event)
 		break;
 	case ENGINE_MEDIA_LOST:
 		if (leg_is_live(leg))
-			fsm_send(&leg->call->fsm, CALL_EV_HANGUP, &(struct ending){ ENDING_MEDIA, leg });
+			fsm_send(&leg->call->fsm, CALL_EV_HANGUP,
+				 &(struct ending){ ENDING_MEDIA, leg });
 		break;
 	case ENGINE_TRANSFER:
 		/* A stranger must not make us dial: refused until the tenant can allow it. */
@@ -265,7 +269,7 @@ void leg_event(struct leg *leg, const struct engine_event *event)
 	case ENGINE_AUDIO:
 		call_publish_leg(leg->call, leg, "audio");
 		break;
-	case ENGINE_QUALITY:   /* read from the channel whenever a view is made */
+	case ENGINE_QUALITY: /* read from the channel whenever a view is made */
 	case ENGINE_MODIFIED:
 	case ENGINE_REPLACES:
 	case ENGINE_INCOMING:

@@ -7,7 +7,8 @@ bool profile_may_use(const struct profile *profile, const struct asker *asker)
 	       (asker->role == ASKER_ADMIN || id_eq(profile->spec->owner, asker->user));
 }
 
-struct reply *reply_refused(struct call_app *app, int refused, const char *field, struct profile *profile)
+struct reply *reply_refused(struct call_app *app, int refused, const char *field,
+			    struct profile *profile)
 {
 	const char *why = NULL;
 	struct reply *reply;
@@ -19,12 +20,15 @@ struct reply *reply_refused(struct call_app *app, int refused, const char *field
 		return reply_error(REPLY_DESTINATION, field, "%s", outbound_refusal(refused));
 	case OUTBOUND_E_LINE:
 		why = engine_line_unusable(app->engine, profile->spec->id);
-		return reply_error(REPLY_PROFILE_NOT_USABLE, NULL, "%s", why ? why : outbound_refusal(refused));
+		return reply_error(REPLY_PROFILE_NOT_USABLE, NULL, "%s",
+				   why ? why : outbound_refusal(refused));
 	default:
 		break;
 	}
 	reply = reply_error(REPLY_LIMIT, NULL, "%s", outbound_refusal(refused));
-	reply->retry_after_s = refused == OUTBOUND_E_BUDGET ? 3600 : refused == OUTBOUND_E_RATE ? 60 : 10;
+	reply->retry_after_s = refused == OUTBOUND_E_BUDGET ? 3600
+			       : refused == OUTBOUND_E_RATE ? 60
+							    : 10;
 	return reply;
 }
 
@@ -38,7 +42,8 @@ struct making {
 	struct outbound number; /* CONNECT_NUMBER: who is rung first */
 };
 
-static struct reply *find_first(struct call_app *app, const struct asker *asker, struct making *making)
+static struct reply *find_first(struct call_app *app, const struct asker *asker,
+				struct making *making)
 {
 	const struct connect_spec *connect = &making->wish->connect;
 	struct profile *profile = making->profile;
@@ -47,7 +52,8 @@ static struct reply *find_first(struct call_app *app, const struct asker *asker,
 	switch (connect->kind) {
 	case CONNECT_ANY_DEVICE:
 		if (!devices_online(app, making->user))
-			return reply_error(REPLY_NO_DEVICE, NULL, "None of your phones is registered.");
+			return reply_error(REPLY_NO_DEVICE, NULL,
+					   "None of your phones is registered.");
 		return NULL;
 	case CONNECT_DEVICE:
 		making->device = known_device(app, connect->id);
@@ -62,7 +68,8 @@ static struct reply *find_first(struct call_app *app, const struct asker *asker,
 			profile = known_profile(app, connect->profile);
 		if (!profile || !profile_may_use(profile, asker))
 			return reply_error(REPLY_INVALID, "connect", "There is no such profile.");
-		r = outbound_admit(app, profile, connect->number, OUTBOUND_BY_USER, &making->number);
+		r = outbound_admit(app, profile, connect->number, OUTBOUND_BY_USER,
+				   &making->number);
 		return r ? reply_refused(app, r, "connect", profile) : NULL;
 	case CONNECT_SAY:
 	case CONNECT_PLAY:
@@ -73,19 +80,22 @@ static struct reply *find_first(struct call_app *app, const struct asker *asker,
 	case CONNECT_CONFERENCE:
 		break;
 	}
-	return reply_error(REPLY_UNSUPPORTED, "connect", "Calls cannot be put through to this yet.");
+	return reply_error(REPLY_UNSUPPORTED, "connect",
+			   "Calls cannot be put through to this yet.");
 }
 
 static struct reply *admit(struct call_app *app, const struct asker *asker, struct making *making)
 {
 	struct reply *bad;
-	int r = outbound_admit(app, making->profile, making->wish->to, OUTBOUND_BY_USER, &making->to);
+	int r = outbound_admit(app, making->profile, making->wish->to, OUTBOUND_BY_USER,
+			       &making->to);
 
 	if (r)
 		return reply_refused(app, r, "to", making->profile);
 	bad = find_first(app, asker, making);
 	if (!bad && !permit_call(app, making->profile->tenant)) {
-		bad = reply_error(REPLY_LIMIT, NULL, "There are as many calls as there may be at once.");
+		bad = reply_error(REPLY_LIMIT, NULL,
+				  "There are as many calls as there may be at once.");
 		bad->retry_after_s = 10;
 	}
 	if (bad) {
@@ -135,7 +145,8 @@ static void begin(struct call *call, struct making *making)
 	else
 		(void)party_user(call, making->user, LEG_AGENT, ID_NONE);
 	if (r)
-		log_warn("the number to be put through to cannot be dialled", LOG_ID("call", call->id));
+		log_warn("the number to be put through to cannot be dialled",
+			 LOG_ID("call", call->id));
 	call_start(call, begin_gather);
 }
 
@@ -148,9 +159,9 @@ static void describe(struct call *call, const struct making *making)
 {
 	const struct make_call *wish = making->wish;
 	const struct line_spec *spec = making->profile->spec;
-	const char *from = wish->caller_number[0]     ? wish->caller_number
+	const char *from = wish->caller_number[0]   ? wish->caller_number
 			   : spec->caller_number[0] ? spec->caller_number
-						      : spec->username;
+						    : spec->username;
 
 	(void)str_copy(call->from, sizeof(call->from), from);
 	(void)str_copy(call->from_name, sizeof(call->from_name),
@@ -180,7 +191,8 @@ struct reply *do_make_call(struct call_app *app, struct command *command)
 	if (!making.profile || !id_eq(making.profile->tenant->id, asker->tenant))
 		return reply_error(REPLY_INVALID, "profile_id", "There is no such profile.");
 	if (!profile_may_use(making.profile, asker))
-		return reply_error(REPLY_FORBIDDEN, "profile_id", "This profile belongs to somebody else.");
+		return reply_error(REPLY_FORBIDDEN, "profile_id",
+				   "This profile belongs to somebody else.");
 	making.user = user_want(app, asker->user, making.profile->tenant);
 	bad = admit(app, asker, &making);
 	if (bad)

@@ -8,8 +8,8 @@
 #include <ctype.h>
 #include <stdio.h>
 
-METRIC_COUNTER(refused_total, "jackfield_outbound_refused_total", "Outgoing legs that the policy did not let through",
-	       NULL);
+METRIC_COUNTER(refused_total, "jackfield_outbound_refused_total",
+	       "Outgoing legs that the policy did not let through", NULL);
 
 /* What may stand in a user part that we send: nothing that could end a URI, a header or a line. */
 static bool is_user_char(char c)
@@ -67,7 +67,8 @@ static int longest_prefix(const char (*list)[32], const char *number)
 }
 
 /* The longest prefix decides between the two lists; without any, a user may call and an outsider may not. */
-static bool destination_allowed(const struct tenant *tenant, const char *number, enum outbound_cause cause)
+static bool destination_allowed(const struct tenant *tenant, const char *number,
+				enum outbound_cause cause)
 {
 	char full[VIEW_NUMBER_SIZE + 1];
 	int allowed, blocked;
@@ -82,8 +83,8 @@ static bool destination_allowed(const struct tenant *tenant, const char *number,
 	return allowed >= 0 || (cause == OUTBOUND_BY_USER && !tenant->spec->allowed[0][0]);
 }
 
-static int check(struct call_app *app, struct profile *profile, const char *number, enum outbound_cause cause,
-		 struct outbound *ret)
+static int check(struct call_app *app, struct profile *profile, const char *number,
+		 enum outbound_cause cause, struct outbound *ret)
 {
 	char normal[VIEW_NUMBER_SIZE];
 
@@ -106,8 +107,8 @@ static int check(struct call_app *app, struct profile *profile, const char *numb
 	return 0;
 }
 
-int outbound_admit(struct call_app *app, struct profile *profile, const char *number, enum outbound_cause cause,
-		   struct outbound *ret)
+int outbound_admit(struct call_app *app, struct profile *profile, const char *number,
+		   enum outbound_cause cause, struct outbound *ret)
 {
 	int r = check(app, profile, number, cause, ret);
 
@@ -120,10 +121,13 @@ static const struct {
 	const char *words;
 	enum ending_cause ending;
 } refusals[] = {
-	[OUTBOUND_E_NUMBER] = { "That is not a number or user name that can be called.", ENDING_NO_ROUTE },
-	[OUTBOUND_E_DESTINATION] = { "Calls to this destination are not allowed here.", ENDING_REFUSED },
+	[OUTBOUND_E_NUMBER] = { "That is not a number or user name that can be called.",
+				ENDING_NO_ROUTE },
+	[OUTBOUND_E_DESTINATION] = { "Calls to this destination are not allowed here.",
+				     ENDING_REFUSED },
 	[OUTBOUND_E_LINE] = { "The profile cannot be used for calls now.", ENDING_LINE },
-	[OUTBOUND_E_PROFILE_FULL] = { "The profile already has as many calls as it may have.", ENDING_LIMIT },
+	[OUTBOUND_E_PROFILE_FULL] = { "The profile already has as many calls as it may have.",
+				      ENDING_LIMIT },
 	[OUTBOUND_E_RATE] = { "Too many calls were begun within this minute.", ENDING_LIMIT },
 	[OUTBOUND_E_BUDGET] = { "The minutes of this day are used up.", ENDING_LIMIT },
 };

@@ -11,12 +11,14 @@ static unsigned ring(struct call *call, struct device *device, enum leg_role rol
 	};
 	struct channel *channel;
 
-	if (call->legs.count >= CALL_LEGS_MAX || !engine_device_online(call->app->engine, device->id))
+	if (call->legs.count >= CALL_LEGS_MAX ||
+	    !engine_device_online(call->app->engine, device->id))
 		return 0;
 	if (call->next.profile)
 		what.line_next = call->next.profile->spec->id;
 	/* Who is called by the API sees whom the call will be with, anybody else who is calling. */
-	(void)str_copy(what.from, sizeof(what.from), role == LEG_AGENT && !call->first ? call->to : call->from);
+	(void)str_copy(what.from, sizeof(what.from),
+		       role == LEG_AGENT && !call->first ? call->to : call->from);
 	if (call->first)
 		(void)str_copy(what.from_name, sizeof(what.from_name), call->from_name);
 	leg = leg_new(call, role, LEG_KIND_DEVICE);

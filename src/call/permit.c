@@ -15,7 +15,8 @@ static int limit_of(int own, int operators)
 
 bool permit_call(struct call_app *app, struct tenant *tenant)
 {
-	int max = limit_of(tenant->spec ? tenant->spec->max_calls : 0, app->limits.tenant_max_calls);
+	int max =
+		limit_of(tenant->spec ? tenant->spec->max_calls : 0, app->limits.tenant_max_calls);
 
 	if (tenant->calls_now >= (unsigned)max)
 		return false;
@@ -45,7 +46,8 @@ void permit_leg_end(struct profile *profile)
 
 bool permit_rate(struct call_app *app, struct tenant *tenant)
 {
-	int max = limit_of(tenant->spec ? tenant->spec->calls_per_minute : 0, app->limits.tenant_calls_per_minute);
+	int max = limit_of(tenant->spec ? tenant->spec->calls_per_minute : 0,
+			   app->limits.tenant_calls_per_minute);
 	uint64_t now = wheel_now_ms(app->wheel);
 
 	if (now - tenant->minute_start_ms >= MINUTE_MS) {
@@ -72,7 +74,8 @@ static void day_turn(struct tenant *tenant, int64_t now_us)
 
 int64_t budget_left_us(struct call_app *app, struct tenant *tenant)
 {
-	int max = limit_of(tenant->spec ? tenant->spec->minutes_per_day : 0, app->limits.tenant_minutes_per_day);
+	int max = limit_of(tenant->spec ? tenant->spec->minutes_per_day : 0,
+			   app->limits.tenant_minutes_per_day);
 	int64_t now_us = wheel_wall_us(app->wheel);
 
 	if (max <= 0)
@@ -92,7 +95,8 @@ static void budget_arm(struct call *call)
 	share_ms = left_us / 1000 / (call->tenant->running ? call->tenant->running : 1);
 	if (share_ms < 0)
 		share_ms = 0;
-	timer_start(&call->budget, share_ms < BUDGET_LOOK_MS ? (uint64_t)share_ms + 1 : BUDGET_LOOK_MS);
+	timer_start(&call->budget,
+		    share_ms < BUDGET_LOOK_MS ? (uint64_t)share_ms + 1 : BUDGET_LOOK_MS);
 }
 
 static void budget_look(struct timer *timer, void *arg)

@@ -94,8 +94,8 @@ static void begin_refused(struct call *call)
 	call_finish(call, call->app->draining ? ENDING_INTERRUPTED : ENDING_LIMIT, NULL);
 }
 
-static struct call *phone_call(struct call_app *app, struct device *device, const struct engine_event *event,
-			       enum call_direction direction)
+static struct call *phone_call(struct call_app *app, struct device *device,
+			       const struct engine_event *event, enum call_direction direction)
 {
 	struct user *user = device->user;
 	struct call *call = call_new(app, user->tenant, direction);

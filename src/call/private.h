@@ -163,13 +163,13 @@ enum ending_cause {
 	ENDING_NO_DEVICE,
 	ENDING_NO_ROUTE, /* nothing behind that number */
 	ENDING_LIMIT,
-	ENDING_REFUSED,	    /* the outbound policy */
-	ENDING_LINE,	    /* the profile cannot be used */
-	ENDING_PORTS,	    /* no media port */
-	ENDING_PLAYED,	    /* what was to be said has been said */
+	ENDING_REFUSED, /* the outbound policy */
+	ENDING_LINE,	/* the profile cannot be used */
+	ENDING_PORTS,	/* no media port */
+	ENDING_PLAYED,	/* what was to be said has been said */
 	ENDING_MAX_DURATION,
-	ENDING_BUDGET,	    /* the day's minutes are used up */
-	ENDING_MEDIA,	    /* no sound any more */
+	ENDING_BUDGET, /* the day's minutes are used up */
+	ENDING_MEDIA,  /* no sound any more */
 	ENDING_API,
 	ENDING_API_CANCEL,
 	ENDING_API_BUSY,
@@ -209,7 +209,8 @@ struct user *user_want(struct call_app *app, struct id id, struct tenant *tenant
 struct user *known_user(struct call_app *app, struct id id);
 struct user *user_ref(struct user *user);
 void user_unref(struct call_app *app, struct user *user);
-struct user *known_user_by_extension(struct call_app *app, struct tenant *tenant, const char *extension);
+struct user *known_user_by_extension(struct call_app *app, struct tenant *tenant,
+				     const char *extension);
 struct profile *known_profile(struct call_app *app, struct id id);
 struct profile *profile_ref(struct profile *profile);
 void profile_unref(struct profile *profile);
@@ -258,7 +259,8 @@ void budget_end(struct call *call, struct leg *leg);
 /* leg.c */
 struct leg *leg_new(struct call *call, enum leg_role role, enum leg_kind kind);
 void leg_attach(struct leg *leg, struct channel *channel); /* its channel exists from here on */
-void leg_close(struct leg *leg, enum end_reason reason, bool elsewhere); /* any state; again is fine */
+void leg_close(struct leg *leg, enum end_reason reason,
+	       bool elsewhere);	    /* any state; again is fine */
 void leg_answered(struct leg *leg); /* an incoming one: by us */
 void leg_event(struct leg *leg, const struct engine_event *event);
 void leg_forget(struct leg *leg); /* without a word to the engine */
@@ -278,7 +280,8 @@ void call_dial(struct call *call);
 void call_finish(struct call *call, enum ending_cause cause, struct leg *leg);
 void call_up(struct call *call); /* the parties are there: first, second or both */
 /* Takes every leg that is being rung out of the running, but for `winner` and those of `keep` (NULL: nobody). */
-void call_drop_group(struct call *call, const struct leg *winner, enum end_reason reason, bool elsewhere);
+void call_drop_group(struct call *call, const struct leg *winner, enum end_reason reason,
+		     bool elsewhere);
 bool call_is_over(const struct call *call);
 void answer_connect(struct call *call, struct connecting *connecting); /* answer.c */
 /* call_end.c */
@@ -292,19 +295,23 @@ must_check int party_number(struct call *call, struct outbound *outbound, enum l
 void party_sound(struct call *call, struct leg *leg);
 void plan_set(struct sound_plan *plan, const struct connect_spec *spec);
 bool profile_may_use(const struct profile *profile, const struct asker *asker);
-struct reply *reply_refused(struct call_app *app, int refused, const char *field, struct profile *profile);
+struct reply *reply_refused(struct call_app *app, int refused, const char *field,
+			    struct profile *profile);
 bool call_may_see(const struct call *call, const struct asker *asker);
 bool call_may_touch(const struct call *call, const struct asker *asker);
 
 /* incoming.c, phone.c */
-void incoming_begin(struct call_app *app, struct profile *profile, const struct engine_event *event);
+void incoming_begin(struct call_app *app, struct profile *profile,
+		    const struct engine_event *event);
 void phone_begin(struct call_app *app, struct device *device, const struct engine_event *event);
 
 /* view.c, publish.c */
 struct call_view *call_view_make(const struct call *call);
-void call_publish(struct call *call, enum event_type type, json_t *detail); /* takes detail; may be NULL */
+void call_publish(struct call *call, enum event_type type,
+		  json_t *detail); /* takes detail; may be NULL */
 void call_publish_leg(struct call *call, const struct leg *leg, const char *what);
-void registration_publish(struct call_app *app, struct profile *profile, const struct registration_view *view);
+void registration_publish(struct call_app *app, struct profile *profile,
+			  const struct registration_view *view);
 void device_publish(struct call_app *app, struct device *device, const char *json);
 
 /* gate.c */
@@ -316,7 +323,8 @@ struct answer {
 struct answer answer_of(const struct command *command);
 void answer_give(struct answer answer, struct reply *reply); /* takes it */
 struct reply *reply_new(enum reply_code code);
-struct reply *reply_error(enum reply_code code, const char *field, const char *fmt, ...) format_printf(3, 4);
+struct reply *reply_error(enum reply_code code, const char *field, const char *fmt, ...)
+	format_printf(3, 4);
 struct reply *reply_call(struct call *call);
 struct call_gate *call_gate_new(size_t capacity);
 void call_gate_free(struct call_gate *gate);
@@ -326,8 +334,9 @@ void call_gate_rearm(struct call_gate *gate);
 
 /* A command's handler. Return: the reply, or NULL: it will be given later (answer_of()). It may take the body. */
 typedef struct reply *command_fn(struct call_app *app, struct command *command);
-command_fn do_make_call, do_answer_call, do_hangup_call, do_calls, do_call_get, do_snapshot, do_status, do_drain,
-	do_profile_put, do_profile_drop, do_profile_register, do_profile_wait, do_profile_test, do_registrations,
-	do_device_put, do_device_drop, do_devices, do_user_put, do_user_drop, do_tenant_put;
+command_fn do_make_call, do_answer_call, do_hangup_call, do_calls, do_call_get, do_snapshot,
+	do_status, do_drain, do_profile_put, do_profile_drop, do_profile_register, do_profile_wait,
+	do_profile_test, do_registrations, do_device_put, do_device_drop, do_devices, do_user_put,
+	do_user_drop, do_tenant_put;
 void waiters_tell(struct call_app *app, struct profile *profile, bool over);
 void drainers_tell(struct call_app *app, bool over);

@@ -24,11 +24,12 @@ void call_publish(struct call *call, enum event_type type, json_t *detail)
 void call_publish_leg(struct call *call, const struct leg *leg, const char *what)
 {
 	call_publish(call, EVENT_CALL_UPDATED,
-		     json_pack("{s:s, s:s, s:s}", "what", what, "leg_id", id_str(leg->id), "leg_state",
-			       leg_state_names[leg_shown(leg)]));
+		     json_pack("{s:s, s:s, s:s}", "what", what, "leg_id", id_str(leg->id),
+			       "leg_state", leg_state_names[leg_shown(leg)]));
 }
 
-void registration_publish(struct call_app *app, struct profile *profile, const struct registration_view *view)
+void registration_publish(struct call_app *app, struct profile *profile,
+			  const struct registration_view *view)
 {
 	struct event *event = event_new(EVENT_REGISTRATION_CHANGED, profile->tenant->id);
 

@@ -21,8 +21,8 @@ static struct call *call_at(struct chain_link *link, const struct asker *asker)
 }
 
 /* Newest first, from `offset` on. Return: malloc'd array of views. */
-static struct call_view **views(struct call_app *app, const struct asker *asker, unsigned offset, unsigned limit,
-				unsigned *ret_count, unsigned *ret_total)
+static struct call_view **views(struct call_app *app, const struct asker *asker, unsigned offset,
+				unsigned limit, unsigned *ret_count, unsigned *ret_total)
 {
 	struct chain *chain = chain_of(app, asker);
 	struct chain_link *link = chain ? chain->tail : NULL;
@@ -43,7 +43,8 @@ struct reply *do_calls(struct call_app *app, struct command *command)
 	struct reply *reply = reply_new(REPLY_OK);
 	unsigned limit = command->limit && command->limit < PAGE_MAX ? command->limit : PAGE_MAX;
 
-	reply->calls = views(app, &command->asker, command->offset, limit, &reply->count, &reply->total);
+	reply->calls =
+		views(app, &command->asker, command->offset, limit, &reply->count, &reply->total);
 	return reply;
 }
 
@@ -70,20 +71,24 @@ static struct registration_view *state_of(struct call_app *app, struct profile *
 	return view;
 }
 
-static void add_registrations(struct call_app *app, const struct asker *asker, struct event_snapshot *snapshot)
+static void add_registrations(struct call_app *app, const struct asker *asker,
+			      struct event_snapshot *snapshot)
 {
 	struct tenant *tenant = tenant_want(app, asker->tenant);
 	struct user *user = asker->role == ASKER_AGENT ? known_user(app, asker->user) : NULL;
-	unsigned max = asker->role == ASKER_AGENT ? (user ? user->profiles.count : 0) : tenant->profiles.count;
+	unsigned max = asker->role == ASKER_AGENT ? (user ? user->profiles.count : 0)
+						  : tenant->profiles.count;
 	struct profile *profile;
 
 	snapshot->registrations = xzalloc_array(max + 1, sizeof(*snapshot->registrations));
 	if (asker->role != ASKER_AGENT)
 		chain_each(profile, &tenant->profiles, in_tenant)
-			snapshot->registrations[snapshot->registration_count++] = state_of(app, profile);
+			snapshot->registrations[snapshot->registration_count++] =
+				state_of(app, profile);
 	else if (user)
 		chain_each(profile, &user->profiles, in_owner)
-			snapshot->registrations[snapshot->registration_count++] = state_of(app, profile);
+			snapshot->registrations[snapshot->registration_count++] =
+				state_of(app, profile);
 }
 
 /* A line that the engine does not know yet leaves no hole. */
@@ -124,12 +129,13 @@ struct reply *do_status(struct call_app *app, struct command *command)
 	(void)command;
 	engine_count(app->engine, &engine);
 	call_app_count(app, &calls);
-	json = json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:b}", "calls",
-			 app->calls_up, "legs", calls.legs, "tenants", calls.tenants, "users", calls.users,
-			 "profiles", calls.profiles, "lines_registered", engine.lines_registered, "devices",
-			 calls.devices, "devices_online", engine.devices_online, "channels", engine.channels,
-			 "bridges", engine.bridges, "streams", engine.streams, "transactions", engine.transactions,
-			 "dialogs", engine.dialogs, "draining", app->draining);
+	json = json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:b}",
+			 "calls", app->calls_up, "legs", calls.legs, "tenants", calls.tenants,
+			 "users", calls.users, "profiles", calls.profiles, "lines_registered",
+			 engine.lines_registered, "devices", calls.devices, "devices_online",
+			 engine.devices_online, "channels", engine.channels, "bridges",
+			 engine.bridges, "streams", engine.streams, "transactions",
+			 engine.transactions, "dialogs", engine.dialogs, "draining", app->draining);
 	reply->text = json_dumps(json, JSON_COMPACT);
 	json_decref(json);
 	return reply;

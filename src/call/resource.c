@@ -35,8 +35,9 @@ static void waiter_end(struct waiter *waiter)
 {
 	timer_stop(&waiter->timer);
 	chain_remove(&waiter->profile->waiters, &waiter->in_profile);
-	answer_give(waiter->answer, waiter->profile->dropped ? reply_new(REPLY_NOT_FOUND)
-							     : registration_reply(waiter->app, waiter->profile));
+	answer_give(waiter->answer, waiter->profile->dropped
+					    ? reply_new(REPLY_NOT_FOUND)
+					    : registration_reply(waiter->app, waiter->profile));
 	free(waiter);
 }
 
@@ -67,8 +68,8 @@ static struct profile *profile_of(struct call_app *app, const struct command *co
 {
 	struct profile *profile = known_profile(app, command->profile_id);
 
-	if (!profile ||
-	    (!id_is_none(command->asker.tenant) && !id_eq(command->asker.tenant, profile->tenant->id)))
+	if (!profile || (!id_is_none(command->asker.tenant) &&
+			 !id_eq(command->asker.tenant, profile->tenant->id)))
 		return NULL;
 	return profile;
 }
@@ -176,7 +177,8 @@ static struct device *device_of(struct call_app *app, struct id id, struct id te
 {
 	struct device *device = known_device(app, id);
 
-	return device && (id_is_none(tenant) || id_eq(device->user->tenant->id, tenant)) ? device : NULL;
+	return device && (id_is_none(tenant) || id_eq(device->user->tenant->id, tenant)) ? device
+											 : NULL;
 }
 
 struct reply *do_device_put(struct call_app *app, struct command *command)

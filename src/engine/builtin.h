@@ -21,7 +21,8 @@ struct engine_setup {
 	const char *voice;	   /* of speech; NULL: en */
 	unsigned max_channels;	   /* 0: 20000 */
 	unsigned first_registrations_per_s, session_expires_s; /* 0: the defaults of sip/ */
-	unsigned watchdog_ms;	   /* silence after which the far end is asked whether it is still there; 0: 60 s */
+	unsigned
+		watchdog_ms; /* silence after which the far end is asked whether it is still there; 0: 60 s */
 };
 
 struct engine *engine_new(const struct engine_setup *setup);

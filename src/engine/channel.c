@@ -7,7 +7,8 @@
 #include <strings.h>
 
 METRIC_GAUGE(channels_gauge, "jackfield_channels", "Channels alive", NULL);
-METRIC_COUNTER(no_codec_total, "jackfield_offers_refused_total", "Offers without audio that can be had here", NULL);
+METRIC_COUNTER(no_codec_total, "jackfield_offers_refused_total",
+	       "Offers without audio that can be had here", NULL);
 
 /* ---- life ---- */
 
@@ -103,7 +104,8 @@ static enum end_reason rejected(const struct session_end *end)
 	enum end_reason said = own ? reason_from_q850(end->q850) : END_NONE;
 
 	/* A gateway's 480, 500 or 503 often carries the true cause of the telephone network (RFC 3326). */
-	if ((end->code == 480 || end->code >= 500) && end->code < 600 && said && said != END_COMPLETED)
+	if ((end->code == 480 || end->code >= 500) && end->code < 600 && said &&
+	    said != END_COMPLETED)
 		return said;
 	return reason_from_code(end->code);
 }
@@ -133,7 +135,8 @@ static enum end_reason reason_of(const struct channel *channel, const struct ses
 	return channel->is_device ? END_UNAVAILABLE : END_TRUNK_FAILED;
 }
 
-static void end_of(const struct channel *channel, const struct session_end *end, struct channel_end *ret)
+static void end_of(const struct channel *channel, const struct session_end *end,
+		   struct channel_end *ret)
 {
 	*ret = (struct channel_end){
 		.reason = reason_of(channel, end),
@@ -145,7 +148,8 @@ static void end_of(const struct channel *channel, const struct session_end *end,
 	};
 	(void)str_copy(ret->text, sizeof(ret->text), end->text);
 	if (!ret->q850)
-		ret->q850 = end->code >= 300 ? reason_code_q850(end->code) : reason_q850(ret->reason);
+		ret->q850 =
+			end->code >= 300 ? reason_code_q850(end->code) : reason_q850(ret->reason);
 	if (channel->state == CHANNEL_LEAVING) {
 		ret->reason = channel->leaving;
 		ret->by_far = false;
@@ -157,7 +161,8 @@ static void end_of(const struct channel *channel, const struct session_end *end,
 static bool tells_more(const struct channel_end *end, const struct channel_end *than)
 {
 	static const uint8_t weight[] = {
-		[END_DECLINED] = 5, [END_BUSY] = 4, [END_NO_ANSWER] = 3, [END_NOT_FOUND] = 2, [END_INTERRUPTED] = 0,
+		[END_DECLINED] = 5,  [END_BUSY] = 4,	    [END_NO_ANSWER] = 3,
+		[END_NOT_FOUND] = 2, [END_INTERRUPTED] = 0,
 	};
 
 	return weight[end->reason] > weight[than->reason];
@@ -334,7 +339,8 @@ void branch_on_event(struct session *session, const struct session_event *event,
 /* ---- coming in ---- */
 
 /* Refused here and now when it could not be answered anyway. Return: false when it was. */
-static bool read_offer(struct channel *channel, struct session *session, const struct session_body *body)
+static bool read_offer(struct channel *channel, struct session *session,
+		       const struct session_body *body)
 {
 	struct sdesc_local trial = { 0 };
 	int r;
@@ -346,7 +352,8 @@ static bool read_offer(struct channel *channel, struct session *session, const s
 		session_reject(session, 400, "Bad session description", 0, NULL);
 		return false;
 	}
-	r = sdesc_answer(&trial, channel->offer, &channel->taste, SDESC_SENDRECV, channel->must_secure);
+	r = sdesc_answer(&trial, channel->offer, &channel->taste, SDESC_SENDRECV,
+			 channel->must_secure);
 	if (!r)
 		return true;
 	metric_add(&no_codec_total, 1);

@@ -32,7 +32,8 @@ static int dial(struct channel *channel, struct session_dial *dial)
 	return outcome(r);
 }
 
-static void prepare_line(struct channel *channel, const struct line *line, const struct originate *what)
+static void prepare_line(struct channel *channel, const struct line *line,
+			 const struct originate *what)
 {
 	channel->line = line->id;
 	channel->taste = talk_taste_like(&line->taste, what->like);
@@ -48,7 +49,9 @@ static int originate_line(struct channel *channel, const struct originate *what)
 	const struct line *line = line_get(engine, what->line);
 	struct account *account = regs_account(ua_regs(engine->ua), what->line);
 	auto_(buf_fini) struct buf offer = BUF_MAX(SDESC_TEXT_MAX);
-	struct session_dial call = { .account = account, .to = what->to, .ring_ms = what->ring_timeout_ms };
+	struct session_dial call = { .account = account,
+				     .to = what->to,
+				     .ring_ms = what->ring_timeout_ms };
 
 	if (!line || !account || !regs_usable(ua_regs(engine->ua), what->line))
 		return ORIGINATE_E_LINE;
@@ -60,8 +63,8 @@ static int originate_line(struct channel *channel, const struct originate *what)
 	call.id.number = what->from[0] ? what->from : line->caller_number;
 	call.id.name = what->from_name[0] ? what->from_name : line->caller_name;
 	call.id.mode = what->withheld ? SESSION_ID_ANONYMOUS : line_id_mode(line->caller_mode);
-	(void)snprintf(channel->address, sizeof(channel->address), "sip:%.*s@%.*s", 120, what->to, 70,
-		       account->server);
+	(void)snprintf(channel->address, sizeof(channel->address), "sip:%.*s@%.*s", 120, what->to,
+		       70, account->server);
 	return dial(channel, &call);
 }
 
@@ -96,7 +99,8 @@ static int originate_device(struct channel *channel, const struct originate *wha
 	talk_offer(channel, &offer);
 	(void)str_copy(channel->address, sizeof(channel->address), bindings[0].contact);
 	for (unsigned i = 0; i < count; i++) {
-		struct session_place place = { bindings[i].contact, bindings[i].flow, bindings[i].path };
+		struct session_place place = { bindings[i].contact, bindings[i].flow,
+					       bindings[i].path };
 		struct session_dial call = {
 			.place = &place,
 			.to = phone->username,
@@ -123,7 +127,8 @@ int channel_originate(struct engine *engine, const struct originate *what, struc
 	engine_enter(engine);
 	channel = channel_make(engine);
 	channel->user = what->user;
-	r = id_is_none(what->device) ? originate_line(channel, what) : originate_device(channel, what);
+	r = id_is_none(what->device) ? originate_line(channel, what)
+				     : originate_device(channel, what);
 	if (r)
 		channel_free(channel);
 	else
@@ -188,7 +193,8 @@ void channel_progress(struct channel *channel)
 		(void)!session_ring(channel->main->session, 180, SESSION_NO_BODY);
 	} else if (!first_answer(channel, partner(channel), &answer)) {
 		channel->early = true;
-		(void)!session_ring(channel->main->session, 183, SESSION_SDP(answer.data, answer.len));
+		(void)!session_ring(channel->main->session, 183,
+				    SESSION_SDP(answer.data, answer.len));
 	}
 	engine_leave(channel->engine);
 }
@@ -267,7 +273,9 @@ static void leave(struct channel *channel, enum end_reason reason, bool elsewher
 
 void channel_hangup(struct channel *channel, enum end_reason reason, bool elsewhere)
 {
-	struct channel_end end = { .reason = reason, .q850 = reason_q850(reason), .completed_elsewhere = elsewhere };
+	struct channel_end end = { .reason = reason,
+				   .q850 = reason_q850(reason),
+				   .completed_elsewhere = elsewhere };
 	bool up = channel->state == CHANNEL_UP;
 
 	if (channel->state == CHANNEL_GONE || channel->state == CHANNEL_LEAVING)
@@ -370,7 +378,8 @@ void bridge_free(struct bridge *bridge)
 
 void bridge_add(struct bridge *bridge, struct channel *channel)
 {
-	if (channel->bridge == bridge || channel->state == CHANNEL_GONE || channel->state == CHANNEL_LEAVING)
+	if (channel->bridge == bridge || channel->state == CHANNEL_GONE ||
+	    channel->state == CHANNEL_LEAVING)
 		return;
 	if (talk_open(channel, chain_owner(bridge->channels.head, struct channel, in_bridge)))
 		return; /* it will be told so when it is answered */
@@ -392,8 +401,10 @@ void bridge_remove(struct bridge *bridge, struct channel *channel)
 	media_bridge_remove(bridge->engine->media, channel->stream);
 }
 
-void bridge_hear(struct bridge *bridge, struct channel *listener, struct channel *source, bool hears)
+void bridge_hear(struct bridge *bridge, struct channel *listener, struct channel *source,
+		 bool hears)
 {
 	if (listener->bridge == bridge && source->bridge == bridge)
-		media_bridge_hear(bridge->engine->media, bridge->id, listener->stream, source->stream, hears);
+		media_bridge_hear(bridge->engine->media, bridge->id, listener->stream,
+				  source->stream, hears);
 }

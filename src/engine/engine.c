@@ -131,7 +131,8 @@ struct engine *engine_new(const struct engine_setup *setup)
 	engine->max_channels = setup->max_channels ? setup->max_channels : 20000;
 	engine->media_addr = setup->media.address;
 	if (setup->public_addr && !media_addr_parse(setup->public_addr, 0, &engine->public_addr))
-		log_warn("the public address is not an IP address", LOG_STR("address", setup->public_addr));
+		log_warn("the public address is not an IP address",
+			 LOG_STR("address", setup->public_addr));
 	timer_init(&engine->flush, engine->wheel, flush_late, engine);
 	media.on_event = talk_on_media;
 	media.arg = engine;

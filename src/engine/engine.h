@@ -31,24 +31,24 @@ enum engine_event_type {
 	ENGINE_AUDIO,	    /* first packet of sound received */
 	ENGINE_HELD,	    /* the far end put us on hold */
 	ENGINE_RESUMED,
-	ENGINE_DTMF,	    /* .digit, .duration_ms */
-	ENGINE_TRANSFER,    /* the far end asks to be transferred (REFER): .target; channel_transfer_reply() */
-	ENGINE_REPLACES,    /* an incoming channel wants to take over .other */
-	ENGINE_SOUND_DONE,  /* channel_play's sound ended or was stopped, the channel lives on: .sound_id */
-	ENGINE_MEDIA_LOST,  /* no sound for the watchdog's time although we expect some */
-	ENGINE_QUALITY,	    /* .quality, every few seconds and at the end */
-	ENGINE_MODIFIED,    /* outcome of channel_hold/unhold: .ok */
-	ENGINE_ENDED,	    /* exactly once a channel, the last: .end */
+	ENGINE_DTMF, /* .digit, .duration_ms */
+	ENGINE_TRANSFER, /* the far end asks to be transferred (REFER): .target; channel_transfer_reply() */
+	ENGINE_REPLACES, /* an incoming channel wants to take over .other */
+	ENGINE_SOUND_DONE, /* channel_play's sound ended or was stopped, the channel lives on: .sound_id */
+	ENGINE_MEDIA_LOST, /* no sound for the watchdog's time although we expect some */
+	ENGINE_QUALITY,	   /* .quality, every few seconds and at the end */
+	ENGINE_MODIFIED,   /* outcome of channel_hold/unhold: .ok */
+	ENGINE_ENDED,	   /* exactly once a channel, the last: .end */
 };
 
 /* Why a channel ended. `reason` is from the one table of SIP codes to stable reasons. */
 struct channel_end {
 	enum end_reason reason;
-	int code, q850;		      /* 0: none */
-	char text[VIEW_REASON_SIZE];  /* the far side's words */
-	bool by_far;		      /* the far end ended it; else we did, or a timeout */
-	bool completed_elsewhere;     /* another device took it */
-	bool answered_late;	      /* it answered while we cancelled */
+	int code, q850;		     /* 0: none */
+	char text[VIEW_REASON_SIZE]; /* the far side's words */
+	bool by_far;		     /* the far end ended it; else we did, or a timeout */
+	bool completed_elsewhere;    /* another device took it */
+	bool answered_late;	     /* it answered while we cancelled */
 };
 
 /* What an incoming channel says of itself. */
@@ -87,7 +87,7 @@ struct wheel *engine_wheel(struct engine *engine);
 
 /* -- lines: one isolated registration each -- */
 void engine_line_put(struct engine *engine, const struct line_spec *spec); /* new or edited */
-void engine_line_drop(struct engine *engine, struct id line);		   /* unregisters, then forgets */
+void engine_line_drop(struct engine *engine, struct id line); /* unregisters, then forgets */
 void engine_line_register(struct engine *engine, struct id line, bool on);
 /* Return: a new view with history, NULL for an unknown line. */
 struct registration_view *engine_line_state(struct engine *engine, struct id line);
@@ -106,13 +106,17 @@ char *engine_device_state(struct engine *engine, struct id device);
 
 /* -- channels -- */
 struct originate {
-	struct id line;	  /* out through a profile, or */
-	struct id device; /* to all present contacts of a phone: the first that answers is the channel */
-	char to[VIEW_NUMBER_SIZE];				   /* line only */
-	char from[VIEW_NUMBER_SIZE], from_name[VIEW_NAME_SIZE];   /* shown to the far end; line: empty = the profile's */
+	struct id line; /* out through a profile, or */
+	struct id
+		device; /* to all present contacts of a phone: the first that answers is the channel */
+	char to[VIEW_NUMBER_SIZE]; /* line only */
+	char from[VIEW_NUMBER_SIZE],
+		from_name[VIEW_NAME_SIZE]; /* shown to the far end; line: empty = the profile's */
 	bool withheld;
-	struct id line_next; /* device: the leg after it will go out through this line, so suit its codecs; or none */
-	struct channel *like; /* prefer the codecs this one has, so that the two can be relayed; or NULL */
+	struct id
+		line_next; /* device: the leg after it will go out through this line, so suit its codecs; or none */
+	struct channel
+		*like; /* prefer the codecs this one has, so that the two can be relayed; or NULL */
 	unsigned ring_timeout_ms;
 	void *user;
 };
@@ -123,12 +127,13 @@ enum {
 	ORIGINATE_E_PORTS,    /* no media port left */
 	ORIGINATE_E_NUMBER,   /* cannot be said in SIP */
 };
-int channel_originate(struct engine *engine, const struct originate *what, struct channel **ret) must_check;
+int channel_originate(struct engine *engine, const struct originate *what, struct channel **ret)
+	must_check;
 
 void channel_set_user(struct channel *channel, void *user);
 void *channel_user(const struct channel *channel);
 void channel_address(const struct channel *channel, char buf[static VIEW_ADDR_SIZE]);
-const char *channel_codec(const struct channel *channel);  /* "" before there is one */
+const char *channel_codec(const struct channel *channel); /* "" before there is one */
 void channel_quality(const struct channel *channel, struct quality_view *ret);
 
 /* Incoming channels. ring: 180; progress: 183 with sound from whatever it is bridged with or played;
@@ -165,11 +170,13 @@ void bridge_free(struct bridge *bridge); /* its channels stay, in silence */
 /* A new member hears and is heard by all the others, until said otherwise. A channel is in at most one bridge. */
 void bridge_add(struct bridge *bridge, struct channel *channel);
 void bridge_remove(struct bridge *bridge, struct channel *channel);
-void bridge_hear(struct bridge *bridge, struct channel *listener, struct channel *source, bool hears);
+void bridge_hear(struct bridge *bridge, struct channel *listener, struct channel *source,
+		 bool hears);
 
 /* What is alive, for /readyz, /metrics and leak checks. */
 struct engine_counts {
-	unsigned lines, lines_registered, devices, devices_online, channels, bridges, streams, transactions, dialogs;
+	unsigned lines, lines_registered, devices, devices_online, channels, bridges, streams,
+		transactions, dialogs;
 };
 void engine_count(const struct engine *engine, struct engine_counts *ret);
 /* Draining: unregisters all lines, refuses new calls with 503 + Retry-After. */

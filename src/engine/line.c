@@ -5,7 +5,8 @@
 
 struct line *line_get(struct engine *engine, struct id id)
 {
-	for (struct hnode *node = hmap_first(&engine->lines, id_hash(id)); node; node = hmap_same(node)) {
+	for (struct hnode *node = hmap_first(&engine->lines, id_hash(id)); node;
+	     node = hmap_same(node)) {
 		struct line *line = container_of_(node, struct line, node);
 
 		if (id_eq(line->id, id))
@@ -17,9 +18,9 @@ struct line *line_get(struct engine *engine, struct id id)
 enum session_id_mode line_id_mode(enum caller_id_mode mode)
 {
 	static const enum session_id_mode modes[] = {
-		[CALLER_ID_FROM] = SESSION_ID_FROM,   [CALLER_ID_FROM_PAI] = SESSION_ID_FROM_PAI,
-		[CALLER_ID_PAI] = SESSION_ID_PAI,     [CALLER_ID_PPI] = SESSION_ID_PPI,
-		[CALLER_ID_RPID] = SESSION_ID_RPID,   [CALLER_ID_ANONYMOUS] = SESSION_ID_ANONYMOUS,
+		[CALLER_ID_FROM] = SESSION_ID_FROM, [CALLER_ID_FROM_PAI] = SESSION_ID_FROM_PAI,
+		[CALLER_ID_PAI] = SESSION_ID_PAI,   [CALLER_ID_PPI] = SESSION_ID_PPI,
+		[CALLER_ID_RPID] = SESSION_ID_RPID, [CALLER_ID_ANONYMOUS] = SESSION_ID_ANONYMOUS,
 	};
 
 	return modes[mode];
@@ -57,7 +58,8 @@ static struct sdesc_taste taste_of(const struct line_spec *spec)
 		for (int codec = 1; codec < MEDIA_CODEC_COUNT; codec++) {
 			const struct media_codec_info *info = media_codec_info(codec);
 
-			if (info && info->audio && info->name && str_eq_nocase(info->name, spec->codecs[i]) &&
+			if (info && info->audio && info->name &&
+			    str_eq_nocase(info->name, spec->codecs[i]) &&
 			    count < ARRAY_LEN(taste.codecs) - 1)
 				taste.codecs[count++] = info->codec;
 		}
@@ -92,7 +94,8 @@ void engine_line_put(struct engine *engine, const struct line_spec *spec)
 	r = regs_put(ua_regs(engine->ua), &account);
 	/* The API checks the same before it saves; a row from elsewhere may still be unfit. */
 	if (r)
-		log_warn("a profile cannot be used", LOG_ID("profile", spec->id), LOG_INT("why", r));
+		log_warn("a profile cannot be used", LOG_ID("profile", spec->id),
+			 LOG_INT("why", r));
 	else if (!spec->enabled && spec->registers)
 		(void)regs_unregister(ua_regs(engine->ua), spec->id);
 	engine_leave(engine);
@@ -269,14 +272,16 @@ static void tested(const struct probe_result *result, void *arg)
 	free(testing);
 }
 
-void engine_line_test(struct engine *engine, const struct line_spec *spec, void (*done)(void *arg, const char *json),
-		      void *arg)
+void engine_line_test(struct engine *engine, const struct line_spec *spec,
+		      void (*done)(void *arg, const char *json), void *arg)
 {
 	struct account_setup account = account_of(spec);
 	struct testing *testing = xzalloc(sizeof(*testing));
 	struct probe_result unfit = {
 		.count = 1,
-		.steps = { { .name = "profile", .ran = true, .detail = "A name, server or proxy cannot be used." } },
+		.steps = { { .name = "profile",
+			     .ran = true,
+			     .detail = "A name, server or proxy cannot be used." } },
 	};
 	struct probe *probe;
 

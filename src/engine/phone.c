@@ -5,7 +5,8 @@
 
 struct phone *phone_get(struct engine *engine, struct id id)
 {
-	for (struct hnode *node = hmap_first(&engine->phones, id_hash(id)); node; node = hmap_same(node)) {
+	for (struct hnode *node = hmap_first(&engine->phones, id_hash(id)); node;
+	     node = hmap_same(node)) {
 		struct phone *phone = container_of_(node, struct phone, node);
 
 		if (id_eq(phone->keys.id, id))
@@ -36,7 +37,8 @@ bool phone_lookup(const char *username, struct registrar_device *ret, void *arg)
 	return phone != NULL;
 }
 
-static void hash_keys(struct registrar_device *keys, const struct device_spec *spec, const char *realm)
+static void hash_keys(struct registrar_device *keys, const struct device_spec *spec,
+		      const char *realm)
 {
 	struct pl user, domain, secret;
 	char hex[DIGEST_HEX_SIZE];
@@ -116,7 +118,8 @@ static void binding_text(const struct registrar_binding *binding, struct buf *ou
 char *engine_device_state(struct engine *engine, struct id id)
 {
 	struct registrar_binding bindings[REGISTRAR_CONTACTS];
-	unsigned count = registrar_bindings(ua_registrar(engine->ua), id, bindings, ARRAY_LEN(bindings));
+	unsigned count =
+		registrar_bindings(ua_registrar(engine->ua), id, bindings, ARRAY_LEN(bindings));
 	struct buf out = BUF_MAX(16384);
 
 	buf_addc(&out, '[');
@@ -133,7 +136,8 @@ char *engine_device_state(struct engine *engine, struct id id)
 	return out.data;
 }
 
-void phone_on_bindings(struct id device, unsigned count, const struct registrar_binding *newest, void *arg)
+void phone_on_bindings(struct id device, unsigned count, const struct registrar_binding *newest,
+		       void *arg)
 {
 	struct engine *engine = arg;
 	struct phone *phone = phone_get(engine, device);

@@ -125,7 +125,8 @@ static void file_read(void *arg)
 	struct load *load = arg;
 
 	if (load->r)
-		log_warn("a sound cannot be played", LOG_STR("file", load->path), LOG_INT("why", load->r));
+		log_warn("a sound cannot be played", LOG_STR("file", load->path),
+			 LOG_INT("why", load->r));
 	ready(load, load->r ? NULL : load->sound);
 }
 
@@ -197,8 +198,8 @@ uint32_t channel_play(struct channel *channel, const struct sound_spec *spec)
 	playing_end(channel, true);
 	channel->playing.id = id;
 	channel->playing.loop = spec->loop;
-	if (channel->state == CHANNEL_GONE || channel->state == CHANNEL_LEAVING || talk_open(channel, NULL) ||
-	    !begin(channel, spec))
+	if (channel->state == CHANNEL_GONE || channel->state == CHANNEL_LEAVING ||
+	    talk_open(channel, NULL) || !begin(channel, spec))
 		playing_end(channel, false);
 	engine_leave(engine);
 	return id;

@@ -18,7 +18,8 @@ struct line {
 	char *caller_number, *caller_name; /* NULL: none */
 	enum srtp_mode srtp;
 	bool registers, registered;
-	enum media_codec last_codec; /* what it agreed to last: phones that call through it are offered that first */
+	enum media_codec
+		last_codec; /* what it agreed to last: phones that call through it are offered that first */
 };
 
 /* A user's phone. */
@@ -45,7 +46,12 @@ struct playing {
 	bool loop, echo;
 };
 
-enum channel_state { CHANNEL_NEW /* incoming, or not answered */, CHANNEL_UP, CHANNEL_LEAVING, CHANNEL_GONE };
+enum channel_state {
+	CHANNEL_NEW /* incoming, or not answered */,
+	CHANNEL_UP,
+	CHANNEL_LEAVING,
+	CHANNEL_GONE
+};
 
 struct channel {
 	struct hnode node; /* by number */
@@ -136,7 +142,8 @@ void lines_fini(struct engine *engine);
 /* phone.c */
 struct phone *phone_get(struct engine *engine, struct id id);
 bool phone_lookup(const char *username, struct registrar_device *ret, void *arg);
-void phone_on_bindings(struct id device, unsigned count, const struct registrar_binding *newest, void *arg);
+void phone_on_bindings(struct id device, unsigned count, const struct registrar_binding *newest,
+		       void *arg);
 void phones_fini(struct engine *engine);
 
 /* channel.c */
@@ -150,11 +157,13 @@ void branch_on_event(struct session *session, const struct session_event *event,
 void incoming_session(struct session *session, const struct ua_incoming *incoming, void *arg);
 
 /* talk.c: a channel's offers and answers */
-must_check int talk_open(struct channel *channel, const struct channel *near); /* its stream: 0 or MEDIA_E_* */
+must_check int talk_open(struct channel *channel,
+			 const struct channel *near); /* its stream: 0 or MEDIA_E_* */
 void talk_close(struct channel *channel);
 void talk_offer(struct channel *channel, struct buf *out);
 /* The answer to `remote` as text. Return: 0 or SDESC_E_*. */
-must_check int talk_answer(struct channel *channel, const struct sdesc_remote *remote, struct buf *out);
+must_check int talk_answer(struct channel *channel, const struct sdesc_remote *remote,
+			   struct buf *out);
 /* Their answer to our offer. Return: 0 or SDESC_E_*. */
 must_check int talk_accept(struct channel *channel, const struct session_body *body);
 void talk_on_offer(struct channel *channel, const struct session_event *event);
@@ -162,6 +171,7 @@ void talk_on_media(const struct media_event *event, void *arg);
 struct sdesc_taste talk_taste_like(const struct sdesc_taste *own, const struct channel *like);
 
 /* play.c */
-void playing_end(struct channel *channel, bool ok); /* SOUND_DONE for what plays, if anything does */
+void playing_end(struct channel *channel,
+		 bool ok); /* SOUND_DONE for what plays, if anything does */
 void playing_done(struct channel *channel, struct media_id player, bool complete);
 void loads_fini(struct engine *engine);

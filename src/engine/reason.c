@@ -6,10 +6,12 @@
 static const struct {
 	int code, q850;
 } said[] = {
-	[END_NONE] = { 480, 0 },	    [END_COMPLETED] = { 200, 16 },   [END_BUSY] = { 486, 17 },
-	[END_NO_ANSWER] = { 480, 19 },	    [END_CANCELED] = { 487, 16 },    [END_DECLINED] = { 603, 21 },
-	[END_NOT_FOUND] = { 404, 1 },	    [END_UNAVAILABLE] = { 480, 20 }, [END_MEDIA_FAILED] = { 488, 88 },
-	[END_AUTH_FAILED] = { 403, 57 },    [END_TRUNK_FAILED] = { 503, 38 }, [END_TIMEOUT] = { 408, 102 },
+	[END_NONE] = { 480, 0 },	  [END_COMPLETED] = { 200, 16 },
+	[END_BUSY] = { 486, 17 },	  [END_NO_ANSWER] = { 480, 19 },
+	[END_CANCELED] = { 487, 16 },	  [END_DECLINED] = { 603, 21 },
+	[END_NOT_FOUND] = { 404, 1 },	  [END_UNAVAILABLE] = { 480, 20 },
+	[END_MEDIA_FAILED] = { 488, 88 }, [END_AUTH_FAILED] = { 403, 57 },
+	[END_TRUNK_FAILED] = { 503, 38 }, [END_TIMEOUT] = { 408, 102 },
 	[END_INTERRUPTED] = { 500, 41 },
 };
 

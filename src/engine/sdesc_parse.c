@@ -15,8 +15,8 @@ struct reader {
 	union media_addr session_addr; /* c= before the first m= */
 	bool session_null, have_session_addr;
 	enum sdesc_direction session_direction;
-	int line;   /* the m= line we are in, -1 before the first */
-	bool ours;  /* it is the audio line that we take */
+	int line;  /* the m= line we are in, -1 before the first */
+	bool ours; /* it is the audio line that we take */
 	bool have_addr;
 	bool version_seen;
 };
@@ -140,7 +140,8 @@ static void read_formats(struct sdesc_remote *remote, struct slice rest)
 static int read_media(struct reader *reader, struct slice rest)
 {
 	struct sdesc_remote *remote = reader->remote;
-	struct slice kind = word(&rest), port_text = word(&rest), proto = word(&rest), formats = rest;
+	struct slice kind = word(&rest), port_text = word(&rest), proto = word(&rest),
+		     formats = rest;
 	struct slice first = word(&rest);
 	struct sdesc_refused *line;
 	unsigned port;
@@ -152,7 +153,8 @@ static int read_media(struct reader *reader, struct slice rest)
 		return SDESC_E_BAD;
 	line = &remote->lines[remote->line_count];
 	/* What does not fit could not be echoed as it was. */
-	if (kind.len >= sizeof(line->kind) || proto.len >= sizeof(line->proto) || first.len >= sizeof(line->format))
+	if (kind.len >= sizeof(line->kind) || proto.len >= sizeof(line->proto) ||
+	    first.len >= sizeof(line->format))
 		return SDESC_E_BAD;
 	copy(line->kind, sizeof(line->kind), kind);
 	copy(line->proto, sizeof(line->proto), proto);
@@ -190,7 +192,8 @@ static void rtpmap(struct sdesc_remote *remote, struct slice value)
 	unsigned pt, rate, channels = 1;
 	char text[32];
 
-	if (!number(pt_text, 127, &pt) || !number(rate_text, 192000, &rate) || name.len >= sizeof(text))
+	if (!number(pt_text, 127, &pt) || !number(rate_text, 192000, &rate) ||
+	    name.len >= sizeof(text))
 		return;
 	format = format_of(remote, pt);
 	if (!format)
@@ -391,7 +394,9 @@ int sdesc_parse(const void *text, size_t len, struct sdesc_remote *ret)
 {
 	struct slice rest = { text, len };
 	struct sdesc_remote remote = { .audio = -1, .direction = SDESC_SENDRECV };
-	struct reader reader = { .remote = &remote, .session_direction = SDESC_SENDRECV, .line = -1 };
+	struct reader reader = { .remote = &remote,
+				 .session_direction = SDESC_SENDRECV,
+				 .line = -1 };
 	union media_addr rtcp_addr;
 
 	if (!len || memchr(text, '\0', len))

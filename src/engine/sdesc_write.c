@@ -21,7 +21,8 @@ void sdesc_taste_first(struct sdesc_taste *taste, enum media_codec codec)
 	taste->codecs[last] = MEDIA_CODEC_NONE;
 }
 
-static const struct sdesc_format *local_find(const struct sdesc_local *local, enum media_codec codec, unsigned rate)
+static const struct sdesc_format *local_find(const struct sdesc_local *local,
+					     enum media_codec codec, unsigned rate)
 {
 	for (unsigned i = 0; i < local->format_count; i++)
 		if (local->formats[i].codec == codec && local->formats[i].clock_rate == rate)
@@ -52,8 +53,8 @@ static uint8_t payload_for(const struct sdesc_local *old, enum media_codec codec
 	return 127;
 }
 
-static void offer_format(struct sdesc_local *local, const struct sdesc_local *old, enum media_codec codec,
-			 unsigned rate)
+static void offer_format(struct sdesc_local *local, const struct sdesc_local *old,
+			 enum media_codec codec, unsigned rate)
 {
 	if (local->format_count < ARRAY_LEN(local->formats) && !local_find(local, codec, rate))
 		local->formats[local->format_count++] = (struct sdesc_format){
@@ -96,15 +97,18 @@ void sdesc_offer(struct sdesc_local *local, const struct sdesc_taste *taste)
 
 /* ---- answers ---- */
 
-static const struct sdesc_format *remote_find(const struct sdesc_remote *remote, enum media_codec codec, unsigned rate)
+static const struct sdesc_format *remote_find(const struct sdesc_remote *remote,
+					      enum media_codec codec, unsigned rate)
 {
 	for (unsigned i = 0; i < remote->format_count; i++)
-		if (remote->formats[i].codec == codec && (!rate || remote->formats[i].clock_rate == rate))
+		if (remote->formats[i].codec == codec &&
+		    (!rate || remote->formats[i].clock_rate == rate))
 			return &remote->formats[i];
 	return NULL;
 }
 
-static const struct sdesc_format *choose(const struct sdesc_remote *offer, const struct sdesc_taste *taste)
+static const struct sdesc_format *choose(const struct sdesc_remote *offer,
+					 const struct sdesc_taste *taste)
 {
 	for (unsigned i = 0; i < ARRAY_LEN(taste->codecs) && taste->codecs[i]; i++) {
 		const struct sdesc_format *format = remote_find(offer, taste->codecs[i], 0);
@@ -115,7 +119,8 @@ static const struct sdesc_format *choose(const struct sdesc_remote *offer, const
 	return NULL;
 }
 
-static int secure_answer(struct sdesc_local *local, const struct sdesc_remote *offer, bool must_secure)
+static int secure_answer(struct sdesc_local *local, const struct sdesc_remote *offer,
+			 bool must_secure)
 {
 	if ((offer->secure || must_secure) && !offer->crypto.suite)
 		return SDESC_E_SECURITY;
@@ -139,11 +144,12 @@ static enum sdesc_direction mirrored(enum sdesc_direction direction)
 	return (enum sdesc_direction)(((direction & 1) << 1) | ((direction >> 1) & 1));
 }
 
-int sdesc_answer(struct sdesc_local *local, const struct sdesc_remote *offer, const struct sdesc_taste *taste,
-	       enum sdesc_direction wish, bool must_secure)
+int sdesc_answer(struct sdesc_local *local, const struct sdesc_remote *offer,
+		 const struct sdesc_taste *taste, enum sdesc_direction wish, bool must_secure)
 {
 	const struct sdesc_format *audio, *event;
-	enum sdesc_direction theirs = offer->null_addr ? SDESC_SENDONLY & offer->direction : offer->direction;
+	enum sdesc_direction theirs =
+		offer->null_addr ? SDESC_SENDONLY & offer->direction : offer->direction;
 	int r;
 
 	if (offer->audio < 0 || (!offer->null_addr && offer->addr.sa.sa_family == AF_UNSPEC))
@@ -169,14 +175,17 @@ int sdesc_answer(struct sdesc_local *local, const struct sdesc_remote *offer, co
 	return 0;
 }
 
-int sdesc_accept(const struct sdesc_local *local, const struct sdesc_remote *answer, bool must_secure)
+int sdesc_accept(const struct sdesc_local *local, const struct sdesc_remote *answer,
+		 bool must_secure)
 {
 	if (answer->audio < 0 || (!answer->null_addr && answer->addr.sa.sa_family == AF_UNSPEC))
 		return SDESC_E_NO_AUDIO;
 	for (unsigned i = 0; i < local->format_count; i++)
 		if (media_codec_info(local->formats[i].codec)->audio &&
 		    remote_find(answer, local->formats[i].codec, local->formats[i].clock_rate))
-			return (must_secure || answer->secure) && !answer->crypto.suite ? SDESC_E_SECURITY : 0;
+			return (must_secure || answer->secure) && !answer->crypto.suite
+				       ? SDESC_E_SECURITY
+				       : 0;
 	return SDESC_E_NO_CODEC;
 }
 
@@ -217,16 +226,20 @@ static void write_crypto(const struct sdesc_local *local, struct buf *out)
 
 	if (local->profile == SDESC_PLAIN || !local->crypto.suite)
 		return;
-	sodium_bin2base64(text, sizeof(text), local->crypto.key, media_crypto_key_len(local->crypto.suite),
+	sodium_bin2base64(text, sizeof(text), local->crypto.key,
+			  media_crypto_key_len(local->crypto.suite),
 			  sodium_base64_VARIANT_ORIGINAL);
-	buf_addf(out, "a=crypto:%u %s inline:%s\r\n", local->crypto_tag, suite_name(local->crypto.suite), text);
+	buf_addf(out, "a=crypto:%u %s inline:%s\r\n", local->crypto_tag,
+		 suite_name(local->crypto.suite), text);
 	sodium_memzero(text, sizeof(text));
 }
 
 static void write_audio(const struct sdesc_local *local, const char *proto, struct buf *out)
 {
 	buf_addf(out, "m=audio %u %s", media_addr_port(&local->addr),
-		 proto ? proto : local->profile == SDESC_SECURE ? "RTP/SAVP" : "RTP/AVP");
+		 proto				  ? proto
+		 : local->profile == SDESC_SECURE ? "RTP/SAVP"
+						  : "RTP/AVP");
 	for (unsigned i = 0; i < local->format_count; i++)
 		buf_addf(out, " %u", local->formats[i].pt);
 	buf_adds(out, "\r\n");
@@ -305,19 +318,22 @@ static unsigned sane_ptime(unsigned ptime_ms)
 }
 
 /* What may arrive has our numbers, what we send has theirs. */
-static void formats(const struct sdesc_local *local, const struct sdesc_remote *remote, struct media_params *ret)
+static void formats(const struct sdesc_local *local, const struct sdesc_remote *remote,
+		    struct media_params *ret)
 {
 	const struct sdesc_format *tx = NULL, *event;
 	unsigned count = 0;
 
 	for (unsigned i = 0; i < local->format_count && count < MEDIA_MAX_FORMATS - 1; i++)
 		if (remote_find(remote, local->formats[i].codec, local->formats[i].clock_rate))
-			ret->rx[count++] = (struct media_format){ local->formats[i].codec, local->formats[i].pt,
+			ret->rx[count++] = (struct media_format){ local->formats[i].codec,
+								  local->formats[i].pt,
 								  local->formats[i].clock_rate };
 	for (unsigned i = 0; i < remote->format_count && !tx; i++) {
 		const struct media_codec_info *info = media_codec_info(remote->formats[i].codec);
 
-		if (info && info->audio && local_find(local, info->codec, remote->formats[i].clock_rate))
+		if (info && info->audio &&
+		    local_find(local, info->codec, remote->formats[i].clock_rate))
 			tx = &remote->formats[i];
 	}
 	if (!tx)
@@ -334,9 +350,10 @@ static void formats(const struct sdesc_local *local, const struct sdesc_remote *
 }
 
 void sdesc_params(const struct sdesc_local *local, const struct sdesc_remote *remote, bool offered,
-		struct media_params *ret)
+		  struct media_params *ret)
 {
-	enum sdesc_direction theirs = remote->null_addr ? SDESC_SENDONLY & remote->direction : remote->direction;
+	enum sdesc_direction theirs =
+		remote->null_addr ? SDESC_SENDONLY & remote->direction : remote->direction;
 	enum sdesc_direction ours = local->direction & mirrored(theirs);
 
 	*ret = (struct media_params)MEDIA_PARAMS_INIT;

@@ -8,7 +8,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-METRIC_COUNTER(ports_out, "jackfield_media_ports_exhausted_total", "Channels that got no media port", NULL);
+METRIC_COUNTER(ports_out, "jackfield_media_ports_exhausted_total",
+	       "Channels that got no media port", NULL);
 
 /* ---- the address we tell ---- */
 
@@ -88,13 +89,15 @@ static void tell_address(struct channel *channel)
 		put_host(&channel->local.addr, &engine->public_addr);
 	else if (learnt_host(account, &host))
 		put_host(&channel->local.addr, &host);
-	else if (host_is_any(&channel->local.addr) && (peer = peer_of(channel, account)) && local_toward(peer, &host))
+	else if (host_is_any(&channel->local.addr) && (peer = peer_of(channel, account)) &&
+		 local_toward(peer, &host))
 		put_host(&channel->local.addr, &host);
 }
 
 int talk_open(struct channel *channel, const struct channel *near)
 {
-	struct media_open open = { .owner = channel->number, .near = near ? near->stream : MEDIA_NONE };
+	struct media_open open = { .owner = channel->number,
+				   .near = near ? near->stream : MEDIA_NONE };
 	int r;
 
 	if (!media_id_is_none(channel->stream))
@@ -171,7 +174,8 @@ static enum media_latch latch_for(const struct channel *channel, const struct sd
 {
 	const struct sa *peer = peer_of(channel, NULL);
 
-	if (channel->is_device && peer && remote->addr.sa.sa_family != AF_UNSPEC && !same_host(&remote->addr, peer))
+	if (channel->is_device && peer && remote->addr.sa.sa_family != AF_UNSPEC &&
+	    !same_host(&remote->addr, peer))
 		return MEDIA_LATCH_OPEN;
 	return MEDIA_LATCH_WINDOW;
 }
@@ -300,7 +304,9 @@ void channel_hold(struct channel *channel, bool hold)
 	if (channel->state != CHANNEL_UP)
 		return;
 	engine_enter(channel->engine);
-	channel->local.direction = hold ? SDESC_SENDONLY : channel->held ? SDESC_RECVONLY : SDESC_SENDRECV;
+	channel->local.direction = hold		   ? SDESC_SENDONLY
+				   : channel->held ? SDESC_RECVONLY
+						   : SDESC_SENDRECV;
 	sdesc_write(&channel->local, &out);
 	channel->offering = true;
 	if (session_offer(channel->main->session, SESSION_SDP(out.data, out.len))) {

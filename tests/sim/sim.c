@@ -66,8 +66,8 @@ static void copy_all(struct buf *out, const char *message, const char *name)
 	}
 }
 
-void sim_reply(struct sim_peer *peer, const char *request, int code, const char *tag, const char *extra,
-	       const char *sdp)
+void sim_reply(struct sim_peer *peer, const char *request, int code, const char *tag,
+	       const char *extra, const char *sdp)
 {
 	auto_(buf_fini) struct buf out = BUF_MAX(16384);
 	const char *to = sim_header(request, "To");
@@ -98,10 +98,12 @@ static void target_of(struct sim_dialog *dialog, const char *message)
 	const char *to = from ? strchr(from, '>') : NULL;
 
 	if (to)
-		(void)snprintf(dialog->target, sizeof(dialog->target), "%.*s", (int)(to - from - 1), from + 1);
+		(void)snprintf(dialog->target, sizeof(dialog->target), "%.*s", (int)(to - from - 1),
+			       from + 1);
 }
 
-void sim_answer(struct sim_peer *peer, const char *invite, struct sim_dialog *dialog, const char *sdp)
+void sim_answer(struct sim_peer *peer, const char *invite, struct sim_dialog *dialog,
+		const char *sdp)
 {
 	char tag[20];
 
@@ -109,7 +111,8 @@ void sim_answer(struct sim_peer *peer, const char *invite, struct sim_dialog *di
 	*dialog = (struct sim_dialog){ .peer = peer, .cseq = 100 };
 	header_copy(dialog->call_id, sizeof(dialog->call_id), invite, "Call-ID");
 	header_copy(dialog->remote, sizeof(dialog->remote), invite, "From");
-	(void)snprintf(dialog->local, sizeof(dialog->local), "%.200s;tag=%s", sim_header(invite, "To"), tag);
+	(void)snprintf(dialog->local, sizeof(dialog->local), "%.200s;tag=%s",
+		       sim_header(invite, "To"), tag);
 	target_of(dialog, invite);
 	sim_reply(peer, invite, 200, tag, NULL, sdp);
 }
@@ -120,12 +123,13 @@ void sim_confirm(struct sim_dialog *dialog, const char *response)
 	target_of(dialog, response);
 }
 
-static void request_lines(struct sim_dialog *dialog, struct buf *out, const char *method, uint32_t cseq,
-			  const char *via)
+static void request_lines(struct sim_dialog *dialog, struct buf *out, const char *method,
+			  uint32_t cseq, const char *via)
 {
-	buf_addf(out, "%s %s SIP/2.0\r\nVia: %s\r\nMax-Forwards: 70\r\n", method, dialog->target, via);
-	buf_addf(out, "From: %s\r\nTo: %s\r\nCall-ID: %s\r\nCSeq: %u %s\r\n", dialog->local, dialog->remote,
-		 dialog->call_id, cseq, method);
+	buf_addf(out, "%s %s SIP/2.0\r\nVia: %s\r\nMax-Forwards: 70\r\n", method, dialog->target,
+		 via);
+	buf_addf(out, "From: %s\r\nTo: %s\r\nCall-ID: %s\r\nCSeq: %u %s\r\n", dialog->local,
+		 dialog->remote, dialog->call_id, cseq, method);
 	buf_addf(out, "Contact: <sip:peer@%s>\r\n", dialog->peer->addr);
 }
 
@@ -133,8 +137,8 @@ static void new_via(struct sim_dialog *dialog)
 {
 	static unsigned branches;
 
-	(void)snprintf(dialog->via, sizeof(dialog->via), "SIP/2.0/UDP %s;rport;branch=z9hG4bKsim%u", dialog->peer->addr,
-		       ++branches);
+	(void)snprintf(dialog->via, sizeof(dialog->via), "SIP/2.0/UDP %s;rport;branch=z9hG4bKsim%u",
+		       dialog->peer->addr, ++branches);
 }
 
 void sim_request(struct sim_dialog *dialog, const char *method, const char *extra, const char *sdp)
@@ -165,10 +169,13 @@ void sim_call_in(struct sim *sim, struct sim_dialog *dialog, const char *from, c
 
 	*dialog = (struct sim_dialog){ .peer = &sim->provider };
 	(void)snprintf(dialog->call_id, sizeof(dialog->call_id), "in%u@provider", ++calls);
-	(void)snprintf(dialog->local, sizeof(dialog->local), "<sip:%s@10.0.0.2>;tag=in%u", from, calls);
+	(void)snprintf(dialog->local, sizeof(dialog->local), "<sip:%s@10.0.0.2>;tag=in%u", from,
+		       calls);
 	(void)snprintf(dialog->remote, sizeof(dialog->remote), "<sip:4930100@10.0.0.2>");
 	(void)str_copy(dialog->target, sizeof(dialog->target), sim->line_contact);
-	sim_request(dialog, "INVITE", "Allow: INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE\r\nSupported: timer\r\n", sdp);
+	sim_request(dialog, "INVITE",
+		    "Allow: INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE\r\nSupported: timer\r\n",
+		    sdp);
 }
 
 void sim_cancel(struct sim_dialog *dialog)
@@ -179,8 +186,10 @@ void sim_cancel(struct sim_dialog *dialog)
 	(void)str_copy(to, sizeof(to), dialog->remote);
 	if (strstr(to, ";tag="))
 		*strstr(to, ";tag=") = '\0';
-	buf_addf(&out, "CANCEL %s SIP/2.0\r\nVia: %s\r\nMax-Forwards: 70\r\nFrom: %s\r\nTo: %s\r\nCall-ID: %s\r\n",
-		 dialog->peer->sim->line_contact, dialog->via, dialog->local, to, dialog->call_id);
+	buf_addf(
+		&out,
+		"CANCEL %s SIP/2.0\r\nVia: %s\r\nMax-Forwards: 70\r\nFrom: %s\r\nTo: %s\r\nCall-ID: %s\r\n",
+		dialog->peer->sim->line_contact, dialog->via, dialog->local, to, dialog->call_id);
 	buf_addf(&out, "CSeq: %u CANCEL\r\n", dialog->cseq);
 	finish(&out, NULL);
 	put(dialog->peer, &out);
@@ -205,15 +214,18 @@ static void automatic(struct sim_peer *peer, const char *text)
 
 		(void)snprintf(extra, sizeof(extra), "Contact: %s;expires=3600\r\n", contact);
 		if (contact[0] == '<')
-			(void)snprintf(peer->sim->line_contact, sizeof(peer->sim->line_contact), "%.*s",
-				       (int)(strchr(contact, '>') - contact - 1), contact + 1);
-		sim_reply(peer, text, peer->register_code ? peer->register_code : 200, "reg", extra, NULL);
+			(void)snprintf(peer->sim->line_contact, sizeof(peer->sim->line_contact),
+				       "%.*s", (int)(strchr(contact, '>') - contact - 1),
+				       contact + 1);
+		sim_reply(peer, text, peer->register_code ? peer->register_code : 200, "reg", extra,
+			  NULL);
 	} else if (begins(text, "BYE ") || begins(text, "OPTIONS ") || begins(text, "CANCEL ")) {
 		sim_reply(peer, text, 200, "auto", NULL, NULL);
 	}
 }
 
-static void on_raw(enum sip_transp transport, const struct sa *from, const char *text, size_t len, void *arg)
+static void on_raw(enum sip_transp transport, const struct sa *from, const char *text, size_t len,
+		   void *arg)
 {
 	struct sim_peer *peer = arg;
 	struct sim_message *message;
@@ -434,10 +446,11 @@ static void credentials(struct buf *out, const char *challenge, const char *meth
 	pl_set_str(&in.method, method);
 	pl_set_str(&in.uri, uri);
 	digest_compute(&in, response);
-	buf_addf(out,
-		 "%s: Digest username=\"anna1\", realm=\"%s\", nonce=\"%s\", uri=\"%s\", algorithm=SHA-256, qop=auth, "
-		 "nc=00000001, cnonce=\"c\", response=\"%s\"\r\n",
-		 header, realm, nonce, uri, response);
+	buf_addf(
+		out,
+		"%s: Digest username=\"anna1\", realm=\"%s\", nonce=\"%s\", uri=\"%s\", algorithm=SHA-256, qop=auth, "
+		"nc=00000001, cnonce=\"c\", response=\"%s\"\r\n",
+		header, realm, nonce, uri, response);
 }
 
 /* To a refusal: in the INVITE's own transaction. */
@@ -445,8 +458,8 @@ static void refusal_ack(struct sim_dialog *dialog, const char *response)
 {
 	auto_(buf_fini) struct buf out = BUF_MAX(4096);
 
-	buf_addf(&out, "ACK %s SIP/2.0\r\nVia: %s\r\nMax-Forwards: 70\r\nFrom: %s\r\nTo: %s\r\n", dialog->target,
-		 dialog->via, dialog->local, sim_header(response, "To"));
+	buf_addf(&out, "ACK %s SIP/2.0\r\nVia: %s\r\nMax-Forwards: 70\r\nFrom: %s\r\nTo: %s\r\n",
+		 dialog->target, dialog->via, dialog->local, sim_header(response, "To"));
 	buf_addf(&out, "Call-ID: %s\r\nCSeq: %u ACK\r\n", dialog->call_id, dialog->cseq);
 	finish(&out, NULL);
 	put(dialog->peer, &out);
@@ -463,8 +476,8 @@ static void phone_register(struct sim *sim, struct sim_peer *phone)
 	(void)snprintf(dialog.target, sizeof(dialog.target), "sip:jackfield");
 	sim_request(&dialog, "REGISTER", "Expires: 3600\r\n", NULL);
 	sim_run(sim, 5);
-	credentials(&extra, sim_header(sim_expect(phone, "SIP/2.0 401"), "WWW-Authenticate"), "REGISTER",
-		    "sip:jackfield", "Authorization");
+	credentials(&extra, sim_header(sim_expect(phone, "SIP/2.0 401"), "WWW-Authenticate"),
+		    "REGISTER", "sip:jackfield", "Authorization");
 	buf_adds(&extra, "Expires: 3600\r\n");
 	sim_request(&dialog, "REGISTER", extra.data, NULL);
 	sim_run(sim, 5);

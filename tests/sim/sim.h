@@ -44,7 +44,7 @@ struct sim_peer {
 	struct sim_message inbox[SIM_INBOX];
 	unsigned count;
 	unsigned tags;
-	bool deaf;	  /* hears, and answers nothing by itself */
+	bool deaf;	   /* hears, and answers nothing by itself */
 	int register_code; /* of the provider; 0: 200 */
 };
 
@@ -75,7 +75,8 @@ struct sim {
 	char line_contact[300]; /* what the profile registered */
 };
 
-struct sim *sim_new(void); /* anna has a profile that is registered, and a device with two contacts: phone, phone2 */
+struct sim *sim_new(
+	void); /* anna has a profile that is registered, and a device with two contacts: phone, phone2 */
 void sim_free(struct sim *sim);
 void sim_run(struct sim *sim, uint64_t ms);
 /* Everything that was begun has ended and is gone, after the longest of SIP's timers. */
@@ -102,10 +103,11 @@ const char *sim_header(const char *message, const char *name);
 const char *sim_body(const char *message);
 
 /* Any response to a request; `tag`: NULL for 100. `extra`: whole header lines or NULL. */
-void sim_reply(struct sim_peer *peer, const char *request, int code, const char *tag, const char *extra,
-	       const char *sdp);
+void sim_reply(struct sim_peer *peer, const char *request, int code, const char *tag,
+	       const char *extra, const char *sdp);
 /* 200 to an INVITE: `dialog` goes on from there. */
-void sim_answer(struct sim_peer *peer, const char *invite, struct sim_dialog *dialog, const char *sdp);
+void sim_answer(struct sim_peer *peer, const char *invite, struct sim_dialog *dialog,
+		const char *sdp);
 /* The dialogue that a provisional or final response of ours to that peer's INVITE began or confirmed. */
 void sim_confirm(struct sim_dialog *dialog, const char *response);
 /* A request inside the dialogue. */

@@ -60,7 +60,8 @@ static void a_click_to_call_from_ring_to_bye(void **state)
 	sim_run(s, 5);
 	sim_answer(&s->phone, invite, &phone, sim_sdp);
 	sim_run(s, 5);
-	assert_non_null(strstr(sim_header(sim_expect(&s->phone2, "CANCEL"), "Reason"), "cause=200"));
+	assert_non_null(
+		strstr(sim_header(sim_expect(&s->phone2, "CANCEL"), "Reason"), "cause=200"));
 	invite = sim_expect(&s->provider, "INVITE sip:0301@10.0.0.2");
 	/* The phone took PCMU: that is what the provider is offered first. */
 	assert_non_null(strstr(sim_body(invite), " RTP/AVP 0 8 "));
@@ -156,9 +157,10 @@ static const struct refusal {
 	int code;
 	enum end_reason reason;
 } refusals[] = {
-	{ 486, END_BUSY },	  { 600, END_BUSY },	     { 603, END_DECLINED },    { 404, END_NOT_FOUND },
-	{ 484, END_NOT_FOUND },	  { 480, END_UNAVAILABLE },  { 408, END_NO_ANSWER },   { 488, END_MEDIA_FAILED },
-	{ 500, END_TRUNK_FAILED }, { 403, END_AUTH_FAILED },
+	{ 486, END_BUSY },	  { 600, END_BUSY },	     { 603, END_DECLINED },
+	{ 404, END_NOT_FOUND },	  { 484, END_NOT_FOUND },    { 480, END_UNAVAILABLE },
+	{ 408, END_NO_ANSWER },	  { 488, END_MEDIA_FAILED }, { 500, END_TRUNK_FAILED },
+	{ 403, END_AUTH_FAILED },
 };
 
 static void every_refusal_has_its_reason(void **state)
@@ -176,7 +178,8 @@ static void every_refusal_has_its_reason(void **state)
 		sim_ended(s, refusals[i].reason, refusals[i].code, HANGUP_CALLEE);
 		sim_run(s, 40000);
 		while (sim_heard(&s->phone2, "INVITE"))
-			sim_reply(&s->phone2, sim_expect(&s->phone2, "INVITE"), 487, "x", NULL, NULL);
+			sim_reply(&s->phone2, sim_expect(&s->phone2, "INVITE"), 487, "x", NULL,
+				  NULL);
 		sim_run(s, 40000);
 	}
 }
@@ -315,8 +318,9 @@ static void an_offer_without_a_common_codec_rings_nobody(void **state)
 	struct sim_dialog in;
 	const char *refusal;
 
-	sim_call_in(s, &in, "0171", "v=0\r\no=- 1 1 IN IP4 10.0.0.9\r\ns=-\r\nc=IN IP4 10.0.0.9\r\nt=0 0\r\n"
-				    "m=audio 4000 RTP/AVP 18\r\n");
+	sim_call_in(s, &in, "0171",
+		    "v=0\r\no=- 1 1 IN IP4 10.0.0.9\r\ns=-\r\nc=IN IP4 10.0.0.9\r\nt=0 0\r\n"
+		    "m=audio 4000 RTP/AVP 18\r\n");
 	sim_run(s, 5);
 	refusal = sim_expect(&s->provider, "SIP/2.0 488");
 	assert_non_null(strstr(sim_header(refusal, "Warning"), "305 "));
@@ -414,8 +418,9 @@ static void a_change_that_cannot_be_had_leaves_the_call_as_it_is(void **state)
 	struct sim_dialog phone, far;
 
 	up(s, &phone, &far);
-	sim_request(&far, "INVITE", NULL,
-		    "v=0\r\no=- 7 8 IN IP4 10.0.0.9\r\ns=-\r\nc=IN IP4 10.0.0.9\r\nt=0 0\r\nm=audio 4000 RTP/AVP 18\r\n");
+	sim_request(
+		&far, "INVITE", NULL,
+		"v=0\r\no=- 7 8 IN IP4 10.0.0.9\r\ns=-\r\nc=IN IP4 10.0.0.9\r\nt=0 0\r\nm=audio 4000 RTP/AVP 18\r\n");
 	sim_run(s, 5);
 	(void)sim_expect(&s->provider, "SIP/2.0 488");
 	assert_int_equal(sim_view(s)->state, CALL_ANSWERED);
@@ -434,8 +439,9 @@ static void a_codec_changes_in_mid_call_and_the_port_stays(void **state)
 	sim_answer(&s->provider, invite, &far, sim_sdp);
 	sim_run(s, 5);
 	assert_string_equal(sim_view(s)->legs[1].codec, "PCMU");
-	sim_request(&far, "INVITE", NULL,
-		    "v=0\r\no=- 7 8 IN IP4 10.0.0.8\r\ns=-\r\nc=IN IP4 10.0.0.8\r\nt=0 0\r\nm=audio 4444 RTP/AVP 8\r\n");
+	sim_request(
+		&far, "INVITE", NULL,
+		"v=0\r\no=- 7 8 IN IP4 10.0.0.8\r\ns=-\r\nc=IN IP4 10.0.0.8\r\nt=0 0\r\nm=audio 4444 RTP/AVP 8\r\n");
 	sim_run(s, 5);
 	ok = sim_expect(&s->provider, "SIP/2.0 200");
 	assert_int_equal(port_in(ok), port);
@@ -472,14 +478,18 @@ static void a_long_call_is_kept_by_its_session_timer(void **state)
 	up(s, &phone, &far);
 	for (int minutes = 0; minutes < 180; minutes++) {
 		sim_run(s, 60000);
-		for (struct sim_dialog *dialog = &phone; dialog; dialog = dialog == &phone ? &far : NULL) {
-			while (sim_heard(dialog->peer, "UPDATE") || sim_heard(dialog->peer, "INVITE")) {
+		for (struct sim_dialog *dialog = &phone; dialog;
+		     dialog = dialog == &phone ? &far : NULL) {
+			while (sim_heard(dialog->peer, "UPDATE") ||
+			       sim_heard(dialog->peer, "INVITE")) {
 				bool update = sim_heard(dialog->peer, "UPDATE");
 
 				refresh = sim_expect(dialog->peer, update ? "UPDATE" : "INVITE");
-				if (dialog->peer == &s->phone && !strstr(sim_header(refresh, "To"), ";tag="))
+				if (dialog->peer == &s->phone &&
+				    !strstr(sim_header(refresh, "To"), ";tag="))
 					continue;
-				sim_reply(dialog->peer, refresh, 200, NULL, NULL, update ? NULL : sim_sdp);
+				sim_reply(dialog->peer, refresh, 200, NULL, NULL,
+					  update ? NULL : sim_sdp);
 				refreshes++;
 			}
 		}

@@ -66,7 +66,9 @@ struct channel *fake_incoming(struct engine *engine, const struct channel_info *
 
 void fake_say(struct channel *channel, enum engine_event_type type)
 {
-	send(channel, (struct engine_event){ .type = type, .target = "sip:x@y", .digit = '5', .duration_ms = 160 });
+	send(channel,
+	     (struct engine_event){
+		     .type = type, .target = "sip:x@y", .digit = '5', .duration_ms = 160 });
 }
 
 static void end(struct channel *channel, const struct channel_end *why)
@@ -87,13 +89,15 @@ void fake_settle(struct engine *engine)
 {
 	for (unsigned i = 0; i < engine->channel_count; i++)
 		if (engine->channels[i]->hung_up)
-			end(engine->channels[i], &(struct channel_end){ .reason = engine->channels[i]->reason });
+			end(engine->channels[i],
+			    &(struct channel_end){ .reason = engine->channels[i]->reason });
 }
 
 void fake_sound_done(struct channel *channel, bool ok)
 {
 	channel->playing = false;
-	send(channel, (struct engine_event){ .type = ENGINE_SOUND_DONE, .sound_id = channel->sound_id, .ok = ok });
+	send(channel, (struct engine_event){
+			      .type = ENGINE_SOUND_DONE, .sound_id = channel->sound_id, .ok = ok });
 }
 
 /* ---- engine.h ---- */
@@ -142,8 +146,8 @@ const char *engine_line_unusable(struct engine *engine, struct id line)
 	return engine->unusable;
 }
 
-void engine_line_test(struct engine *engine, const struct line_spec *spec, void (*done)(void *arg, const char *json),
-		      void *arg)
+void engine_line_test(struct engine *engine, const struct line_spec *spec,
+		      void (*done)(void *arg, const char *json), void *arg)
 {
 	(void)engine;
 	(void)spec;
@@ -170,7 +174,8 @@ bool engine_device_online(struct engine *engine, struct id device)
 
 char *engine_device_state(struct engine *engine, struct id device)
 {
-	return xstrdup(engine_device_online(engine, device) ? "[{\"address\":\"192.0.2.9:5060\"}]" : "[]");
+	return xstrdup(engine_device_online(engine, device) ? "[{\"address\":\"192.0.2.9:5060\"}]"
+							    : "[]");
 }
 
 int channel_originate(struct engine *engine, const struct originate *what, struct channel **ret)
@@ -298,7 +303,8 @@ void bridge_remove(struct bridge *bridge, struct channel *channel)
 	channel->bridge = NULL;
 }
 
-void bridge_hear(struct bridge *bridge, struct channel *listener, struct channel *source, bool hears)
+void bridge_hear(struct bridge *bridge, struct channel *listener, struct channel *source,
+		 bool hears)
 {
 	bridge->deaf_listener = hears ? NULL : listener;
 	bridge->deaf_source = hears ? NULL : source;

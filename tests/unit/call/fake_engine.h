@@ -39,8 +39,8 @@ struct engine {
 	unsigned channel_count, live, bridges;
 	struct fake_device devices[16];
 	unsigned device_count;
-	const char *unusable;		   /* what engine_line_unusable() says */
-	enum registration_state state;	   /* of every line */
+	const char *unusable;	       /* what engine_line_unusable() says */
+	enum registration_state state; /* of every line */
 	int fail_originate;
 	bool mute_ends; /* hung-up channels never say ENDED */
 	uint32_t next_sound;

@@ -142,9 +142,9 @@ static const struct failure {
 	enum end_reason reason;
 	int code;
 } failures[] = {
-	{ END_BUSY, 486 },	 { END_BUSY, 600 },	   { END_DECLINED, 603 },     { END_NOT_FOUND, 404 },
-	{ END_NO_ANSWER, 408 },	 { END_UNAVAILABLE, 480 }, { END_MEDIA_FAILED, 488 }, { END_TRUNK_FAILED, 503 },
-	{ END_AUTH_FAILED, 407 },
+	{ END_BUSY, 486 },	   { END_BUSY, 600 },	      { END_DECLINED, 603 },
+	{ END_NOT_FOUND, 404 },	   { END_NO_ANSWER, 408 },    { END_UNAVAILABLE, 480 },
+	{ END_MEDIA_FAILED, 488 }, { END_TRUNK_FAILED, 503 }, { END_AUTH_FAILED, 407 },
 };
 
 static void every_refusal_of_the_far_end_has_its_reason(void **state)
@@ -543,7 +543,9 @@ static void a_phone_dials_out_through_the_default_profile(void **state)
 static void a_phone_may_not_use_the_profile_of_another(void **state)
 {
 	struct world *world = *state;
-	struct channel_info info = { .device_id = world->phone, .to = "0301", .wanted_profile = world->line_ben };
+	struct channel_info info = { .device_id = world->phone,
+				     .to = "0301",
+				     .wanted_profile = world->line_ben };
 
 	assert_int_equal(fake_incoming(world->engine, &info)->reason, END_NOT_FOUND);
 	world_expect_end(world, END_NOT_FOUND, 404, HANGUP_PLATFORM);

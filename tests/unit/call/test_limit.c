@@ -183,7 +183,8 @@ static void the_longest_prefix_decides(void **state)
 	assert_int_equal(echo(world, "+1 415 1")->code, REPLY_DESTINATION);
 	assert_int_equal(echo(world, "+1 212 1")->code, REPLY_OK);
 	end_all(world);
-	assert_int_equal(world_phone_dials(world, world->phone, "0049900123")->reason, END_DECLINED);
+	assert_int_equal(world_phone_dials(world, world->phone, "0049900123")->reason,
+			 END_DECLINED);
 	world_expect_end(world, END_DECLINED, 603, HANGUP_PLATFORM);
 }
 
@@ -218,7 +219,8 @@ static void what_is_refused_keeps_no_permit(void **state)
 	fake_online(world->engine, world->phone, false);
 	fake_online(world->engine, world->phone2, false);
 	for (int i = 0; i < 10; i++)
-		assert_int_equal(world_call(world, "0301", CONNECT_ANY_DEVICE)->code, REPLY_NO_DEVICE);
+		assert_int_equal(world_call(world, "0301", CONNECT_ANY_DEVICE)->code,
+				 REPLY_NO_DEVICE);
 	for (int i = 0; i < 10; i++)
 		assert_int_equal(world_call(world, "0301", CONNECT_FLOW)->code, REPLY_UNSUPPORTED);
 	for (int i = 0; i < 3; i++)
@@ -278,7 +280,9 @@ static void nobody_calls_through_the_profile_of_another(void **state)
 {
 	struct world *world = *state;
 	struct make_call *body = xzalloc(sizeof(*body));
-	struct command command = { .type = COMMAND_MAKE_CALL, .asker = world_anna(world), .body = body };
+	struct command command = { .type = COMMAND_MAKE_CALL,
+				   .asker = world_anna(world),
+				   .body = body };
 
 	body->profile = world->line_ben;
 	body->connect.kind = CONNECT_ECHO;

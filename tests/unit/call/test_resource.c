@@ -18,10 +18,13 @@ static int end(void **state)
 	return 0;
 }
 
-static struct reply *about(struct world *world, enum command_type type, struct id profile, bool force)
+static struct reply *about(struct world *world, enum command_type type, struct id profile,
+			   bool force)
 {
-	return world_do(world, &(struct command){
-				       .type = type, .asker = world_anna(world), .profile_id = profile, .force = force });
+	return world_do(world, &(struct command){ .type = type,
+						  .asker = world_anna(world),
+						  .profile_id = profile,
+						  .force = force });
 }
 
 static void a_profile_with_calls_is_dropped_only_by_force(void **state)
@@ -29,11 +32,13 @@ static void a_profile_with_calls_is_dropped_only_by_force(void **state)
 	struct world *world = *state;
 
 	world_call(world, "0301", CONNECT_ECHO);
-	assert_int_equal(about(world, COMMAND_PROFILE_DROP, world->line, false)->code, REPLY_PROFILE_IN_USE);
+	assert_int_equal(about(world, COMMAND_PROFILE_DROP, world->line, false)->code,
+			 REPLY_PROFILE_IN_USE);
 	assert_int_equal(about(world, COMMAND_PROFILE_DROP, world->line, true)->code, REPLY_OK);
 	world_expect_end(world, END_INTERRUPTED, 500, HANGUP_PLATFORM);
 	assert_int_equal(world->engine->lines_dropped, 1);
-	assert_int_equal(about(world, COMMAND_PROFILE_DROP, world->line, true)->code, REPLY_NOT_FOUND);
+	assert_int_equal(about(world, COMMAND_PROFILE_DROP, world->line, true)->code,
+			 REPLY_NOT_FOUND);
 	/* Its channel lives on a little and gives its permit back to a profile that is not there any more. */
 	assert_false(fake_dialled(world->engine, 0)->ended);
 }
@@ -46,7 +51,9 @@ static void a_wait_ends_with_a_resting_state(void **state)
 				.profile_id = world->line,
 				.timeout_ms = 10000 };
 	struct registration_view view = { .profile_id = world->line, .state = REG_AUTH_FAILED };
-	struct engine_event event = { .type = ENGINE_LINE_STATE, .id = world->line, .registration = &view };
+	struct engine_event event = { .type = ENGINE_LINE_STATE,
+				      .id = world->line,
+				      .registration = &view };
 
 	world->engine->state = REG_REGISTERING;
 	assert_null(world_do(world, &wait));
@@ -83,8 +90,8 @@ static void resources_of_others_are_not_found(void **state)
 	struct world *world = *state;
 	struct asker stranger = world_as(world->stranger_tenant, world->stranger, ASKER_ADMIN);
 	struct command command = { .asker = stranger };
-	static const enum command_type types[] = { COMMAND_PROFILE_DROP, COMMAND_PROFILE_REGISTER, COMMAND_PROFILE_WAIT,
-						   COMMAND_DEVICE_DROP };
+	static const enum command_type types[] = { COMMAND_PROFILE_DROP, COMMAND_PROFILE_REGISTER,
+						   COMMAND_PROFILE_WAIT, COMMAND_DEVICE_DROP };
 
 	for (size_t i = 0; i < ARRAY_LEN(types); i++) {
 		command.type = types[i];
@@ -98,7 +105,9 @@ static void resources_of_others_are_not_found(void **state)
 static void a_page_of_registrations_keeps_its_order(void **state)
 {
 	struct world *world = *state;
-	struct command command = { .type = COMMAND_REGISTRATIONS, .asker = world_anna(world), .id_count = 3 };
+	struct command command = { .type = COMMAND_REGISTRATIONS,
+				   .asker = world_anna(world),
+				   .id_count = 3 };
 
 	command.ids = xzalloc_array(3, sizeof(*command.ids));
 	command.ids[0] = world->line_ben;
@@ -114,12 +123,15 @@ static void a_page_of_registrations_keeps_its_order(void **state)
 static void devices_are_listed_with_their_bindings(void **state)
 {
 	struct world *world = *state;
-	struct command command = { .type = COMMAND_DEVICES, .asker = world_anna(world), .id_count = 2 };
+	struct command command = { .type = COMMAND_DEVICES,
+				   .asker = world_anna(world),
+				   .id_count = 2 };
 
 	command.ids = xzalloc_array(2, sizeof(*command.ids));
 	command.ids[0] = world->phone;
 	command.ids[1] = id_new();
-	assert_string_equal(world_do(world, &command)->text, "[[{\"address\":\"192.0.2.9:5060\"}],[]]");
+	assert_string_equal(world_do(world, &command)->text,
+			    "[[{\"address\":\"192.0.2.9:5060\"}],[]]");
 }
 
 static void the_oldest_profile_is_the_default_until_another_is_chosen(void **state)
@@ -179,7 +191,9 @@ static void a_snapshot_holds_what_its_reader_may_see(void **state)
 static void live_calls_come_newest_first_by_pages(void **state)
 {
 	struct world *world = *state;
-	struct command command = { .type = COMMAND_CALLS, .asker = world_anna(world), .offset = 1, .limit = 1 };
+	struct command command = {
+		.type = COMMAND_CALLS, .asker = world_anna(world), .offset = 1, .limit = 1
+	};
 	struct id calls[3];
 
 	for (int i = 0; i < 3; i++)
@@ -192,7 +206,9 @@ static void live_calls_come_newest_first_by_pages(void **state)
 		world_hangup(world, calls[i], HANGUP_NORMAL);
 	assert_int_equal(world_do(world, &command)->total, 0);
 	/* An ended call is still there for who asks at once, and gone a little later. */
-	command = (struct command){ .type = COMMAND_CALL_GET, .asker = world_anna(world), .call_id = calls[0] };
+	command = (struct command){ .type = COMMAND_CALL_GET,
+				    .asker = world_anna(world),
+				    .call_id = calls[0] };
 	assert_int_equal(world_do(world, &command)->call->state, CALL_ENDED);
 	fake_settle(world->engine);
 	world_advance(world, 2100);

@@ -50,7 +50,9 @@ struct asker world_as(struct id tenant, struct id user, int role)
 {
 	struct asker asker = { .tenant = tenant, .user = user };
 
-	asker.role = role == ASKER_ADMIN ? ASKER_ADMIN : role == ASKER_SUPERVISOR ? ASKER_SUPERVISOR : ASKER_AGENT;
+	asker.role = role == ASKER_ADMIN	? ASKER_ADMIN
+		     : role == ASKER_SUPERVISOR ? ASKER_SUPERVISOR
+						: ASKER_AGENT;
 	return asker;
 }
 
@@ -59,7 +61,8 @@ struct asker world_anna(const struct world *world)
 	return world_as(world->tenant, world->anna, ASKER_AGENT);
 }
 
-void world_put_line(struct world *world, struct id id, struct id owner, void (*change)(struct line_spec *spec))
+void world_put_line(struct world *world, struct id id, struct id owner,
+		    void (*change)(struct line_spec *spec))
 {
 	struct line_spec *spec = xzalloc(sizeof(*spec));
 
@@ -110,9 +113,10 @@ static void put_device(struct world *world, struct id id, struct id user)
 
 static void new_ids(struct world *world)
 {
-	struct id *ids[] = { &world->tenant,   &world->anna,  &world->ben,    &world->line,
-			     &world->line_ben, &world->phone, &world->phone2, &world->phone_ben,
-			     &world->stranger_tenant, &world->stranger };
+	struct id *ids[] = { &world->tenant,  &world->anna,	 &world->ben,
+			     &world->line,    &world->line_ben,	 &world->phone,
+			     &world->phone2,  &world->phone_ben, &world->stranger_tenant,
+			     &world->stranger };
 
 	for (size_t i = 0; i < ARRAY_LEN(ids); i++)
 		*ids[i] = id_new();
@@ -168,8 +172,9 @@ struct reply *world_call(struct world *world, const char *to, enum connect_kind 
 	body->connect.kind = kind;
 	if (kind == CONNECT_SAY)
 		(void)str_copy(body->connect.text, sizeof(body->connect.text), "Good morning");
-	return world_do(world, &(struct command){
-				       .type = COMMAND_MAKE_CALL, .asker = world_anna(world), .body = body });
+	return world_do(world, &(struct command){ .type = COMMAND_MAKE_CALL,
+						  .asker = world_anna(world),
+						  .body = body });
 }
 
 struct reply *world_hangup(struct world *world, struct id call, enum hangup_reason reason)
@@ -223,7 +228,8 @@ const struct call_view *world_view(const struct world *world)
 	return NULL;
 }
 
-void world_expect_end(const struct world *world, enum end_reason reason, int code, enum hangup_by by)
+void world_expect_end(const struct world *world, enum end_reason reason, int code,
+		      enum hangup_by by)
 {
 	const struct event *event = world_event(world, EVENT_CALL_ENDED);
 
@@ -248,5 +254,6 @@ void world_expect_clean(struct world *world)
 	assert_int_equal(engine.channels, 0);
 	assert_int_equal(engine.bridges, 0);
 	/* Each call was begun and ended once. */
-	assert_int_equal(world_events(world, EVENT_CALL_CREATED), world_events(world, EVENT_CALL_ENDED));
+	assert_int_equal(world_events(world, EVENT_CALL_CREATED),
+			 world_events(world, EVENT_CALL_ENDED));
 }

@@ -35,7 +35,8 @@ struct reply *world_do(struct world *world, struct command *command);
 struct asker world_anna(const struct world *world);
 struct asker world_as(struct id tenant, struct id user, int role);
 
-void world_put_line(struct world *world, struct id id, struct id owner, void (*change)(struct line_spec *spec));
+void world_put_line(struct world *world, struct id id, struct id owner,
+		    void (*change)(struct line_spec *spec));
 void world_put_tenant(struct world *world, void (*change)(struct tenant_spec *spec));
 /* make-call by anna through her profile. */
 struct reply *world_call(struct world *world, const char *to, enum connect_kind kind);
@@ -50,4 +51,5 @@ unsigned world_events(const struct world *world, enum event_type type);
 /* Nothing is left: no call, channel, bridge; ended calls have been forgotten. */
 void world_expect_clean(struct world *world);
 /* The last call ended like this. */
-void world_expect_end(const struct world *world, enum end_reason reason, int code, enum hangup_by by);
+void world_expect_end(const struct world *world, enum end_reason reason, int code,
+		      enum hangup_by by);

@@ -14,10 +14,12 @@ static const struct {
 	int code;
 	enum end_reason reason;
 } known[] = {
-	{ 404, END_NOT_FOUND },	 { 408, END_NO_ANSWER },   { 480, END_UNAVAILABLE }, { 484, END_NOT_FOUND },
-	{ 486, END_BUSY },	 { 487, END_CANCELED },	   { 488, END_MEDIA_FAILED }, { 503, END_TRUNK_FAILED },
-	{ 600, END_BUSY },	 { 603, END_DECLINED },	   { 604, END_NOT_FOUND },   { 407, END_AUTH_FAILED },
-	{ 499, END_TRUNK_FAILED }, { 599, END_TRUNK_FAILED }, { 699, END_DECLINED },   { 300, END_TRUNK_FAILED },
+	{ 404, END_NOT_FOUND },	   { 408, END_NO_ANSWER },    { 480, END_UNAVAILABLE },
+	{ 484, END_NOT_FOUND },	   { 486, END_BUSY },	      { 487, END_CANCELED },
+	{ 488, END_MEDIA_FAILED }, { 503, END_TRUNK_FAILED }, { 600, END_BUSY },
+	{ 603, END_DECLINED },	   { 604, END_NOT_FOUND },    { 407, END_AUTH_FAILED },
+	{ 499, END_TRUNK_FAILED }, { 599, END_TRUNK_FAILED }, { 699, END_DECLINED },
+	{ 300, END_TRUNK_FAILED },
 };
 
 static void codes_have_their_stable_reasons(void **state)
@@ -29,13 +31,15 @@ static void codes_have_their_stable_reasons(void **state)
 
 static void what_we_say_comes_back_as_what_we_meant(void **state)
 {
-	static const enum end_reason said[] = { END_BUSY,	END_CANCELED,	  END_DECLINED,	   END_NOT_FOUND,
-						END_UNAVAILABLE, END_MEDIA_FAILED, END_TRUNK_FAILED };
+	static const enum end_reason said[] = { END_BUSY,	 END_CANCELED,	  END_DECLINED,
+						END_NOT_FOUND,	 END_UNAVAILABLE, END_MEDIA_FAILED,
+						END_TRUNK_FAILED };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(said); i++) {
 		assert_int_equal(reason_from_code(reason_code(said[i])), said[i]);
-		assert_int_equal(reason_from_q850(reason_q850(said[i])), said[i] == END_CANCELED ? END_COMPLETED : said[i]);
+		assert_int_equal(reason_from_q850(reason_q850(said[i])),
+				 said[i] == END_CANCELED ? END_COMPLETED : said[i]);
 	}
 }
 

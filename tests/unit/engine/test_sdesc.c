@@ -65,15 +65,15 @@ static void an_ordinary_offer_is_read(void **state)
 
 static const char *const bad[] = {
 	"",
-	"m=audio 1 RTP/AVP 0\r\n",					  /* no version */
-	"v=1\r\nm=audio 1 RTP/AVP 0\r\n",				  /* another version */
-	"v=0\r\n",							  /* no media */
-	"v=0\r\nm=audio\r\n",						  /* cut short */
-	"v=0\r\nm=audio 70000 RTP/AVP 0\r\n",				  /* no port */
+	"m=audio 1 RTP/AVP 0\r\n",	      /* no version */
+	"v=1\r\nm=audio 1 RTP/AVP 0\r\n",     /* another version */
+	"v=0\r\n",			      /* no media */
+	"v=0\r\nm=audio\r\n",		      /* cut short */
+	"v=0\r\nm=audio 70000 RTP/AVP 0\r\n", /* no port */
 	"v=0\r\nm=audio -1 RTP/AVP 0\r\n",
-	"v=0\r\nm=audio 1 RTP/AVP\r\n",					  /* no format */
-	"v=0\r\nhello\r\nm=audio 1 RTP/AVP 0\r\n",			  /* no line of SDP */
-	"v=0\r\nm=averyveryverylongkind 1 RTP/AVP 0\r\n",		  /* cannot be echoed */
+	"v=0\r\nm=audio 1 RTP/AVP\r\n",			  /* no format */
+	"v=0\r\nhello\r\nm=audio 1 RTP/AVP 0\r\n",	  /* no line of SDP */
+	"v=0\r\nm=averyveryverylongkind 1 RTP/AVP 0\r\n", /* cannot be echoed */
 };
 
 static void what_is_no_description_is_refused(void **state)
@@ -135,26 +135,31 @@ static void dynamic_numbers_are_the_offerers(void **state)
 
 static void without_a_common_codec_there_is_no_answer(void **state)
 {
-	struct sdesc_remote offer = parsed("v=0\r\nc=IN IP4 192.0.2.7\r\nm=audio 4000 RTP/AVP 18\r\n");
+	struct sdesc_remote offer =
+		parsed("v=0\r\nc=IN IP4 192.0.2.7\r\nm=audio 4000 RTP/AVP 18\r\n");
 	struct sdesc_local local = local_new();
 	struct sdesc_taste taste = SDESC_TASTE_DEFAULT;
 
 	(void)state;
-	assert_int_equal(sdesc_answer(&local, &offer, &taste, SDESC_SENDRECV, false), SDESC_E_NO_CODEC);
+	assert_int_equal(sdesc_answer(&local, &offer, &taste, SDESC_SENDRECV, false),
+			 SDESC_E_NO_CODEC);
 	assert_non_null(strstr(sdesc_warning(SDESC_E_NO_CODEC), "305 "));
 	offer = parsed("v=0\r\nc=IN IP4 192.0.2.7\r\nm=video 4000 RTP/AVP 99\r\n");
-	assert_int_equal(sdesc_answer(&local, &offer, &taste, SDESC_SENDRECV, false), SDESC_E_NO_AUDIO);
+	assert_int_equal(sdesc_answer(&local, &offer, &taste, SDESC_SENDRECV, false),
+			 SDESC_E_NO_AUDIO);
 	offer = parsed("v=0\r\nc=IN IP4 phone.example\r\nm=audio 4000 RTP/AVP 0\r\n");
-	assert_int_equal(sdesc_answer(&local, &offer, &taste, SDESC_SENDRECV, false), SDESC_E_NO_AUDIO);
+	assert_int_equal(sdesc_answer(&local, &offer, &taste, SDESC_SENDRECV, false),
+			 SDESC_E_NO_AUDIO);
 }
 
 static void lines_we_do_not_want_are_refused_in_their_place(void **state)
 {
-	struct sdesc_remote offer = parsed("v=0\r\nc=IN IP4 192.0.2.7\r\n"
-					   "m=video 5000 RTP/AVP 99 100\r\na=rtpmap:99 H264/90000\r\n"
-					   "m=audio 4000 RTP/AVP 0\r\n"
-					   "m=audio 4002 RTP/AVP 8\r\n"
-					   "m=application 9 UDP/BFCP *\r\n");
+	struct sdesc_remote offer =
+		parsed("v=0\r\nc=IN IP4 192.0.2.7\r\n"
+		       "m=video 5000 RTP/AVP 99 100\r\na=rtpmap:99 H264/90000\r\n"
+		       "m=audio 4000 RTP/AVP 0\r\n"
+		       "m=audio 4002 RTP/AVP 8\r\n"
+		       "m=application 9 UDP/BFCP *\r\n");
 	struct sdesc_local local = local_new();
 	struct sdesc_taste taste = SDESC_TASTE_DEFAULT;
 	const char *text, *video, *audio, *second, *other;
@@ -193,7 +198,8 @@ static void a_direction_is_answered_by_its_mirror(void **state)
 		struct sdesc_remote offer;
 		char text[512];
 
-		(void)snprintf(text, sizeof(text), "v=0\r\nc=IN IP4 192.0.2.7\r\nm=audio 4000 RTP/AVP 0\r\n%s",
+		(void)snprintf(text, sizeof(text),
+			       "v=0\r\nc=IN IP4 192.0.2.7\r\nm=audio 4000 RTP/AVP 0\r\n%s",
 			       directions[i].line);
 		offer = parsed(text);
 		assert_int_equal(sdesc_answer(&local, &offer, &taste, SDESC_SENDRECV, false), 0);
@@ -257,16 +263,17 @@ static void an_answer_is_taken_with_its_own_numbers(void **state)
 {
 	struct sdesc_local local = local_new();
 	struct sdesc_taste taste = taste_of(MEDIA_CODEC_OPUS, MEDIA_CODEC_PCMA);
-	struct sdesc_remote answer = parsed("v=0\r\nc=IN IP4 192.0.2.7\r\nm=audio 4000 RTP/AVP 120 101\r\n"
-					    "a=rtpmap:120 opus/48000/2\r\na=fmtp:120 useinbandfec=1\r\n"
-					    "a=rtpmap:101 telephone-event/8000\r\n");
+	struct sdesc_remote answer =
+		parsed("v=0\r\nc=IN IP4 192.0.2.7\r\nm=audio 4000 RTP/AVP 120 101\r\n"
+		       "a=rtpmap:120 opus/48000/2\r\na=fmtp:120 useinbandfec=1\r\n"
+		       "a=rtpmap:101 telephone-event/8000\r\n");
 	struct media_params params;
 
 	(void)state;
 	sdesc_offer(&local, &taste);
 	assert_int_equal(sdesc_accept(&local, &answer, false), 0);
 	sdesc_params(&local, &answer, true, &params);
-	assert_int_equal(params.tx.pt, 120);   /* what they want to get */
+	assert_int_equal(params.tx.pt, 120);	/* what they want to get */
 	assert_int_equal(params.rx[0].pt, 107); /* what we said we take */
 	assert_true(params.opus_fec);
 	answer = parsed("v=0\r\nc=IN IP4 192.0.2.7\r\nm=audio 4000 RTP/AVP 0\r\n");
@@ -294,9 +301,11 @@ static void encryption_that_must_be_is_insisted_on(void **state)
 	assert_memory_not_equal(params.tx_crypto.key, params.rx_crypto.key, 30);
 
 	offer = parsed("v=0\r\nc=IN IP4 192.0.2.7\r\nm=audio 4000 RTP/AVP 0\r\n");
-	assert_int_equal(sdesc_answer(&local, &offer, &taste, SDESC_SENDRECV, true), SDESC_E_SECURITY);
+	assert_int_equal(sdesc_answer(&local, &offer, &taste, SDESC_SENDRECV, true),
+			 SDESC_E_SECURITY);
 	offer = parsed("v=0\r\nc=IN IP4 192.0.2.7\r\nm=audio 4000 RTP/SAVP 0\r\n");
-	assert_int_equal(sdesc_answer(&local, &offer, &taste, SDESC_SENDRECV, false), SDESC_E_SECURITY);
+	assert_int_equal(sdesc_answer(&local, &offer, &taste, SDESC_SENDRECV, false),
+			 SDESC_E_SECURITY);
 }
 
 static void a_preference_is_moved_to_the_front(void **state)
@@ -314,8 +323,9 @@ static void a_preference_is_moved_to_the_front(void **state)
 
 static void rtcp_may_be_elsewhere_or_with_the_sound(void **state)
 {
-	struct sdesc_remote offer = parsed("v=0\r\nc=IN IP4 192.0.2.7\r\nm=audio 4000 RTP/AVP 0\r\na=rtcp:4005\r\n"
-					   "a=rtcp-mux\r\n");
+	struct sdesc_remote offer =
+		parsed("v=0\r\nc=IN IP4 192.0.2.7\r\nm=audio 4000 RTP/AVP 0\r\na=rtcp:4005\r\n"
+		       "a=rtcp-mux\r\n");
 	struct sdesc_local local = local_new();
 	struct sdesc_taste taste = SDESC_TASTE_DEFAULT;
 	struct media_params params;
