@@ -17,6 +17,8 @@ void call_publish(struct call *call, enum event_type type, json_t *detail)
 	event->call = call_view_make(call);
 	event->profile_id = event->call->profile_id;
 	event->user_id = event->call->user_id;
+	if (call->seats[1].user)
+		event->other_user_id = call->seats[1].user->id;
 	event->detail = text_of(detail);
 	event_publish(call->app->bus, event);
 }

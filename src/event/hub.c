@@ -66,7 +66,8 @@ static bool client_sees(const struct hub_client *client, const struct hub_entry 
 {
 	if (!(client->topics & (1u << entry->topic)))
 		return false;
-	return id_is_none(client->who.user) || id_eq(client->who.user, entry->user);
+	return id_is_none(client->who.user) || id_eq(client->who.user, entry->user) ||
+	       id_eq(client->who.user, entry->other);
 }
 
 static bool client_is_behind(const struct hub_client *client)
@@ -276,6 +277,7 @@ static void history_add(struct hub_tenant *tenant, const struct event *event)
 	entry->frame = hub_event_frame(event);
 	entry->topic = event_type_topic(event->type);
 	entry->user = event->user_id;
+	entry->other = event->other_user_id;
 	entry->at_s = hub->now_s;
 	entry->offset = tenant->offset;
 	cost = entry->frame->len + sizeof(*entry);

@@ -9,7 +9,7 @@
 
 struct hub_entry {
 	struct hub_frame *frame;
-	struct id user;
+	struct id user, other; /* agents who see it */
 	enum event_topic topic;
 	int64_t at_s;
 	uint64_t offset; /* bytes of the tenant's stream before it */

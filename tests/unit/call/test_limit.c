@@ -272,6 +272,8 @@ static void both_ends_of_an_internal_call_see_it(void **state)
 	world_phone_dials(world, world->phone, "101");
 	assert_int_equal(listed_for(world, world_anna(world)), 1);
 	assert_int_equal(listed_for(world, world_as(world->tenant, world->ben, ASKER_AGENT)), 1);
+	assert_true(id_eq(world_event(world, EVENT_CALL_CREATED)->user_id, world->anna));
+	assert_true(id_eq(world_event(world, EVENT_CALL_CREATED)->other_user_id, world->ben));
 	end_all(world);
 	assert_int_equal(listed_for(world, world_anna(world)), 0);
 }
