@@ -534,6 +534,59 @@ static void a_phone_dials_out_and_hears_the_refusal(void **state)
 	sim_ended(s, END_BUSY, 486, HANGUP_CALLEE);
 }
 
+static void a_phone_hears_the_providers_early_media(void **state)
+{
+	struct sim *s = *state;
+	struct sim_dialog in, far;
+	const char *invite, *progress, *ok;
+	int port;
+
+	sim_dial(&s->phone, &in, "0301");
+	invite = sim_expect(&s->provider, "INVITE sip:0301@");
+	sim_reply(&s->provider, invite, 183, "f", NULL, sim_sdp);
+	sim_run(s, 5);
+	progress = sim_expect(&s->phone, "SIP/2.0 183");
+	port = port_in(progress);
+	assert_int_equal(sim_view(s)->state, CALL_EARLY_MEDIA);
+	sim_answer(&s->provider, invite, &far, sim_sdp);
+	sim_run(s, 5);
+	ok = sim_expect(&s->phone, "SIP/2.0 200");
+	assert_int_equal(port_in(ok), port);
+	assert_string_equal(sim_body(ok), sim_body(progress)); /* an answer cannot change */
+	sim_confirm(&in, ok);
+	sim_ack(&in, NULL);
+	sim_run(s, 3000);
+	sim_request(&in, "BYE", NULL, NULL);
+	sim_run(s, 5);
+	(void)sim_expect(&s->provider, "BYE");
+	sim_ended(s, END_COMPLETED, 200, HANGUP_CALLER);
+}
+
+static void a_provider_that_dies_keeps_no_call_and_loses_none_that_is_up(void **state)
+{
+	struct sim *s = *state;
+	struct sim_dialog phone, far, other;
+
+	up(s, &phone, &far);
+	sim_net_silence(s->net, SIM_PROVIDER, true);
+	/* What is up stays up; what is begun now fails for the trunk. */
+	sim_make(s, "0302", CONNECT_ECHO);
+	sim_run(s, 40000);
+	assert_int_equal(sim_events(s, EVENT_CALL_ENDED), 1);
+	assert_int_equal(sim_view(s)->end_reason, END_TRUNK_FAILED);
+	sim_net_silence(s->net, SIM_PROVIDER, false);
+	sim_make(s, "0303", CONNECT_ECHO);
+	sim_answer(&s->provider, sim_expect(&s->provider, "INVITE sip:0303@"), &other, sim_sdp);
+	sim_run(s, 5);
+	assert_int_equal(sim_events(s, EVENT_CALL_ANSWERED), 2);
+	sim_request(&other, "BYE", NULL, NULL);
+	sim_run(s, 5);
+	sim_request(&far, "BYE", NULL, NULL);
+	sim_run(s, 5);
+	sim_ended(s, END_COMPLETED, 200, HANGUP_CALLEE);
+	sim_run(s, 120000);
+}
+
 static void a_phone_gets_its_own_echo(void **state)
 {
 	struct sim *s = *state;
@@ -592,6 +645,8 @@ int main(void)
 		TEST(a_long_call_is_kept_by_its_session_timer),
 		TEST(a_call_is_cut_at_its_longest),
 		TEST(a_phone_dials_out_and_hears_the_refusal),
+		TEST(a_phone_hears_the_providers_early_media),
+		TEST(a_provider_that_dies_keeps_no_call_and_loses_none_that_is_up),
 		TEST(a_phone_gets_its_own_echo),
 		TEST(many_byes_for_one_call_end_it_once),
 	};
