@@ -138,6 +138,33 @@ static int start_api(struct daemon *daemon)
 	return r;
 }
 
+/* The part that could not be started, in words for who reads the terminal. */
+static int cannot(const char *part, int r)
+{
+	if (r == DB_E_AWAY || r == DB_E_BUSY)
+		log_error("cannot start", LOG_STR("part", part), LOG_STR("reason", "the database does not answer"));
+	else if (r == DB_MIGRATE_E_NEWER)
+		log_error("cannot start", LOG_STR("part", part),
+			  LOG_STR("reason", "the database was made by a newer version of this program"));
+	else
+		log_error("cannot start", LOG_STR("part", part), LOG_INT("outcome", r));
+	return r;
+}
+
+static int start_http(struct daemon *daemon)
+{
+	const char *listen = config_addr_text(daemon->config, "http", "listen");
+	int r = start_api(daemon);
+
+	if (r == WEB_E_BUSY)
+		log_error("cannot start: the address is in use, or not this machine's", LOG_STR("http", listen));
+	else if (r == WEB_E_ADDRESS)
+		log_error("cannot start: not an address to listen on", LOG_STR("http", listen));
+	else if (r)
+		return cannot("http", r);
+	return r;
+}
+
 static int start_all(struct daemon *daemon)
 {
 	const char *dir = settings_data_dir(daemon->config);
@@ -145,26 +172,26 @@ static int start_all(struct daemon *daemon)
 
 	r = place_take(dir, &daemon->lock_fd);
 	if (r)
-		return r;
+		return cannot("data directory", r);
 	r = seal_load(dir, &daemon->seal);
 	if (r)
-		return r;
+		return cannot("secret.key", r);
 	r = open_db(daemon);
 	if (r)
-		return r;
+		return cannot("database", r);
 	r = start_journal(daemon);
 	if (r)
-		return r;
+		return cannot("journal", r);
 	r = core_start(daemon->config, daemon->bus, &daemon->core);
 	if (r)
-		return r;
+		return cannot("sip and sound", r);
 	/* The hub begins where the bus is now, so it must be there before the first event: the API before the load. */
-	r = start_api(daemon);
+	r = start_http(daemon);
 	if (r)
 		return r;
 	r = load_all(daemon->db, daemon->seal, core_gate(daemon->core));
 	if (r)
-		return r;
+		return cannot("load", r);
 	atomic_store(&daemon->loaded, true);
 	return 0;
 }
@@ -317,9 +344,7 @@ int serve(const struct settings_flags *flags, struct config *config)
 	r = take_signals(&daemon);
 	if (!r)
 		r = start_all(&daemon);
-	if (r) {
-		log_error("cannot start", LOG_INT("outcome", r));
-	} else {
+	if (!r) {
 		log_info("ready", LOG_STR("http", config_addr_text(config, "http", "listen")),
 			 LOG_STR("sip", config_addr_text(config, "sip", "listen")),
 			 LOG_STR("version", JACKFIELD_VERSION), LOG_INT("ms", clock_mono_ms() - began_ms));
