@@ -101,7 +101,6 @@ static int start_api(struct daemon *daemon)
 	auto_(buf_fini) struct buf url = BUF_MAX(4096);
 	struct config_addr sip, tls;
 	struct api_setup setup;
-	int r;
 	bool has_sip = config_addr(config, "sip", "listen", &sip);
 	bool has_tls = config_addr(config, "sip", "tls_listen", &tls);
 	const char *public_address = config_str(config, "sip", "public_address");
@@ -132,10 +131,7 @@ static int start_api(struct daemon *daemon)
 		.ready = is_ready,
 		.ready_arg = daemon,
 	};
-	r = api_start(&setup, &daemon->api);
-	if (r == WEB_E_BUSY)
-		log_error("[http] listen: the address is taken or not ours", LOG_STR("listen", setup.listen));
-	return r;
+	return api_start(&setup, &daemon->api);
 }
 
 /* The part that could not be started, in words for who reads the terminal. */
@@ -157,9 +153,9 @@ static int start_http(struct daemon *daemon)
 	int r = start_api(daemon);
 
 	if (r == WEB_E_BUSY)
-		log_error("cannot start: the address is in use, or not this machine's", LOG_STR("http", listen));
+		log_error("cannot start: [http] listen is taken, or not ours", LOG_STR("listen", listen));
 	else if (r == WEB_E_ADDRESS)
-		log_error("cannot start: not an address to listen on", LOG_STR("http", listen));
+		log_error("cannot start: [http] listen cannot be listened on", LOG_STR("listen", listen));
 	else if (r)
 		return cannot("http", r);
 	return r;
