@@ -36,12 +36,17 @@ void reg_changed(struct reg *reg)
 
 static void report_fill(const struct reg *reg, struct reg_report *report, char registrar[static 64])
 {
+	enum registration_state state = (enum registration_state)reg->fsm.state;
+
+	/* Whoever waits for the pacer has set out already: what was before is not where it rests. */
+	if (reg->queued && state != REG_REGISTERED)
+		state = REG_REGISTERING;
 	registrar[0] = 0;
 	if (sa_isset(&reg->registrar, SA_ALL))
 		(void)re_snprintf(registrar, 64, "%J", &reg->registrar);
 	*report = (struct reg_report){
 		.id = reg->account->id,
-		.state = (enum registration_state)reg->fsm.state,
+		.state = state,
 		.code = reg->code,
 		.reason = reg->reason ? reg->reason : "",
 		.registrar = registrar,
