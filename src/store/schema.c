@@ -110,10 +110,20 @@ static const char calls_sql[] =
 
 	"CREATE TABLE tenant_seq (tenant_id @id NOT NULL PRIMARY KEY, seq BIGINT NOT NULL);";
 
+static const char prompts_sql[] =
+	"CREATE TABLE prompt ("
+	" id @id NOT NULL PRIMARY KEY, tenant_id @id NOT NULL REFERENCES tenant (id), name TEXT NOT NULL,"
+	" source TEXT NOT NULL, say TEXT, voice TEXT, duration_ms INTEGER NOT NULL, size BIGINT NOT NULL,"
+	" sha256 TEXT NOT NULL, created_by @id, created_at BIGINT NOT NULL, updated_at BIGINT NOT NULL,"
+	" UNIQUE (tenant_id, id));"
+	"CREATE INDEX prompt_created ON prompt (tenant_id, created_at, id);"
+	"CREATE INDEX prompt_name ON prompt (tenant_id, name, id);";
+
 static const struct db_migration migrations[] = {
 	{ 1, "accounts", accounts_sql },
 	{ 2, "profiles and devices", lines_sql },
 	{ 3, "calls", calls_sql },
+	{ 4, "prompts", prompts_sql },
 };
 
 int store_migrate(struct db *db)

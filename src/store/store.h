@@ -11,6 +11,7 @@
 #include "store/call.h"
 #include "store/device.h"
 #include "store/idempotency.h"
+#include "store/prompt.h"
 #include "store/seal.h"
 #include "store/session.h"
 #include "store/setting.h"

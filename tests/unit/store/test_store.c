@@ -89,6 +89,7 @@ static void columns_are_the_fields_in_order(void **state)
 	check_cols(SESSION_COLS, session_fields);
 	check_cols(PROFILE_COLS, profile_fields);
 	check_cols(DEVICE_COLS, device_fields);
+	check_cols(PROMPT_COLS, prompt_fields);
 	check_cols(CALL_COLS, call_row_fields);
 	check_cols(CALL_LEG_COLS, call_leg_fields);
 	check_cols(CALL_EVENT_COLS, call_event_fields);
@@ -848,6 +849,44 @@ static void a_profiles_json_says_all_but_secrets(void **state)
 	json_decref(json);
 }
 
+static void prompts_belong_to_their_tenant_up_to_a_limit(void **state)
+{
+	auto_(base_free) struct base *base = base_new(state);
+	struct prompt greeting = { .name = "Greeting",
+				   .source = PROMPT_SPEECH,
+				   .say = "Good morning",
+				   .voice = "en",
+				   .duration_ms = 900,
+				   .size = 28844,
+				   .sha256 = "00",
+				   .tenant_id = base->tenant.id,
+				   .created_by = base->admin.id };
+	struct prompt second = greeting, got, *rows;
+	struct prompt_filter filter = { .search = "MORN" };
+	struct db_page_info info;
+
+	second.name = "Closing";
+	second.say = NULL;
+	second.source = PROMPT_UPLOAD;
+	assert_int_equal(prompt_insert(base->db, &greeting, 2, base->arena), 0);
+	assert_int_equal(prompt_insert(base->db, &second, 2, base->arena), 0);
+	got = (struct prompt){ .name = "Third", .sha256 = "00", .tenant_id = base->tenant.id };
+	assert_int_equal(prompt_insert(base->db, &got, 2, base->arena), PROMPT_E_FULL);
+	assert_int_equal(
+		prompt_get(base->db, base->arena, base->tenant.id, greeting.id, &got), 0);
+	assert_string_equal(got.say, "Good morning");
+	assert_int_equal(got.size, 28844);
+	assert_int_equal(prompt_list(base->db, base->arena, base->tenant.id, &filter, &rows, &info),
+			 0);
+	assert_int_equal(info.count, 1);
+	assert_string_equal(rows[0].name, "Greeting");
+	assert_int_equal(prompt_get(base->db, base->arena, id_new(), greeting.id, &got), DB_E_NONE);
+	assert_int_equal(prompt_delete(base->db, id_new(), greeting.id), DB_E_NONE);
+	assert_int_equal(prompt_delete(base->db, base->tenant.id, greeting.id), 0);
+	assert_int_equal(
+		prompt_get(base->db, base->arena, base->tenant.id, greeting.id, &got), DB_E_NONE);
+}
+
 static void a_device_gets_its_credentials_once(void **state)
 {
 	auto_(base_free) struct base *base = base_new(state);
@@ -1061,6 +1100,7 @@ int main(void)
 		BOTH_ENGINES(a_user_with_profiles_goes_only_with_an_heir),
 		cmocka_unit_test(profile_bodies_are_checked),
 		BOTH_ENGINES(a_profiles_json_says_all_but_secrets),
+		BOTH_ENGINES(prompts_belong_to_their_tenant_up_to_a_limit),
 		BOTH_ENGINES(a_device_gets_its_credentials_once),
 		BOTH_ENGINES(a_start_reads_everything),
 		BOTH_ENGINES(settings_are_a_tenants_own),
