@@ -39,11 +39,13 @@ static json_t *id_json(struct id id)
 struct hub_frame *hub_hello(const struct hub_client *client)
 {
 	const struct hub_tenant *tenant = client->tenant;
+	uint64_t seq = tenant->next_seq - 1;
+	/* Never beyond the newest: with nothing kept, there is nothing older to be had than now. */
+	uint64_t oldest = tenant->count ? hub_oldest(tenant) : seq;
 
 	return frame_of(json_pack("{s:s, s:o, s:i, s:I, s:I, s:o}", "type", "hello", "session",
 				  id_json(id_new()), "heartbeat_ms", HUB_HEARTBEAT_MS, "oldest_seq",
-				  (json_int_t)hub_oldest(tenant), "seq",
-				  (json_int_t)tenant->next_seq - 1, "time",
+				  (json_int_t)oldest, "seq", (json_int_t)seq, "time",
 				  json_string(time_str(clock_wall_us()))));
 }
 

@@ -158,7 +158,7 @@ static void a_client_is_greeted(void **state)
 	assert_int_equal(wire.count, 1);
 	assert_string_equal(type_of(&wire, 0), "hello");
 	assert_int_equal(number_of(&wire, 0, "seq"), 100);
-	assert_int_equal(number_of(&wire, 0, "oldest_seq"), 101);
+	assert_int_equal(number_of(&wire, 0, "oldest_seq"), 100);
 	assert_int_equal(number_of(&wire, 0, "heartbeat_ms"), 25000);
 	happens(&world, 3);
 	assert_int_equal(wire.count, 1); /* nothing before it subscribes */
