@@ -257,6 +257,8 @@ static void histories_shrink(struct hub *hub)
 		if (!largest || tenant->bytes > largest->bytes)
 			largest = tenant;
 	}
+	if (!largest)
+		return;
 	goal = largest->bytes - largest->bytes / 4;
 	while (largest->count > 1 && largest->bytes > goal)
 		history_drop(largest);

@@ -7,7 +7,7 @@
 
 #define P(text) ((struct pl)PL(text))
 
-static struct sip_msg *decode(const char *fmt, ...)
+static format_printf(1, 2) struct sip_msg *decode(const char *fmt, ...)
 {
 	static char text[8192], wire_text[16384];
 	struct sip_msg *msg = NULL;
