@@ -244,7 +244,8 @@ static const struct exchange_handlers handlers = { build, contact_lines, on_resp
 static void send_register(struct reg *reg)
 {
 	struct account *account = reg->account;
-	struct hop hop;
+	struct hop hop = { 0 };
+	bool known = account_hop(account, false, &hop);
 	struct exchange_args args = {
 		.stack = reg->regs->ua->stack,
 		.jar = reg->jar,
@@ -257,7 +258,7 @@ static void send_register(struct reg *reg)
 		.arg = reg,
 	};
 
-	bug_on(!account_hop(account, false, &hop));
+	bug_on(!known); /* an account is checked when it is made */
 	metric_add(&metric_sent, 1);
 	reg->exchange = exchange_free(reg->exchange);
 	reg->exchange = exchange_start(&args);
