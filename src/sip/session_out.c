@@ -206,6 +206,8 @@ static void extra_answer(struct session *session, const struct inmsg *in)
 /* Another 2xx after the first: ours again, because our ACK was lost, or another fork's. */
 void session_on_accepted_again(struct session *session, const struct inmsg *in)
 {
+	if (!session->dialog)
+		return; /* early yet, and it answers none of our INVITEs */
 	if (!dialog_matches(session->dialog, in->msg)) {
 		if (session->invite)
 			extra_answer(session, in);
@@ -277,6 +279,7 @@ void session_out_accepted(struct session *session, const struct inmsg *in)
 	unsigned index;
 
 	if (!winner_take(session, in)) {
+		extra_answer(session, in); /* a fork too many, perhaps: it is not left hanging */
 		session_end_set(session, SESSION_BY_NETWORK, SESSION_FAILED, 500,
 				"Unusable answer");
 		session_finish(session);
@@ -318,6 +321,7 @@ void session_out_late(struct session *session, const struct inmsg *in)
 {
 	session->late = true;
 	if (!winner_take(session, in)) {
+		extra_answer(session, in);
 		session_finish(session);
 		return;
 	}

@@ -96,7 +96,8 @@ static void user_copy(char *dst, size_t size, const struct pl *user)
 static void called_of(const struct account *account, const struct sip_msg *msg, char *dst,
 		      size_t size)
 {
-	const struct sip_hdr *hdr = inmsg_header(msg, SIP_HDR_P_CALLED_PARTY_ID);
+	const struct sip_hdr *hdr =
+		account ? inmsg_header(msg, SIP_HDR_P_CALLED_PARTY_ID) : NULL;
 	struct sip_addr addr;
 
 	if (hdr && !sip_addr_decode(&addr, &hdr->val) && pl_isset(&addr.uri.user))
@@ -118,14 +119,18 @@ static void verstat_of(const struct sip_msg *msg, char *dst, size_t size)
 		text_clean(dst, size, value.p, value.l);
 }
 
+/* Never 503: a provider would take the whole of us for broken and call elsewhere for a while. */
 static bool refused_early(struct ua *ua, const struct inmsg *in)
 {
 	struct session_body body = message_body(in->msg);
 	struct outmsg *reply = NULL;
 
-	if (ua->draining || ua->session_count >= ua->setup.max_sessions) {
-		reply = outmsg_reply(in, 503, NULL, NULL, false);
+	if (ua->draining) {
+		reply = outmsg_reply(in, 480, NULL, NULL, false);
 		outmsg_header(reply, "Retry-After", "%u", 30 + ua_random(30));
+	} else if (ua->session_count >= ua->setup.max_sessions) {
+		reply = outmsg_reply(in, 486, NULL, NULL, false);
+		outmsg_header(reply, "Reason", "Q.850;cause=42");
 	} else if (mbuf_get_left(in->msg->mb) > SESSION_BODY_MAX) {
 		reply = outmsg_reply(in, 413, NULL, NULL, false);
 	} else if (body.type && strncasecmp(body.type, "application/sdp", 15)) {
@@ -160,6 +165,10 @@ static void incoming(struct ua *ua, const struct inmsg *in, struct account *acco
 				    .verstat = verstat };
 	struct session *session;
 
+	if (!account && in->msg->uri.user.l >= sizeof(called)) {
+		stack_reply(in, 414, NULL); /* dialled as it is, or not at all */
+		return;
+	}
 	if (refused_early(ua, in) || !replaces_check(ua, in, &info.replaces) ||
 	    session_in_new(ua, in, policy, &session))
 		return;
@@ -203,6 +212,8 @@ static void on_invite(const struct inmsg *in, void *arg)
 		r = registrar_authenticate(ua->registrar, in, &device);
 	if (!r)
 		incoming(ua, in, NULL, device);
+	else if (r == REGISTRAR_E_STRANGER && regs_knows_source(ua->regs, &in->msg->src))
+		stack_reply(in, ua->draining ? 480 : 404, NULL); /* a provider's, but for whom? */
 	else if (r == REGISTRAR_E_STRANGER)
 		stranger(ua, in);
 }
@@ -235,15 +246,20 @@ static bool on_dialog(const struct inmsg *in, void *arg)
 	return dialog_table_receive(ua->dialogs, in);
 }
 
+static bool known_source(const struct ua *ua, const struct inmsg *in)
+{
+	return regs_knows_source(ua->regs, &in->msg->src) ||
+	       (ua->registrar && registrar_knows(ua->registrar, in));
+}
+
 /* Providers, devices that registered, and who wants to register or shows credentials: nobody else is looked at. */
 static bool admit(const struct inmsg *in, void *arg)
 {
 	struct ua *ua = arg;
 
-	if (regs_knows_source(ua->regs, &in->msg->src))
+	if (known_source(ua, in))
 		return true;
-	if (ua->registrar &&
-	    (registrar_knows(ua->registrar, in) || registrar_may_be_device(ua->registrar, in)))
+	if (ua->registrar && registrar_may_be_device(ua->registrar, in))
 		return true;
 	stranger(ua, in);
 	return false;
@@ -282,7 +298,9 @@ static void on_stray(const struct inmsg *in, void *arg)
 		dialog_table_find(ua->dialogs, &msg->callid, &msg->from.tag, &msg->to.tag);
 
 	metric_add(&metric_stray, 1);
-	if (!dialog)
+	if (!dialog && !known_source(ua, in))
+		stranger(ua, in); /* ACK and BYE to a forged source would make us a reflector */
+	else if (!dialog)
 		stray_new(ua, in);
 	else if (dialog_owner(dialog))
 		session_on_accepted_again(dialog_owner(dialog), in);

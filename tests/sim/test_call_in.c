@@ -114,6 +114,26 @@ static void an_unbound_call_is_answered_480(void **state)
 	deck_say_branch(&deck, 1, "ACK", NULL);
 }
 
+static void no_room_is_never_said_as_503(void **state)
+{
+	const struct ua_setup one = { .no_session_timers = true, .max_sessions = 1 };
+
+	(void)state;
+	deck_close_dirty(&deck);
+	deck_open_with(&deck, &one);
+	deck_trunk(&deck);
+	deck_invite(&deck, "trunk", 1, NULL, DECK_PEER_SDP("1"));
+	deck_invite(&deck, "trunk", 2, NULL, DECK_PEER_SDP("1"));
+	assert_string_equal(kit_header(deck_got(&deck, "SIP/2.0 486"), "Reason"), "Q.850;cause=42");
+	ua_drain(deck.ua, true);
+	deck_invite(&deck, "trunk", 3, NULL, DECK_PEER_SDP("1"));
+	assert_string_not_equal(kit_header(deck_got(&deck, "SIP/2.0 480"), "Retry-After"), "");
+	assert_int_equal(deck.incomings, 1);
+	session_reject(deck.in.session, 486, NULL, 17, NULL);
+	run(5);
+	deck_say_branch(&deck, 1, "ACK", NULL);
+}
+
 /* ---- CANCEL ---- */
 
 static void a_cancel_ends_ringing_with_487(void **state)
@@ -674,6 +694,7 @@ int main(void)
 		T(a_call_comes_in_and_ends),
 		T(who_calls_is_read_with_care),
 		T(an_unbound_call_is_answered_480),
+		T(no_room_is_never_said_as_503),
 		T(a_cancel_ends_ringing_with_487),
 		T(a_cancel_after_the_answer_changes_nothing),
 		T(answering_a_cancelled_call_says_so),

@@ -473,6 +473,7 @@ static void a_late_answer_to_a_call_long_gone_is_released(void **state)
 	char text[4096];
 
 	(void)state;
+	deck_trunk(&deck);
 	deck_dial(&deck, "100", DECK_SDP("1"));
 	str_copy(text, sizeof(text), invite());
 	deck_answer(&deck, text, 200, "b", NULL, DECK_PEER_SDP("1"));
@@ -485,6 +486,58 @@ static void a_late_answer_to_a_call_long_gone_is_released(void **state)
 	assert_int_equal(deck_count(&deck, "ACK "), 1);
 	assert_int_equal(deck_count(&deck, "BYE "), 1);
 	deck_answer(&deck, deck_got(&deck, "BYE "), 200, NULL, NULL, NULL);
+}
+
+/* A 200 with a branch that we never used. */
+static void say_stray(const char *request, const char *from, const char *tag)
+{
+	kit_say_from(&deck.kit, SIP_TRANSP_UDP, from,
+		     "SIP/2.0 200 OK\nVia: SIP/2.0/UDP 10.0.0.1:5060;branch=z9hG4bKother\nFrom: %s\n"
+		     "To: %s;tag=%s\nCall-ID: %s\nCSeq: %s\nContact: <sip:bob@%s>\nContent-Length: 0\n\n",
+		     kit_header(request, "From"), kit_header(request, "To"), tag,
+		     kit_header(request, "Call-ID"), kit_header(request, "CSeq"), from);
+	kit_run(&deck.kit, 5);
+}
+
+static void a_stray_answer_to_a_call_that_rings_changes_nothing(void **state)
+{
+	(void)state;
+	deck_dial(&deck, "100", DECK_SDP("1"));
+	deck_answer(&deck, invite(), 180, "b", NULL, NULL);
+	say_stray(invite(), KIT_PEER, "b");
+	assert_log(&deck.out, "P180");
+	assert_int_equal(deck_count(&deck, "ACK "), 0);
+	deck_answer(&deck, invite(), 200, "b", NULL, DECK_PEER_SDP("1"));
+	assert_log(&deck.out, "A200+");
+	hang_up();
+}
+
+static void stray_answers_of_strangers_make_us_send_nothing(void **state)
+{
+	(void)state;
+	deck_dial(&deck, "100", DECK_SDP("1"));
+	deck_answer(&deck, invite(), 486, "b", NULL, NULL);
+	say_stray(invite(), KIT_PEER, "forged"); /* nobody's provider, nobody's phone */
+	kit_run(&deck.kit, 1000);
+	assert_int_equal(deck_count(&deck, "BYE "), 0);
+	assert_int_equal(deck_count(&deck, "ACK "), 1); /* to the 486 */
+}
+
+static void one_fork_too_many_that_answers_is_released(void **state)
+{
+	char tag[8];
+
+	(void)state;
+	deck_dial(&deck, "100", DECK_SDP("1"));
+	for (unsigned i = 0; i < 16; i++) {
+		snprintf(tag, sizeof(tag), "f%u", i);
+		deck_answer(&deck, invite(), 180, tag, NULL, NULL);
+	}
+	deck_answer(&deck, invite(), 200, "last", NULL, DECK_PEER_SDP("1"));
+	assert_int_equal(deck_count(&deck, "ACK "), 1);
+	assert_non_null(strstr(kit_header(deck_got(&deck, "BYE "), "To"), "tag=last"));
+	deck_answer(&deck, deck_got(&deck, "BYE "), 200, NULL, NULL, NULL);
+	assert_true(deck.out.gone);
 }
 
 int main(void)
@@ -516,6 +569,9 @@ int main(void)
 		T(an_update_in_an_early_dialog_is_answered),
 		T(a_forgotten_session_cleans_up_without_a_word),
 		T(a_late_answer_to_a_call_long_gone_is_released),
+		T(a_stray_answer_to_a_call_that_rings_changes_nothing),
+		T(stray_answers_of_strangers_make_us_send_nothing),
+		T(one_fork_too_many_that_answers_is_released),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

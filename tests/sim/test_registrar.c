@@ -345,6 +345,21 @@ static void strangers_are_not_answered(void **state)
 	assert_int_equal(deck.incomings, 0);
 }
 
+static void a_number_is_dialled_whole_or_not_at_all(void **state)
+{
+	(void)state;
+	register_as(SIP_TRANSP_TCP, "phone1",
+		    "Contact: <sip:phone1@192.168.1.5:5060;transport=tcp>\n");
+	kit_say(&deck.kit, SIP_TRANSP_TCP,
+		"INVITE sip:%0200d@jackfield.test SIP/2.0\nVia: SIP/2.0/TCP 10.0.0.2:5060;branch=z9hG4bKl;rport\n"
+		"Max-Forwards: 70\nFrom: <sip:phone1@jackfield.test>;tag=f\nTo: <sip:1@jackfield.test>\nCall-ID: long\n"
+		"CSeq: 1 INVITE\nContact: <sip:phone1@10.0.0.2:5060>\nContent-Length: 0\n\n",
+		7);
+	kit_run(&deck.kit, 10);
+	assert_true(str_has_prefix(kit_last(&deck.kit), "SIP/2.0 414"));
+	assert_int_equal(deck.incomings, 0);
+}
+
 static void a_deleted_device_is_forgotten(void **state)
 {
 	(void)state;
@@ -408,6 +423,7 @@ int main(void)
 		T(a_phone_calls_out_after_a_challenge),
 		T(a_connection_that_registered_needs_no_challenge),
 		T(strangers_are_not_answered),
+		T(a_number_is_dialled_whole_or_not_at_all),
 		T(a_deleted_device_is_forgotten),
 		T(a_call_to_a_phone_goes_over_its_flow),
 	};
