@@ -91,7 +91,11 @@ static void begin_service(struct call *call)
 
 static void begin_refused(struct call *call)
 {
-	call_finish(call, call->app->draining ? ENDING_INTERRUPTED : ENDING_LIMIT, NULL);
+	enum ending_cause cause = call->app->draining			? ENDING_INTERRUPTED
+				  : !call->seats[0].user->spec.active ? ENDING_REFUSED
+								      : ENDING_LIMIT;
+
+	call_finish(call, cause, NULL);
 }
 
 static struct call *phone_call(struct call_app *app, struct device *device,
@@ -112,7 +116,8 @@ static struct call *phone_call(struct call_app *app, struct device *device,
 	first->is_caller = true;
 	leg_attach(first, event->channel);
 	call->first = first;
-	call->counted = !app->draining && permit_call(app, user->tenant);
+	/* A phone outlives its user's account being closed: it calls nobody then. */
+	call->counted = !app->draining && user->spec.active && permit_call(app, user->tenant);
 	return call;
 }
 

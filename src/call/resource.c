@@ -83,6 +83,19 @@ struct reply *do_profile_put(struct call_app *app, struct command *command)
 	return registration_reply(app, known_profile(app, id));
 }
 
+/* Logged under it, or with a leg that goes out through it (a forward, a number that was put through). */
+static bool call_uses(const struct call *call, const struct profile *profile)
+{
+	struct leg *leg;
+
+	if (call->profile == profile)
+		return true;
+	chain_each(leg, &call->legs, in_call)
+		if (leg->profile == profile && leg_is_live(leg))
+			return true;
+	return false;
+}
+
 struct reply *do_profile_drop(struct call_app *app, struct command *command)
 {
 	struct profile *profile = profile_of(app, command);
@@ -90,10 +103,13 @@ struct reply *do_profile_drop(struct call_app *app, struct command *command)
 
 	if (!profile)
 		return reply_new(REPLY_NOT_FOUND);
-	if (profile->calls.count && !command->force)
-		return reply_error(REPLY_PROFILE_IN_USE, NULL, "This profile has calls up.");
-	chain_each_safe(call, then, &profile->calls, in_profile)
+	chain_each_safe(call, then, &profile->tenant->calls, in_tenant) {
+		if (!call_uses(call, profile))
+			continue;
+		if (!command->force)
+			return reply_error(REPLY_PROFILE_IN_USE, NULL, "This profile has calls up.");
 		fsm_send(&call->fsm, CALL_EV_HANGUP, &(struct ending){ ENDING_INTERRUPTED, NULL });
+	}
 	directory_drop_profile(app, profile);
 	return reply_new(REPLY_OK);
 }

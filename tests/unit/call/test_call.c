@@ -551,6 +551,20 @@ static void a_phone_may_not_use_the_profile_of_another(void **state)
 	world_expect_end(world, END_NOT_FOUND, 404, HANGUP_PLATFORM);
 }
 
+static void the_phone_of_a_closed_account_calls_nobody(void **state)
+{
+	struct world *world = *state;
+	struct user_spec *spec = xzalloc(sizeof(*spec));
+
+	spec->id = world->anna;
+	spec->tenant = world->tenant;
+	world_do(world, &(struct command){ .type = COMMAND_USER_PUT, .body = spec });
+	assert_int_equal(world_phone_dials(world, world->phone, "0301")->reason, END_DECLINED);
+	world_expect_end(world, END_DECLINED, 603, HANGUP_PLATFORM);
+	assert_int_equal(world_phone_dials(world, world->phone, "101")->reason, END_DECLINED);
+	assert_int_equal(world->engine->channel_count, 2); /* its own two */
+}
+
 static void star_codes_echo_and_read_the_number_back(void **state)
 {
 	struct world *world = *state;
@@ -650,6 +664,7 @@ int main(void)
 		TEST(a_phone_that_dials_its_own_extension_rings_the_others),
 		TEST(a_phone_dials_out_through_the_default_profile),
 		TEST(a_phone_may_not_use_the_profile_of_another),
+		TEST(the_phone_of_a_closed_account_calls_nobody),
 		TEST(star_codes_echo_and_read_the_number_back),
 		TEST(a_stranger_may_not_transfer_us),
 		TEST(digits_are_events),

@@ -43,6 +43,32 @@ static void a_profile_with_calls_is_dropped_only_by_force(void **state)
 	assert_false(fake_dialled(world->engine, 0)->ended);
 }
 
+static struct id other_line;
+
+static void to_number(struct line_spec *spec)
+{
+	spec->incoming = INCOMING_NUMBER;
+	spec->incoming_id = other_line;
+	(void)str_copy(spec->incoming_target, sizeof(spec->incoming_target), "017299");
+}
+
+static void a_profile_that_another_ones_call_goes_out_through_is_in_use_too(void **state)
+{
+	struct world *world = *state;
+	struct channel *in;
+
+	other_line = world->line_ben;
+	world_put_line(world, world->line, world->anna, to_number);
+	in = world_rings_in(world, "0171");
+	fake_say(fake_dialled(world->engine, 0), ENGINE_ANSWERED);
+	assert_true(in->answered);
+	assert_int_equal(about(world, COMMAND_PROFILE_DROP, world->line_ben, false)->code,
+			 REPLY_PROFILE_IN_USE);
+	assert_int_equal(about(world, COMMAND_PROFILE_DROP, world->line_ben, true)->code, REPLY_OK);
+	world_expect_end(world, END_INTERRUPTED, 500, HANGUP_PLATFORM);
+	assert_true(in->hung_up);
+}
+
 static void a_wait_ends_with_a_resting_state(void **state)
 {
 	struct world *world = *state;
@@ -289,6 +315,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(a_profile_with_calls_is_dropped_only_by_force),
+		TEST(a_profile_that_another_ones_call_goes_out_through_is_in_use_too),
 		TEST(a_wait_ends_with_a_resting_state),
 		TEST(a_wait_ends_when_its_time_is_up),
 		TEST(resources_of_others_are_not_found),
