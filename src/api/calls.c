@@ -49,7 +49,7 @@ static void take_caller(const json_t *body, struct make_call *call, json_t **com
 	json_object_set_new(*complaints, "caller_id", bad);
 }
 
-static struct api_done *answer_call_view(struct api_req *req, int status, struct reply *reply)
+struct api_done *api_call_reply(struct api_req *req, int status, struct reply *reply)
 {
 	json_t *body;
 	struct id id;
@@ -71,7 +71,7 @@ static struct api_done *make_call_post(struct api_req *req, const struct make_ca
 		.body = xmemdup(call, sizeof(*call)),
 	};
 
-	return answer_call_view(req, 201, api_ask(req, &command));
+	return api_call_reply(req, 201, api_ask(req, &command));
 }
 
 static struct api_done *make_call(struct api_req *req)
@@ -195,7 +195,7 @@ static struct api_done *call_read(struct api_req *req)
 		reply_free(reply);
 		return answer_logged(req, id);
 	}
-	return answer_call_view(req, 200, reply);
+	return api_call_reply(req, 200, reply);
 }
 
 static json_t *timeline_json(const struct call_event_row *rows, size_t count)
@@ -254,7 +254,7 @@ static struct api_done *call_timeline(struct api_req *req)
 /* ---- Control ---- */
 
 /* What is not live may have ended already. */
-static struct api_done *answer_not_live(struct api_req *req, struct id id, bool ended_is_fine)
+struct api_done *api_call_not_live(struct api_req *req, struct id id, bool ended_is_fine)
 {
 	struct call_view *view = NULL;
 	struct api_done *no = logged_call(req, id, &view);
@@ -289,9 +289,9 @@ static struct api_done *call_answer(struct api_req *req)
 	reply = api_ask(req, &command);
 	if (reply && reply->code == REPLY_NOT_FOUND) {
 		reply_free(reply);
-		return answer_not_live(req, command.call_id, false);
+		return api_call_not_live(req, command.call_id, false);
 	}
-	return answer_call_view(req, 200, reply);
+	return api_call_reply(req, 200, reply);
 }
 
 static const char *const hangup_reasons[] = { "normal", "busy", "declined", NULL };
@@ -311,9 +311,9 @@ static struct api_done *call_hangup(struct api_req *req)
 	reply = api_ask(req, &command);
 	if (reply && reply->code == REPLY_NOT_FOUND) {
 		reply_free(reply);
-		return answer_not_live(req, command.call_id, true);
+		return api_call_not_live(req, command.call_id, true);
 	}
-	return answer_call_view(req, reply && reply->state ? 200 : 202, reply);
+	return api_call_reply(req, reply && reply->state ? 200 : 202, reply);
 }
 
 const struct api_route call_routes[] = {

@@ -49,7 +49,7 @@ struct api_route {
 
 /* Tables, one a resource, each ending with { 0 }; api_tables lists them and ends with NULL. */
 extern const struct api_route auth_routes[], user_routes[], profile_routes[], device_routes[],
-	call_routes[], call_log_routes[], event_routes[], system_routes[];
+	call_routes[], control_routes[], call_log_routes[], event_routes[], system_routes[];
 extern const struct api_route *const api_tables[];
 
 struct api_user {
@@ -219,6 +219,13 @@ json_t *api_user_json(const struct user *user);
 /* Whose a profile is: 404 for another tenant's, 403 for another's whom the asker may not touch. */
 struct api_done *api_profile_get(struct api_req *req, struct id id, bool to_change,
 				 struct sip_profile *ret) must_check;
+
+/* ---- calls.c ---- */
+/* What the call loop said of a call, or did: its view with that status, else the error. Frees it. */
+struct api_done *api_call_reply(struct api_req *req, int status, struct reply *reply) must_check;
+/* The call is not live: 409 when it was, else 404. `ended_is_fine`: 200 with the ended call instead. */
+struct api_done *api_call_not_live(struct api_req *req, struct id id, bool ended_is_fine)
+	must_check;
 
 /* ---- events.c ---- */
 struct events *events_new(struct api *api);

@@ -26,6 +26,7 @@ enum command_type {
 	COMMAND_MAKE_CALL,   /* body: struct make_call; reply: call */
 	COMMAND_ANSWER_CALL, /* body: struct connect_spec, call_id; reply: call */
 	COMMAND_HANGUP_CALL, /* call_id, leg_id?, hangup_reason; reply: call */
+	COMMAND_MUTE_LEG, /* call_id, leg_id, on; reply: call */
 	COMMAND_CALLS, /* live calls the asker may see, newest first: reply: calls (page by offset, limit) */
 	COMMAND_CALL_GET, /* call_id; reply: call, or NOT_FOUND when it is not live */
 	COMMAND_SNAPSHOT, /* client (the hub's handle): answered through the event bus, not here */

@@ -1,16 +1,6 @@
 /* hangup-call: of a call or of one of its legs; ending what has ended is fine and does nothing. */
 #include "call/private.h"
 
-static struct leg *leg_get(const struct call *call, struct id id)
-{
-	struct leg *leg;
-
-	chain_each(leg, &call->legs, in_call)
-		if (id_eq(leg->id, id))
-			return leg;
-	return NULL;
-}
-
 static enum ending_cause cause_of(const struct call *call, enum hangup_reason reason)
 {
 	if (call->answered_at)

@@ -24,6 +24,16 @@ bool leg_is_live(const struct leg *leg)
 	return leg->fsm.state < S_CLOSING;
 }
 
+struct leg *leg_get(const struct call *call, struct id id)
+{
+	struct leg *leg;
+
+	chain_each(leg, &call->legs, in_call)
+		if (id_eq(leg->id, id))
+			return leg;
+	return NULL;
+}
+
 enum leg_state leg_shown(const struct leg *leg)
 {
 	static const enum leg_state shown[] = { LEG_DIALING,  LEG_RINGING, LEG_EARLY_MEDIA,

@@ -93,7 +93,7 @@ struct leg {
 	struct profile *profile; /* holds a permit of it while the channel lives */
 	enum leg_role role;
 	enum leg_kind kind;
-	bool in_group, incoming, outbound, held, answered, metered, is_caller;
+	bool in_group, incoming, outbound, held, answered, metered, is_caller, muted;
 	char address[VIEW_ADDR_SIZE], codec[16];
 	struct quality_view quality; /* the last known, once the channel is gone */
 	struct id profile_id;
@@ -265,6 +265,7 @@ void leg_answered(struct leg *leg); /* an incoming one: by us */
 void leg_event(struct leg *leg, const struct engine_event *event);
 void leg_forget(struct leg *leg); /* without a word to the engine */
 bool leg_is_live(const struct leg *leg);
+struct leg *leg_get(const struct call *call, struct id id); /* NULL: the call has no such leg */
 enum leg_state leg_shown(const struct leg *leg);
 
 /* call.c */
@@ -299,6 +300,10 @@ struct reply *reply_refused(struct call_app *app, int refused, const char *field
 			    struct profile *profile);
 bool call_may_see(const struct call *call, const struct asker *asker);
 bool call_may_touch(const struct call *call, const struct asker *asker);
+/* The live call that a command is about, if its asker may act on it. Return: NULL with *ret_call, or the refusal. */
+struct reply *call_for(struct call_app *app, const struct command *command, struct call **ret_call);
+/* The one of its legs that the command names. */
+struct reply *leg_for(const struct call *call, const struct command *command, struct leg **ret_leg);
 
 /* incoming.c, phone.c */
 void incoming_begin(struct call_app *app, struct profile *profile,
@@ -334,7 +339,7 @@ void call_gate_rearm(struct call_gate *gate);
 
 /* A command's handler. Return: the reply, or NULL: it will be given later (answer_of()). It may take the body. */
 typedef struct reply *command_fn(struct call_app *app, struct command *command);
-command_fn do_make_call, do_answer_call, do_hangup_call, do_calls, do_call_get, do_snapshot,
+command_fn do_make_call, do_answer_call, do_hangup_call, do_mute_leg, do_calls, do_call_get, do_snapshot,
 	do_status, do_drain, do_profile_put, do_profile_drop, do_profile_register, do_profile_wait,
 	do_profile_test, do_registrations, do_device_put, do_device_drop, do_devices, do_user_put,
 	do_user_drop, do_tenant_put;

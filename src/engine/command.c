@@ -376,6 +376,29 @@ void bridge_free(struct bridge *bridge)
 	free(bridge);
 }
 
+/* Who hears nobody for a while is sent silence: a far end that gets no packets takes the line for dead. */
+static void bridge_keep_sending(struct bridge *bridge)
+{
+	struct channel *channel;
+	bool muted = false;
+
+	chain_each(channel, &bridge->channels, in_bridge)
+		muted = muted || channel->muted;
+	if (!muted)
+		return;
+	chain_each(channel, &bridge->channels, in_bridge)
+		media_stream_idle(bridge->engine->media, channel->stream, MEDIA_IDLE_SILENCE);
+}
+
+void channel_mute(struct channel *channel, bool muted)
+{
+	channel->muted = muted;
+	if (!channel->bridge)
+		return;
+	media_bridge_mute(channel->engine->media, channel->stream, muted, false);
+	bridge_keep_sending(channel->bridge);
+}
+
 void bridge_add(struct bridge *bridge, struct channel *channel)
 {
 	if (channel->bridge == bridge || channel->state == CHANNEL_GONE ||
@@ -390,6 +413,9 @@ void bridge_add(struct bridge *bridge, struct channel *channel)
 	channel->bridge = bridge;
 	chain_append(&bridge->channels, &channel->in_bridge);
 	media_bridge_add(bridge->engine->media, bridge->id, channel->stream);
+	if (channel->muted)
+		media_bridge_mute(bridge->engine->media, channel->stream, true, false);
+	bridge_keep_sending(bridge);
 }
 
 void bridge_remove(struct bridge *bridge, struct channel *channel)

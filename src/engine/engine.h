@@ -173,6 +173,9 @@ void bridge_remove(struct bridge *bridge, struct channel *channel);
 void bridge_hear(struct bridge *bridge, struct channel *listener, struct channel *source,
 		 bool hears);
 
+/* Nobody hears this channel, whatever bridge it is in or comes to; it hears as before. */
+void channel_mute(struct channel *channel, bool muted);
+
 /* What is alive, for /readyz, /metrics and leak checks. */
 struct engine_counts {
 	unsigned lines, lines_registered, devices, devices_online, channels, bridges, streams,

@@ -60,7 +60,7 @@ struct channel {
 	struct engine *engine;
 	void *user;
 	enum channel_state state;
-	bool incoming, is_device, ringing, early, held, offering, must_secure;
+	bool incoming, is_device, ringing, early, held, offering, must_secure, muted;
 	bool silent; /* nothing comes from the far end, which has been asked whether it is still there */
 	struct id line, device;
 	char address[VIEW_ADDR_SIZE];

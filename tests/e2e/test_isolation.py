@@ -64,6 +64,8 @@ TABLE = {
     "GET /api/calls/{}/timeline": Route(thing="call"),
     "POST /api/answer-call": Route(thing="call", member="call_id", body=CONNECT),
     "POST /api/hangup-call": Route(thing="call", member="call_id"),
+    "POST /api/mute-call": Route(thing="call", member="call_id",
+                                 body={"leg_id": NOBODY, "muted": True}),
 
     "GET /api/call-logs": Route(),
     "POST /api/ws-ticket": Route(),

@@ -310,6 +310,12 @@ void bridge_hear(struct bridge *bridge, struct channel *listener, struct channel
 	bridge->deaf_source = hears ? NULL : source;
 }
 
+void channel_mute(struct channel *channel, bool muted)
+{
+	bug_on(channel->ended);
+	channel->muted = muted;
+}
+
 void engine_count(const struct engine *engine, struct engine_counts *ret)
 {
 	*ret = (struct engine_counts){ .channels = engine->live, .bridges = engine->bridges };

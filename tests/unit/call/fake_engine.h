@@ -13,7 +13,7 @@ struct channel {
 	enum end_reason reason; /* of our hangup */
 	struct bridge *bridge;
 	struct channel *like;
-	bool playing;
+	bool playing, muted;
 	int sound_kind;
 	char said[256];
 	uint32_t sound_id;

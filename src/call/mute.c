@@ -1,0 +1,20 @@
+/* mute-call: the others do not hear a leg. Its own phone knows nothing of it. */
+#include "call/private.h"
+
+struct reply *do_mute_leg(struct call_app *app, struct command *command)
+{
+	struct call *call;
+	struct leg *leg;
+	struct reply *no = call_for(app, command, &call);
+
+	if (!no)
+		no = leg_for(call, command, &leg);
+	if (no)
+		return no;
+	if (leg->muted == command->on)
+		return reply_call(call);
+	leg->muted = command->on;
+	channel_mute(leg->channel, leg->muted);
+	call_publish_leg(call, leg, leg->muted ? "muted" : "unmuted");
+	return reply_call(call);
+}
