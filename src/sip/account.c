@@ -14,8 +14,12 @@ static bool host_ok(const char *host)
 
 	if (!len || len > HOSTNAME_MAX)
 		return false;
-	if (host[0] == '[')
-		return host[len - 1] == ']' && !sa_decode(&addr, host, len);
+	if (host[0] == '[') {
+		const struct pl inside = { .p = host + 1, .l = len - 2 };
+
+		return len > 2 && host[len - 1] == ']' && !sa_set(&addr, &inside, 0) &&
+		       sa_af(&addr) == AF_INET6;
+	}
 	for (const char *c = host; *c; c++) {
 		bool alnum = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') ||
 			     (*c >= '0' && *c <= '9');
@@ -62,14 +66,18 @@ static const char *transport_param(enum sip_transp transport)
 /* "host", "host:port" or "sip:..." into "<sip:host:port;transport=x;lr>". */
 static char *proxy_route(const char *proxy, enum sip_transp transport)
 {
+	bool whole = !strncasecmp(proxy, "sip:", 4) || !strncasecmp(proxy, "sips:", 5);
 	auto_(buf_fini) struct buf text = BUF_MAX(URI_TEXT_MAX);
+	struct sa addr;
 	struct uri uri;
 	struct pl pl;
 
 	if (strlen(proxy) > HOSTNAME_MAX || strpbrk(proxy, "<>\" \t,"))
 		return NULL;
-	buf_addf(&text, "%s%s",
-		 strchr(proxy, ':') && !strncasecmp(proxy, "sip", 3) ? "" : "sip:", proxy);
+	if (!whole && !sa_set_str(&addr, proxy, 0) && sa_af(&addr) == AF_INET6)
+		buf_addf(&text, "sip:[%s]", proxy);
+	else
+		buf_addf(&text, "%s%s", whole ? "" : "sip:", proxy);
 	pl_set_str(&pl, text.data);
 	if (uri_decode(&uri, &pl) || pl_isset(&uri.headers) || !pl_isset(&uri.host))
 		return NULL;
@@ -105,6 +113,7 @@ int account_new(const struct account_setup *setup, struct account **ret_account)
 {
 	auto_(account_unref) struct account *account = NULL;
 	bool own_name = setup->auth_username && *setup->auth_username;
+	struct hop hop;
 	int r = setup_check(setup);
 
 	if (r)
@@ -128,6 +137,9 @@ int account_new(const struct account_setup *setup, struct account **ret_account)
 	account->port = setup->port;
 	account->transport = setup->transport;
 	account->unverified = setup->unverified;
+	/* Everybody else relies on there being a next hop. */
+	if (!account_hop(account, false, &hop))
+		return account->route ? ACCOUNT_E_PROXY : ACCOUNT_E_SERVER;
 	account->registers = setup->registers;
 	account->expires = setup->expires ? setup->expires : 3600;
 	digest_creds_set(&account->creds, own_name ? setup->auth_username : setup->username,
