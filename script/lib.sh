@@ -33,3 +33,13 @@ build_dir() {
 jobs_() {
 	nproc
 }
+
+# build DIR: quietly; what did not compile is shown.
+build() {
+	local log status=0
+	log=$(mktemp)
+	ninja -C "$1" -j "$(jobs_)" >"$log" 2>&1 || status=$?
+	[ "$status" -eq 0 ] || tail -n 60 "$log"
+	rm -f "$log"
+	return "$status"
+}
