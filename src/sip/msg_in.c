@@ -140,6 +140,21 @@ static bool is_token(const struct pl *pl)
 	return pl->l > 0;
 }
 
+/* Header values, each of which is a line of its own in what copies them: "Via: a,a,a..." would make our answers many
+ * times as long as the request, beyond what fits into a message.
+ */
+#define VALUES_MAX 512
+
+static bool has_too_many_values(const struct sip_msg *msg)
+{
+	unsigned count = 0;
+
+	for (const struct le *le = list_head(&msg->hdrl); le; le = le->next)
+		if (++count > VALUES_MAX)
+			return true;
+	return false;
+}
+
 /* ---- the checks, each: NULL or the complaint ---- */
 
 static const char *check_counts(const struct sip_msg *msg)
@@ -359,8 +374,13 @@ static enum check_verdict check_request(const struct sip_msg *msg, uint16_t *ret
 enum check_verdict inmsg_check(const struct inmsg *in, uint16_t *ret_code, const char **ret_reason)
 {
 	const struct sip_msg *msg = in->msg;
-	const char *bad = check_common(in);
+	const char *bad;
 
+	if (has_too_many_values(msg)) {
+		metric_add(&malformed, 1);
+		return CHECK_DROP;
+	}
+	bad = check_common(in);
 	if (!msg->req) {
 		/* 8.1.3.3: a user agent's responses have one Via. */
 		bool fine = !bad && status_is_fine(msg) && msg->scode >= 100 &&

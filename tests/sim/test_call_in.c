@@ -134,6 +134,24 @@ static void no_room_is_never_said_as_503(void **state)
 	deck_say_branch(&deck, 1, "ACK", NULL);
 }
 
+/* Each of the values would be a line of its own in every answer. */
+static void a_flood_of_vias_is_survived(void **state)
+{
+	auto_(buf_fini) struct buf vias = BUF_MAX(65536);
+
+	(void)state;
+	while (vias.len < 30000)
+		buf_adds(&vias, ",a");
+	kit_say(&deck.kit, SIP_TRANSP_UDP,
+		"INVITE sip:trunk@10.0.0.1:5060 SIP/2.0\nVia: SIP/2.0/UDP 10.0.0.2:5060;branch=z9hG4bKv%s\n"
+		"Max-Forwards: 70\nFrom: <sip:bob@10.0.0.2>;tag=bob\nTo: <sip:trunk@10.0.0.1>\nCall-ID: v@peer\n"
+		"CSeq: 1 INVITE\nContact: <sip:bob@10.0.0.2:5060>\nContent-Length: 0\n\n",
+		vias.data);
+	run(300);
+	assert_int_equal(deck.incomings, 0);
+	assert_int_equal(deck.kit.seen_count, 0);
+}
+
 /* ---- CANCEL ---- */
 
 static void a_cancel_ends_ringing_with_487(void **state)
@@ -695,6 +713,7 @@ int main(void)
 		T(who_calls_is_read_with_care),
 		T(an_unbound_call_is_answered_480),
 		T(no_room_is_never_said_as_503),
+		T(a_flood_of_vias_is_survived),
 		T(a_cancel_ends_ringing_with_487),
 		T(a_cancel_after_the_answer_changes_nothing),
 		T(answering_a_cancelled_call_says_so),
