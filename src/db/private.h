@@ -25,6 +25,7 @@ struct db_stmt {
 	char kinds[DB_MAX_ARGS +
 		   1];	 /* of its arguments: PostgreSQL types parameters when it prepares */
 	void *native;	 /* sqlite3_stmt */
+	uint16_t *places; /* SQLite: which argument is its n-th parameter */
 	unsigned number; /* PostgreSQL's name for it */
 	const struct field *fields; /* whose places `map` holds */
 	unsigned map_count;

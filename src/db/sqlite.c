@@ -101,18 +101,21 @@ static bool lite_alive(struct db *db)
 	return true;
 }
 
-static int lite_prepare(struct db *db, struct db_stmt *stmt, struct db_args args)
+/* SQLite numbers "$3" by its first place in the text, so the digits after the $ say which value it is. */
+static int lite_places(struct db_stmt *stmt, sqlite3_stmt *native, unsigned args)
 {
-	sqlite3_stmt *native;
-	int code;
+	int count = sqlite3_bind_parameter_count(native);
 
-	(void)args;
-	db->lite_deadline_ms = clock_mono_ms() + db->opts.statement_ms;
-	code = sqlite3_prepare_v3(db->lite, stmt->sql, -1, SQLITE_PREPARE_PERSISTENT, &native,
-				  NULL);
-	if (code != SQLITE_OK)
-		return lite_fail(db, code, stmt->sql);
-	stmt->native = native;
+	stmt->places = xzalloc_array((size_t)count + 1, sizeof(*stmt->places));
+	for (int at = 0; at < count; at++) {
+		const char *name = sqlite3_bind_parameter_name(native, at + 1);
+		int64_t n;
+
+		if (!name || name[0] != '$' || !str_to_i64(name + 1, 1, args, &n))
+			return err_newf(EINVAL, "parameter %s without a value: %s",
+					name ? name : "?", stmt->sql);
+		stmt->places[at] = (uint16_t)(n - 1);
+	}
 	return 0;
 }
 
@@ -120,6 +123,24 @@ static void lite_drop(struct db *db, struct db_stmt *stmt)
 {
 	(void)db;
 	sqlite3_finalize(stmt->native);
+	free(stmt->places);
+}
+
+static int lite_prepare(struct db *db, struct db_stmt *stmt, struct db_args args)
+{
+	sqlite3_stmt *native;
+	int code, r;
+
+	db->lite_deadline_ms = clock_mono_ms() + db->opts.statement_ms;
+	code = sqlite3_prepare_v3(db->lite, stmt->sql, -1, SQLITE_PREPARE_PERSISTENT, &native,
+				  NULL);
+	if (code != SQLITE_OK)
+		return lite_fail(db, code, stmt->sql);
+	stmt->native = native;
+	r = lite_places(stmt, native, args.count);
+	if (r)
+		lite_drop(db, stmt);
+	return r;
 }
 
 static int lite_bind_one(sqlite3_stmt *native, int at, const struct db_val *val)
@@ -142,20 +163,13 @@ static int lite_bind_one(sqlite3_stmt *native, int at, const struct db_val *val)
 	return SQLITE_MISUSE;
 }
 
-/* SQLite numbers "$3" by its first place in the text, so the digits after the $ say which value it is. */
 static int lite_bind(struct db *db, struct db_stmt *stmt, struct db_args args)
 {
 	int count = sqlite3_bind_parameter_count(stmt->native);
 
-	for (int at = 1; at <= count; at++) {
-		const char *name = sqlite3_bind_parameter_name(stmt->native, at);
-		int64_t n;
-		int code;
+	for (int at = 0; at < count; at++) {
+		int code = lite_bind_one(stmt->native, at + 1, &args.vals[stmt->places[at]]);
 
-		if (!name || name[0] != '$' || !str_to_i64(name + 1, 1, args.count, &n))
-			return err_newf(EINVAL, "parameter %s without a value: %s",
-					name ? name : "?", stmt->sql);
-		code = lite_bind_one(stmt->native, at, &args.vals[n - 1]);
 		if (code != SQLITE_OK)
 			return lite_fail(db, code, stmt->sql);
 	}
