@@ -12,6 +12,7 @@
 #define TICKETS 4096
 #define TICKET_LIFE_US (30 * 1000000ll)
 #define TICKET_SECRET 32
+#define GATHER_MS 5
 #define BACKLOG_MAX                                                                                \
 	(128 * 1024) /* more than this waits in the hub's history, not in the socket's queue */
 
@@ -111,7 +112,7 @@ static struct api_done *ws_ticket(struct api_req *req)
 struct events {
 	struct api *api;
 	struct hub *hub; /* the ws thread's */
-	struct timer tick;
+	struct timer tick, gather;
 	atomic_bool begun, ended;
 };
 
@@ -129,11 +130,21 @@ static bool ask_snapshot(void *arg, uint64_t client, struct id tenant, struct id
 	return api_tell(events->api, &command);
 }
 
+/* The first event after a quiet time goes out at once; while more come, they are gathered. */
 static void on_hub(void *arg)
 {
 	struct events *events = arg;
 
-	hub_drain(events->hub);
+	if (hub_drain_hushed(events->hub))
+		timer_start(&events->gather, GATHER_MS);
+	else
+		hub_drain(events->hub);
+}
+
+static void on_gather(struct timer *timer, void *arg)
+{
+	(void)timer;
+	on_hub(arg);
 }
 
 static void on_tick(struct timer *timer, void *arg)
@@ -153,6 +164,7 @@ static void events_begin(void *arg)
 	events->hub = hub_new(&opts, events->api->setup.bus);
 	r = ws_watch(events->api->ws, hub_fd(events->hub), on_hub, events);
 	bug_on(r); /* it is the first */
+	timer_init(&events->gather, ws_wheel(events->api->ws), on_gather, events);
 	timer_init(&events->tick, ws_wheel(events->api->ws), on_tick, events);
 	timer_start(&events->tick, 1000);
 	atomic_store(&events->begun, true);
@@ -163,6 +175,7 @@ static void events_end(void *arg)
 	struct events *events = arg;
 
 	timer_stop(&events->tick);
+	timer_stop(&events->gather);
 	ws_unwatch(events->api->ws, hub_fd(events->hub));
 	events->hub = hub_free(events->hub);
 	atomic_store(&events->ended, true);

@@ -133,6 +133,16 @@ int ring_fd(const struct ring *ring)
 	return ring->fd;
 }
 
+void ring_hush(struct ring *ring)
+{
+	uint64_t count;
+
+	/* Whoever raised the flag has written, or is about to: that wake-up comes late and finds little. */
+	atomic_store_explicit(&ring->signalled, true, memory_order_release);
+	while (read(ring->fd, &count, sizeof(count)) < 0 && errno == EINTR)
+		;
+}
+
 void ring_ack(struct ring *ring)
 {
 	uint64_t count;

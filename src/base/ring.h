@@ -20,6 +20,10 @@ must_check bool ring_pop(struct ring *ring, void *ret_msg);
 /* Readable while messages wait; the reader calls ring_ack() before it pops until empty. */
 int ring_fd(const struct ring *ring);
 void ring_ack(struct ring *ring);
+/* In the place of ring_ack(), by a reader that will come again by itself soon: ring_fd() tells of nothing until the
+ * next ring_ack(), so that writers need no system call meanwhile. It pops as usual.
+ */
+void ring_hush(struct ring *ring);
 size_t ring_depth(const struct ring *ring);
 
 /* A place where one thread awaits one answer from another. The asker makes it and sends its pointer along

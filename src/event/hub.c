@@ -377,13 +377,13 @@ static void hub_resync_all(struct hub *hub)
 		tenant_resync(container_of_(node, struct hub_tenant, node));
 }
 
-void hub_drain(struct hub *hub)
+static bool drain(struct hub *hub)
 {
 	struct ring *ring = event_bus_hub_ring(hub->bus);
 	struct event_msg msg;
+	bool any = false;
 
-	ring_ack(ring);
-	while (ring_pop(ring, &msg)) {
+	for (; ring_pop(ring, &msg); any = true) {
 		if (msg.event)
 			on_event(hub, msg.event);
 		if (msg.snapshot) {
@@ -397,6 +397,19 @@ void hub_drain(struct hub *hub)
 		hub_resync_all(hub);
 	hub_pump_touched(hub);
 	metric_set(&history_now, (int64_t)hub->bytes);
+	return any;
+}
+
+void hub_drain(struct hub *hub)
+{
+	ring_ack(event_bus_hub_ring(hub->bus));
+	(void)drain(hub);
+}
+
+bool hub_drain_hushed(struct hub *hub)
+{
+	ring_hush(event_bus_hub_ring(hub->bus));
+	return drain(hub);
 }
 
 int hub_fd(const struct hub *hub)

@@ -75,6 +75,10 @@ DEFINE_CLEANUP(struct hub *, hub_free)
 /* Readable when hub_drain() has something to do. */
 int hub_fd(const struct hub *hub);
 void hub_drain(struct hub *hub);
+/* As hub_drain() for who comes again by itself soon: hub_fd() tells of nothing until the next hub_drain().
+ * Return: whether there was anything to do.
+ */
+bool hub_drain_hushed(struct hub *hub);
 /* Once a second: old history goes, expired tokens close. */
 void hub_tick(struct hub *hub, int64_t now_us);
 

@@ -113,6 +113,26 @@ static void the_descriptor_is_readable_while_messages_wait(void **state)
 
 static atomic_int freed;
 
+static void a_hushed_ring_wakes_nobody_until_its_reader_acks(void **state)
+{
+	auto_(ring_free) struct ring *ring = ring_new(sizeof(int), 8);
+	int number = 1;
+
+	(void)state;
+	assert_true(ring_push(ring, &number));
+	ring_hush(ring);
+	assert_true(ring_pop(ring, &number));
+	assert_true(ring_push(ring, &number));
+	assert_false(is_readable(ring, 0));
+
+	ring_ack(ring); /* what came meanwhile is there to be popped after it */
+	assert_true(ring_pop(ring, &number));
+	assert_false(ring_pop(ring, &number));
+	assert_true(ring_push(ring, &number));
+	assert_true(is_readable(ring, 0));
+	assert_true(ring_pop(ring, &number));
+}
+
 static void answer_free(void *answer)
 {
 	atomic_fetch_add(&freed, 1);
@@ -256,6 +276,7 @@ int main(void)
 		cmocka_unit_test(every_message_of_every_writer_arrives_once_and_in_order),
 		cmocka_unit_test(a_full_ring_refuses_and_a_popped_one_takes_again),
 		cmocka_unit_test(the_descriptor_is_readable_while_messages_wait),
+		cmocka_unit_test(a_hushed_ring_wakes_nobody_until_its_reader_acks),
 		cmocka_unit_test(a_ticket_brings_its_answer),
 		cmocka_unit_test(an_answer_that_comes_too_late_is_freed),
 		cmocka_unit_test(answer_and_time_out_may_cross),
