@@ -19,7 +19,7 @@
 
 #define SPOOL_MAX_DEFAULT (1ull << 30)
 #define BATCH_DEFAULT 2000
-#define LINGER_DEFAULT_MS 5
+#define LINGER_DEFAULT_MS 20
 #define AWAY_POLL_MS 200
 #define IDLE_POLL_MS 1000
 #define STUCK_MS 500

@@ -18,7 +18,7 @@ struct journal_opts {
 	uint64_t
 		spool_max; /* bytes; 0: 1 GiB. When it is full the newest events are dropped, counted and logged */
 	unsigned batch_max; /* events a transaction; 0: 2000 */
-	unsigned linger_ms; /* how long a batch may wait for company; 0: 5 */
+	unsigned linger_ms; /* how long a batch may wait for company; 0: 20 */
 };
 
 struct journal;
