@@ -5,9 +5,12 @@
 #include "base/fsm.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <sys/resource.h>
+
+#define HEAP_SPARE (2 << 20)
 
 static const char usage_text[] =
 	"jackfield serve [--config FILE] [--data DIR] [--http ADDR:PORT] [--sip ADDR:PORT]\n"
@@ -171,6 +174,8 @@ int main(int argc, char **argv)
 
 	if (argc < 2 || !arguments_read(argc, argv, &args))
 		return usage();
+	/* A busy thread would give its heap's end back to the kernel and ask for it again several times a call. */
+	mallopt(M_TRIM_THRESHOLD, HEAP_SPARE);
 	if (sodium_init() < 0) {
 		fputs("no source of randomness\n", stderr);
 		return 1;
