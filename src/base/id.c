@@ -6,31 +6,15 @@
 #include "base/id.h"
 
 #include "base/clock.h"
+#include "base/random.h"
 
-#include <sodium.h>
-
-#define RANDOM_POOL 512
 #define COUNTER_MAX 0xfff
 #define COUNTER_SEED_MASK 0x3ff
 
 static _Thread_local struct {
-	uint8_t bytes[RANDOM_POOL];
-	size_t used;
-	bool filled;
 	uint64_t last_ms;
 	unsigned counter;
 } maker;
-
-static void random_take(void *dst, size_t len)
-{
-	if (!maker.filled || maker.used + len > sizeof(maker.bytes)) {
-		randombytes_buf(maker.bytes, sizeof(maker.bytes));
-		maker.filled = true;
-		maker.used = 0;
-	}
-	memcpy(dst, maker.bytes + maker.used, len);
-	maker.used += len;
-}
 
 struct id id_new(void)
 {
@@ -38,12 +22,12 @@ struct id id_new(void)
 	struct id id;
 	uint16_t seed;
 
-	random_take(id.byte + 8, 8);
+	random_fill(id.byte + 8, 8);
 	if (now_ms <= maker.last_ms && maker.counter < COUNTER_MAX) {
 		maker.counter++;
 	} else {
 		maker.last_ms = now_ms > maker.last_ms ? now_ms : maker.last_ms + 1;
-		random_take(&seed, sizeof(seed));
+		random_fill(&seed, sizeof(seed));
 		maker.counter = seed & COUNTER_SEED_MASK;
 	}
 

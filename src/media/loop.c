@@ -1,8 +1,8 @@
 /* A media loop: one thread that owns its streams and bridges.
  *
- * While packets are few it sleeps in epoll until one comes. When they are many it sleeps to the
- * next 5 ms edge first, so that one wake-up serves dozens of sockets: at 200 calls the wake-ups
- * would otherwise cost as much as the packets. The 20 ms tick falls on every fourth edge.
+ * While packets and commands are few it sleeps in epoll until one comes. When they are many it sleeps to
+ * the next 5 ms edge first, so that one wake-up serves dozens of them: at 200 calls the wake-ups would
+ * otherwise cost as much as the packets. The 20 ms tick falls on every fourth edge.
  */
 #include "media/private.h"
 
@@ -10,15 +10,14 @@
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
-#include <sys/random.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
 #define BATCH 128
 #define EDGE_US 5000
-/* Packets in a tenth of a second from which gathering pays (ten two-way calls), and below which it
- * ends.
+/* Packets and commands in a tenth of a second from which gathering pays (ten two-way calls, or calls
+ * that come and go a hundred times a second), and below which it ends.
  */
 #define LOAD_WINDOW_US 100000
 #define BUSY_FROM 100
@@ -33,15 +32,6 @@ METRIC_COUNTER(events_lost, "jackfield_media_events_lost_total",
 	       "Media events dropped because the call loop lags", NULL);
 METRIC_COUNTER(ticks_lost, "jackfield_media_ticks_lost_total", "Media ticks skipped after a stall",
 	       NULL);
-
-uint32_t random_u32(void)
-{
-	uint32_t r;
-
-	while (getrandom(&r, sizeof(r), 0) != sizeof(r))
-		;
-	return r;
-}
 
 /* ---- to the call loop ---- */
 
@@ -117,15 +107,11 @@ static void stream_close(struct mloop *loop, struct mstream *stream)
 	if (stream->player)
 		player_end(stream, false);
 	report_send(stream, true);
+	stream_shut(stream);
 	stream_leave(loop, stream, NOTE_CLOSED);
 	stream->note.event =
 		(struct media_event){ .type = MEDIA_EVENT_CLOSED, .stream = stream->object.id };
 	report_quality(stream, &stream->note.event.quality);
-	if (stream->fd >= 0) {
-		close(stream->fd);
-		close(stream->rtcp_fd);
-		stream->fd = stream->rtcp_fd = -1;
-	}
 	mloop_note(loop, &stream->note);
 }
 
@@ -275,6 +261,7 @@ static void run_commands(struct mloop *loop)
 	while (!loop->quit && ring_pop(loop->commands, &command)) {
 		/* A stream that moves here has times of its old loop: ours must not be behind them. */
 		loop->now_us = clock_mono_us();
+		loop->handled++;
 		mloop_command(loop, &command);
 	}
 	if (atomic_exchange_explicit(&loop->hungry, false, memory_order_acq_rel) &&

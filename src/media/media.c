@@ -25,10 +25,7 @@ struct mstream *mstream_free(struct mstream *stream)
 {
 	if (!stream)
 		return NULL;
-	if (stream->fd >= 0) {
-		close(stream->fd);
-		close(stream->rtcp_fd);
-	}
+	stream_shut(stream);
 	mplayer_free(stream->player);
 	intake_free(stream->intake);
 	outlet_free(stream->outlet);

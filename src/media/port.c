@@ -1,7 +1,8 @@
 #include "media/port.h"
 
+#include "base/random.h"
+
 #include <errno.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -17,11 +18,7 @@ struct port_pool {
 
 static uint32_t random_below(uint32_t n)
 {
-	uint32_t r;
-
-	while (getrandom(&r, sizeof(r), 0) != sizeof(r))
-		;
-	return (uint32_t)((uint64_t)r * n >> 32);
+	return (uint32_t)((uint64_t)random_u32() * n >> 32);
 }
 
 struct port_pool *port_pool_new(uint16_t min, uint16_t max)

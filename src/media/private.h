@@ -14,6 +14,7 @@
 #pragma once
 
 #include "base/metric.h"
+#include "base/random.h"
 #include "base/ring.h"
 #include "base/wheel.h"
 #include "media/codec.h"
@@ -134,6 +135,7 @@ struct reports {
 	uint32_t rtt_us;
 	uint32_t far_loss_permille, far_jitter_us;
 	uint64_t packets_reported; /* ours, at the last report: SR or RR */
+	bool told; /* a report has been sent */
 };
 
 struct mplayer {
@@ -270,11 +272,11 @@ bool mloop_event(struct mloop *loop, const struct media_event *event);
 /* One wake-up with the clock where the caller puts it; the thread's body and the tests'. */
 void mloop_command(struct mloop *loop, const struct command *command);
 void mloop_tick(struct mloop *loop);
-uint32_t random_u32(void);
 
 /* stream.c */
 void stream_attach(struct mstream *stream, struct mloop *loop);
 void stream_detach(struct mstream *stream);
+void stream_shut(struct mstream *stream); /* closes its sockets; may be repeated */
 void stream_update(struct mstream *stream, struct media_params *params);
 void stream_readable(struct mstream *stream, bool rtcp);
 /* A datagram as it came; the fuzz target's way in too. `data` is writable, PACKET_TRAILER behind

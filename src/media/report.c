@@ -104,6 +104,9 @@ void report_send(struct mstream *stream, bool bye)
 
 	if (stream->fd < 0 || media_addr_is_any(&stream->remote_rtcp))
 		return;
+	if (bye && !stream->reports.told && !stream->sender.packets)
+		return; /* nobody knows of us who could miss us: RFC 3550 6.3.7 */
+	stream->reports.told = true;
 	len = write_report(data, stream);
 	len += write_cname(data + len, stream);
 	if (bye) {

@@ -428,6 +428,16 @@ void stream_attach(struct mstream *stream, struct mloop *loop)
 	plan_stream(stream);
 }
 
+void stream_shut(struct mstream *stream)
+{
+	if (stream->fd >= 0) {
+		close(stream->fd);
+		close(stream->rtcp_fd);
+	}
+	stream->fd = stream->rtcp_fd = -1;
+}
+
+/* An open socket leaves the loop's epoll as well; closing does that by itself. */
 void stream_detach(struct mstream *stream)
 {
 	mbridge_remove(stream);

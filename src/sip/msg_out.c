@@ -4,10 +4,10 @@
  * from attempt to attempt; outmsg_request_bytes() puts one together. Every value is looked through
  * for the three characters that would let it become something else than a value.
  */
+#include "base/random.h"
 #include "sip/private.h"
 
 #include <strings.h>
-#include <sys/random.h>
 
 #define FIRST_SIZE 1024u
 
@@ -505,23 +505,6 @@ void header_user(struct buf *out, const char *user)
 	}
 }
 
-/* Random bytes cost a system call; tokens share one for many. */
-static void random_take(uint8_t *bytes, size_t len)
-{
-	static uint8_t pool[1024];
-	static size_t left;
-
-	if (left < len) {
-		ssize_t n = getrandom(pool, sizeof(pool), 0);
-
-		bug_on(n != (ssize_t)sizeof(pool));
-		left = sizeof(pool);
-	}
-	left -= len;
-	memcpy(bytes, pool + left, len);
-	memset(pool + left, 0, len);
-}
-
 static void hex_print(char *out, const uint8_t *bytes, size_t len)
 {
 	static const char digits[] = "0123456789abcdef";
@@ -537,7 +520,7 @@ const char *token_tag(char buf[static TOKEN_SIZE])
 {
 	uint8_t bytes[8];
 
-	random_take(bytes, sizeof(bytes));
+	random_fill(bytes, sizeof(bytes));
 	hex_print(buf, bytes, sizeof(bytes));
 	return buf;
 }
@@ -546,7 +529,7 @@ const char *token_call_id(char buf[static TOKEN_SIZE])
 {
 	uint8_t bytes[16];
 
-	random_take(bytes, sizeof(bytes));
+	random_fill(bytes, sizeof(bytes));
 	hex_print(buf, bytes, sizeof(bytes));
 	return buf;
 }
@@ -555,7 +538,7 @@ const char *token_branch(char buf[static TOKEN_SIZE])
 {
 	uint8_t bytes[12];
 
-	random_take(bytes, sizeof(bytes));
+	random_fill(bytes, sizeof(bytes));
 	memcpy(buf, "z9hG4bK", 7);
 	hex_print(buf + 7, bytes, sizeof(bytes));
 	return buf;
