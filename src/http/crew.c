@@ -137,7 +137,7 @@ bool crew_submit(struct crew *crew, struct web_req *req)
 		crew_hand(crew, req);
 		return true;
 	}
-	if (crew->queued >= crew->setup.queue)
+	if (crew->queued >= crew->setup.queue && !req->begun)
 		return false;
 
 	req->state = REQ_QUEUED;

@@ -17,6 +17,10 @@
 #define WEB_PARKED_MAX 1024
 /* What is read and thrown away of a body that is too large, so that its sender gets to read the 413. */
 #define WEB_DRAIN_MAX (8u << 20)
+/* The same where large bodies are expected. */
+#define WEB_DRAIN_LARGE (64u << 20)
+/* The slowest peer that is waited for, beyond the phase's own time */
+#define WEB_BYTES_PER_S (16u << 10)
 
 /* ---- route.c ---- */
 struct router;
@@ -59,7 +63,9 @@ struct web_req {
 	struct hnode by_id;   /* while parked or worked upon */
 	struct web_req *next; /* in the queue */
 	enum req_state state;
-	bool suspended, woken, too_large, head, logged;
+	bool suspended, woken, too_large, head;
+	bool before_body; /* the turn before the body is due or under way */
+	bool begun;	  /* MHD has the answer's head */
 	unsigned turn, park_ms;
 	struct timer park_timer;
 	uint64_t begin_us;
@@ -75,7 +81,13 @@ struct web_req {
 	bool query_bad;
 
 	char *body;
-	size_t body_len, body_cap, body_max, drained;
+	size_t body_len, body_cap, body_max, drain_max, drained;
+	int64_t body_declared; /* Content-Length; -1: chunked; 0: none */
+	bool has_sink;
+	struct web_sink sink;
+	int sink_status;
+	size_t sunk;
+	struct form *form;
 
 	void *owner;
 	void (*owner_free)(void *owner);
@@ -86,6 +98,14 @@ struct web_req {
 	size_t answer_len;
 	unsigned header_count;
 	struct web_pair header[WEB_HEADER_MAX];
+	int file_fd; /* of a file's answer, else -1 */
+	uint64_t file_at, file_len;
+	bool streaming;
+	struct web_piece {
+		char *data;
+		size_t len, sent;
+		bool last, abort;
+	} piece;
 
 	const struct ws_endpoint *endpoint; /* the answer is an upgrade */
 	void *ws_arg;
@@ -96,11 +116,32 @@ struct web_req *req_new(struct web *web, struct MHD_Connection *conn, const char
 struct web_req *req_free(struct web_req *req);
 /* Once the headers are there: path, query, route. Return: false when the request was answered. */
 bool req_begin(struct web_req *req, const char *method, const char *path);
-/* Return: false when the peer sends so much that the connection should be cut. */
-bool req_take_body(struct web_req *req, const char *data, size_t len);
 /* Gives the answer to MHD. */
 enum MHD_Result req_send(struct web_req *req);
 void req_error(struct web_req *req, int status, const char *code, const char *detail);
+
+uint64_t req_answer_len(const struct web_req *req);
+
+/* ---- body.c ---- */
+/* Looks at Content-Length. Return: false when the request was answered. */
+bool body_begin(struct web_req *req);
+/* Return: false when the peer sends so much that the connection should be cut. */
+bool body_take(struct web_req *req, const char *data, size_t len);
+/* All has come. Return: false when the request was answered. */
+bool body_end(struct web_req *req);
+/* An answer that is there before the body: whether it goes out at once rather than once the body has been read away */
+bool body_is_unwanted(const struct web_req *req);
+
+/* ---- form.c ---- */
+struct form;
+struct form *form_free(struct form *form);
+
+/* ---- stream.c ---- */
+struct MHD_Response *stream_response(struct web_req *req);
+
+/* ---- listen.c ---- */
+/* Return: 0, WEB_E_ADDRESS, WEB_E_BUSY or negative; *ret_fd is to be closed even then if it is not -1. */
+must_check int listen_open(const char *text, int *ret_fd, unsigned *ret_port);
 
 /* ---- crew.c: the workers and the queue before them; the web thread's but for the worker threads' own part ---- */
 struct crew;
@@ -108,13 +149,20 @@ struct crew *crew_new(struct web *web, const struct web_crew *setup);
 /* Return: false when a start() failed. */
 bool crew_start(struct crew *crew);
 struct crew *crew_free(struct crew *crew);
-/* Return: false when the queue is full. */
+/* Return: false when the queue is full; never for an answer that has begun. */
 bool crew_submit(struct crew *crew, struct web_req *req);
 void crew_worker_idle(struct crew *crew, unsigned worker);
 bool crew_has_room(const struct crew *crew);
 
 /* ---- web.c ---- */
-enum web_msg_kind { WEB_MSG_ANSWERED, WEB_MSG_PARKED, WEB_MSG_WAKE, WEB_MSG_IDLE, WEB_MSG_STOP };
+enum web_msg_kind {
+	WEB_MSG_ANSWERED,
+	WEB_MSG_RECEIVE, /* the body may come */
+	WEB_MSG_PARKED,
+	WEB_MSG_WAKE,
+	WEB_MSG_IDLE,
+	WEB_MSG_STOP,
+};
 struct web_msg {
 	enum web_msg_kind kind;
 	struct web_req *req;
@@ -123,6 +171,8 @@ struct web_msg {
 	uint32_t turn;
 };
 void web_send(struct web *web, const struct web_msg *msg);
+/* The web thread's: one more piece of a streamed answer is wanted. Return: false when there is no time for it. */
+bool web_want_piece(struct web_req *req);
 struct web_bell *web_bell_ref(struct web *web);
 const char *web_cors_origin(const struct web *web,
 			    const char *origin); /* the origin itself if allowed, or NULL */

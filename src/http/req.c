@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <strings.h>
+#include <unistd.h>
 
 struct web_req *req_new(struct web *web, struct MHD_Connection *conn, const char *uri)
 {
@@ -18,6 +19,7 @@ struct web_req *req_new(struct web *web, struct MHD_Connection *conn, const char
 	req->arena = arena_new();
 	req->uri = arena_strndup(req->arena, uri, strnlen(uri, WEB_URI_MAX + 1));
 	req->query_text = "";
+	req->file_fd = -1;
 	return req;
 }
 
@@ -33,7 +35,11 @@ struct web_req *req_free(struct web_req *req)
 	if (req->body)
 		explicit_bzero(req->body, req->body_len);
 	free(req->body);
+	form_free(req->form);
 	free(req->answer);
+	free(req->piece.data);
+	if (req->file_fd >= 0)
+		close(req->file_fd);
 	arena_free(req->arena);
 	free(req);
 	return NULL;
@@ -106,7 +112,8 @@ static void req_options(struct web_req *req, const char *allow)
 	if (origin && web_cors_origin(req->web, origin)) {
 		web_add_header(req, "Access-Control-Allow-Methods", allow);
 		web_add_header(req, "Access-Control-Allow-Headers",
-			       "Authorization, Content-Type, Idempotency-Key");
+			       "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match,"
+			       " If-Range, Range");
 		web_add_header(req, "Access-Control-Max-Age", "600");
 	}
 	req->status = 200;
@@ -148,8 +155,6 @@ static bool req_take_match(struct web_req *req, const struct route_match *match)
 bool req_begin(struct web_req *req, const char *method, const char *path)
 {
 	struct route_match match;
-	const char *length;
-	int64_t declared = 0;
 
 	req->method = arena_strndup(req->arena, method, strnlen(method, 32));
 	req->head = str_eq(method, "HEAD");
@@ -177,46 +182,7 @@ bool req_begin(struct web_req *req, const char *method, const char *path)
 	if (!req_take_match(req, &match))
 		return false;
 
-	req->body_max =
-		req->route->body_max ? req->route->body_max : web_default_body_max(req->web);
-	length = web_header(req, "Content-Length");
-	if (length && (!str_to_i64(length, 0, INT64_MAX, &declared) ||
-		       (uint64_t)declared > req->body_max + WEB_DRAIN_MAX)) {
-		req_error(req, 413, "too_large", "The body is too large.");
-		return false;
-	}
-	if (length && (uint64_t)declared > req->body_max) {
-		req->too_large = true;
-		/* Whoever asks first is told at once (RFC 7231 5.1.1); others get to finish. */
-		if (web_header(req, "Expect")) {
-			req_error(req, 413, "too_large", "The body is too large.");
-			return false;
-		}
-	}
-	return true;
-}
-
-bool req_take_body(struct web_req *req, const char *data, size_t len)
-{
-	if (req->state != REQ_READING)
-		return true; /* answered already: MHD hands us the rest to throw away */
-	if (req->too_large || len > req->body_max - req->body_len) {
-		req->too_large = true;
-		req->drained += len;
-		return req->drained <= WEB_DRAIN_MAX;
-	}
-	if (req->body_len + len + 1 > req->body_cap) {
-		size_t cap = req->body_cap ? req->body_cap * 2 : 2048;
-
-		while (cap < req->body_len + len + 1)
-			cap *= 2;
-		req->body = xrealloc(req->body, cap);
-		req->body_cap = cap;
-	}
-	memcpy(req->body + req->body_len, data, len);
-	req->body_len += len;
-	req->body[req->body_len] = '\0';
-	return true;
+	return body_begin(req);
 }
 
 /* ---- What a worker sees ---- */
@@ -328,6 +294,12 @@ void web_add_header(struct web_req *req, const char *name, const char *value)
 void web_answer(struct web_req *req, int status, const char *type, char *body, size_t len)
 {
 	bug_on(req->state != REQ_WORKING || req->answer);
+	if (req->begun) {
+		free(body); /* a stream's head is out already */
+		web_stream_abort(req);
+		return;
+	}
+	req->streaming = false;
 	req->status = status;
 	req->type = type;
 	req->answer = body;
@@ -406,6 +378,15 @@ static struct MHD_Response *answer_response(struct web_req *req)
 {
 	struct MHD_Response *response;
 
+	if (req->streaming)
+		return stream_response(req);
+	if (req->file_fd >= 0) {
+		response = MHD_create_response_from_fd_at_offset64(req->file_len, req->file_fd,
+								   req->file_at);
+		if (response)
+			req->file_fd = -1; /* closed with the response */
+		return response;
+	}
 	if (req->answer) {
 		response = MHD_create_response_from_buffer_with_free_callback(req->answer_len,
 									      req->answer, free);
@@ -442,12 +423,14 @@ static void answer_headers(struct web_req *req, struct MHD_Response *response)
 					"default-src 'none'; frame-ancestors 'none'");
 	if (!has_cache)
 		MHD_add_response_header(response, "Cache-Control", "no-store");
-	if (web_is_stopping(req->web))
+	/* After the head of an answer without a length MHD 0.9.75 sends the end of its body, too. */
+	if (web_is_stopping(req->web) || (req->streaming && req->head))
 		MHD_add_response_header(response, "Connection", "close");
 	if (origin && web_cors_origin(req->web, origin)) {
 		MHD_add_response_header(response, "Access-Control-Allow-Origin", origin);
 		MHD_add_response_header(response, "Access-Control-Expose-Headers",
-					"Location, Retry-After, X-Request-Id");
+					"Accept-Ranges, Content-Disposition, Content-Range, ETag, Location,"
+					" Retry-After, X-Request-Id");
 		MHD_add_response_header(response, "Vary", "Origin");
 	}
 }
@@ -464,5 +447,13 @@ enum MHD_Result req_send(struct web_req *req)
 	result = MHD_queue_response(req->conn, (unsigned)req->status, response);
 	MHD_destroy_response(response);
 	req->state = REQ_SENT;
+	req->begun = true;
 	return result;
+}
+
+uint64_t req_answer_len(const struct web_req *req)
+{
+	if (req->streaming)
+		return req->piece.len;
+	return req->file_len ? req->file_len : req->answer_len;
 }

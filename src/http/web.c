@@ -7,7 +7,6 @@
 #include "base/metric.h"
 
 #include <errno.h>
-#include <netdb.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <strings.h>
@@ -171,6 +170,15 @@ static void conn_deadline(struct MHD_Connection *conn, unsigned seconds)
 		timer_stop(&peer->deadline);
 }
 
+/* For a phase in which so many bytes go over the line. */
+static void req_deadline(struct web_req *req, uint64_t bytes)
+{
+	uint64_t more = bytes / WEB_BYTES_PER_S;
+
+	conn_deadline(req->conn, req->web->setup.body_timeout_s +
+					 (unsigned)(more < 864000 ? more : 864000));
+}
+
 static void on_connection(void *cls, struct MHD_Connection *conn, void **context,
 			  enum MHD_ConnectionNotificationCode code)
 {
@@ -209,6 +217,12 @@ static void req_resume(struct web_req *req)
 static void req_refuse(struct web_req *req)
 {
 	metric_add(&refused_metric, 1);
+	if (req->begun) {
+		req->piece.abort = true;
+		req->state = REQ_SENT;
+		req_resume(req);
+		return;
+	}
 	web_add_header(req, "Retry-After", "1");
 	req_error(req, 503, "overloaded", "Too many requests are waiting. Try again in a moment.");
 	req_resume(req);
@@ -229,55 +243,112 @@ static void *on_uri(void *cls, const char *uri, struct MHD_Connection *conn)
 	return req_new(web, conn, uri);
 }
 
-static enum MHD_Result on_complete_body(struct web_req *req)
+static void req_suspend(struct web_req *req)
+{
+	conn_deadline(req->conn, 0);
+	MHD_suspend_connection(req->conn);
+	req->suspended = true;
+	hmap_add(&req->web->suspended, &req->by_id, id_hash(req->id));
+}
+
+/* A turn, if there is room for it. Return: false when the request was answered instead. */
+static bool req_give_turn(struct web_req *req)
 {
 	struct web *web = req->web;
 
-	if (req->too_large) {
-		req_error(req, 413, "too_large", "The body is too large.");
-	} else if (web_is_stopping(web)) {
+	if (web_is_stopping(web)) {
 		web_add_header(req, "Retry-After", "5");
 		req_error(req, 503, "stopping", "The server is stopping.");
-	} else if (!crew_has_room(web->crew)) {
+		return false;
+	}
+	if (!crew_has_room(web->crew)) {
 		req_refuse(req);
-	} else {
-		conn_deadline(req->conn, 0);
-		MHD_suspend_connection(req->conn);
-		req->suspended = true;
-		hmap_add(&web->suspended, &req->by_id, id_hash(req->id));
-		req_submit(req);
+		return false;
+	}
+	req_suspend(req);
+	req_submit(req);
+	return true;
+}
+
+static enum MHD_Result req_answer(struct web_req *req)
+{
+	req_deadline(req, req_answer_len(req));
+	return req_send(req);
+}
+
+bool web_want_piece(struct web_req *req)
+{
+	struct web *web = req->web;
+
+	if (web->stop_at_ms && clock_mono_ms() > web->stop_at_ms)
+		return false;
+	req->turn++;
+	req_suspend(req);
+	req_submit(req);
+	return true;
+}
+
+/* The headers are there. */
+static enum MHD_Result on_head(struct web_req *req, const char *method, const char *url)
+{
+	conn_deadline(req->conn, req->web->setup.body_timeout_s);
+	if (!req_begin(req, method, url))
+		return req_send(req);
+	if (!(req->route->flags & WEB_BODY_LATER)) {
+		req_deadline(req, req->body_declared > 0 ? (uint64_t)req->body_declared : 0);
 		return MHD_YES;
 	}
-	conn_deadline(req->conn, web->setup.body_timeout_s);
-	return req_send(req);
+	req->before_body = true;
+	if (req_give_turn(req))
+		return MHD_YES;
+	req->before_body = false;
+	return body_is_unwanted(req) ? req_answer(req) : MHD_YES;
+}
+
+/* The turn before the body is over, MHD asks for the first time again. */
+static enum MHD_Result on_head_again(struct web_req *req)
+{
+	req->before_body = false;
+	if (req->state == REQ_ANSWERED && body_is_unwanted(req))
+		return req_answer(req);
+	req_deadline(req, req->body_declared > 0 ? (uint64_t)req->body_declared : req->body_max);
+	return MHD_YES;
+}
+
+static enum MHD_Result on_complete_body(struct web_req *req)
+{
+	if (!body_end(req))
+		return req_answer(req);
+	if (req->route->flags & WEB_BODY_LATER)
+		req->turn++;
+	return req_give_turn(req) ? MHD_YES : req_answer(req);
 }
 
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *conn, const char *url,
 				  const char *method, const char *version, const char *data,
 				  size_t *data_size, void **arg)
 {
-	struct web *web = cls;
 	struct web_req *req = *arg;
 
+	(void)cls;
+	(void)conn;
 	(void)version;
 	if (!req)
 		return MHD_NO;
-	if (!req->method) {
-		conn_deadline(conn, web->setup.body_timeout_s);
-		return req_begin(req, method, url) ? MHD_YES : req_send(req);
-	}
+	if (!req->method)
+		return on_head(req, method, url);
 	if (*data_size) {
-		bool go_on = req_take_body(req, data, *data_size);
+		bool go_on = body_take(req, data, *data_size);
 
 		*data_size = 0;
 		return go_on ? MHD_YES : MHD_NO;
 	}
+	if (req->before_body)
+		return on_head_again(req);
 	if (req->state == REQ_READING)
 		return on_complete_body(req);
-	if (req->state == REQ_ANSWERED) {
-		conn_deadline(conn, web->setup.body_timeout_s);
-		return req_send(req);
-	}
+	if (req->state == REQ_ANSWERED)
+		return req_answer(req);
 	return MHD_YES;
 }
 
@@ -293,7 +364,7 @@ static void req_log(const struct web_req *req, bool whole)
 	if (req->route && (req->route->flags & WEB_QUIET) && req->status < 400)
 		return;
 	log_info("request", LOG_STR("method", req->method), LOG_STR("path", req->path),
-		 LOG_INT("status", req->status), LOG_INT("bytes", req->answer_len),
+		 LOG_INT("status", req->status), LOG_INT("bytes", req_answer_len(req)),
 		 LOG_INT("us", us), LOG_PII("peer", req->peer), LOG_ID("request", req->id),
 		 LOG_STR("end", whole ? "sent" : "cut"));
 }
@@ -400,7 +471,13 @@ static void web_on_message(struct web *web, const struct web_msg *msg)
 {
 	switch (msg->kind) {
 	case WEB_MSG_ANSWERED:
-		msg->req->state = REQ_ANSWERED;
+		msg->req->state = msg->req->begun ? REQ_SENT : REQ_ANSWERED;
+		if (msg->req->begun)
+			req_deadline(msg->req, msg->req->piece.len);
+		req_resume(msg->req);
+		break;
+	case WEB_MSG_RECEIVE:
+		msg->req->state = REQ_READING;
 		req_resume(msg->req);
 		break;
 	case WEB_MSG_PARKED:
@@ -470,55 +547,6 @@ static int web_watch(struct web *web, int fd)
 
 /* ---- Start and stop ---- */
 
-static struct addrinfo *listen_lookup(const char *text)
-{
-	struct addrinfo hints = {
-		.ai_socktype = SOCK_STREAM,
-		.ai_flags = AI_PASSIVE | AI_NUMERICHOST | AI_NUMERICSERV,
-	};
-	auto_(free) char *host = xstrdup(text);
-	struct addrinfo *info = NULL;
-	char *colon = strrchr(host, ':'), *name = host;
-	int64_t port = 0;
-
-	if (!colon || !str_to_i64(colon + 1, 0, 65535, &port))
-		return NULL;
-	*colon = '\0';
-	if (*name == '[' && colon > name + 1 && colon[-1] == ']') {
-		colon[-1] = '\0';
-		name++;
-	}
-	if (getaddrinfo(*name ? name : NULL, colon + 1, &hints, &info) != 0)
-		return NULL;
-	return info;
-}
-
-static int web_listen(struct web *web)
-{
-	struct addrinfo *info = listen_lookup(web->setup.listen);
-	struct sockaddr_storage bound = { 0 };
-	socklen_t len = sizeof(bound);
-	int one = 1, r;
-
-	if (!info)
-		return WEB_E_ADDRESS;
-	web->listen_fd = socket(info->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (web->listen_fd < 0) {
-		freeaddrinfo(info);
-		return err_newf(errno, "socket");
-	}
-	setsockopt(web->listen_fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	r = bind(web->listen_fd, info->ai_addr, info->ai_addrlen);
-	freeaddrinfo(info);
-	if (r < 0 || listen(web->listen_fd, 1024) < 0)
-		return WEB_E_BUSY;
-	if (getsockname(web->listen_fd, (struct sockaddr *)&bound, &len) < 0)
-		return err_newf(errno, "getsockname");
-	web->port = ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&bound)->sin6_port
-						      : ((struct sockaddr_in *)&bound)->sin_port);
-	return 0;
-}
-
 static void on_mhd_log(void *cls, const char *fmt, va_list ap)
 {
 	char text[200];
@@ -565,10 +593,10 @@ static void web_defaults(struct web_setup *setup)
 
 static int web_begin(struct web *web)
 {
-	int r = web_listen(web);
+	int r = listen_open(web->setup.listen, &web->listen_fd, &web->port);
 
 	if (r)
-		return r;
+		return r < 0 ? err_pass(r) : r;
 	web->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (web->epoll_fd < 0)
 		return err_newf(errno, "epoll_create1");

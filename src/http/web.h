@@ -21,6 +21,10 @@ struct ws;
 
 enum {
 	WEB_QUIET = 1 << 0, /* not in the access log unless it fails (health checks, metrics) */
+	/* The first turn comes before the body: it answers, or says with web_receive() where the body is to go, which
+	 * is followed by another turn. So nobody's bytes are kept before it is known who sends them.
+	 */
+	WEB_BODY_LATER = 1 << 1,
 };
 
 /* One method of one path. `path` is made of literal segments and {name} segments, which match one segment each;
@@ -55,8 +59,10 @@ struct web_setup {
 	unsigned max_per_address;  /* connections from one address; 0: 500 */
 	size_t body_max;	   /* 0: 64 KiB */
 	unsigned header_timeout_s; /* from connection to complete headers; 0: 15 */
-	unsigned
-		body_timeout_s; /* from headers to complete body, and for the answer to leave; 0: 60 */
+	/* From headers to complete body, and for the answer to leave; 0: 60. Long ones get a second more for each
+	 * 16 KiB: who is slower than that is cut.
+	 */
+	unsigned body_timeout_s;
 	unsigned idle_timeout_s; /* between requests of a connection; 0: 75 */
 	struct web_crew crew;
 	struct ws *ws; /* for web_upgrade(); NULL: none. Outlives the server */
@@ -111,6 +117,67 @@ void web_add_header(struct web_req *req, const char *name, const char *value);
 void web_answer(struct web_req *req, int status, const char *type, char *body, size_t len);
 /* {"detail": ..., "code": ...}: for what goes wrong outside a resource's handler. */
 void web_answer_error(struct web_req *req, int status, const char *code, const char *detail);
+
+/* ---- Large bodies that come in (WEB_BODY_LATER) ---- */
+
+/* Where a body goes, on the web thread, in pieces of a few KiB. */
+struct web_sink {
+	size_t max; /* bytes; beyond: 413, which the sender gets to read. 0: what the route says */
+	/* Must not block beyond a write to a local file. Return: 0, or the status to answer instead of going on: 400
+	 * (the body is not what its type says), 413 (a part is too large), 507 (no room). The rest is thrown away.
+	 */
+	int (*put)(void *arg, const char *data, size_t len);
+	int (*end)(void *arg); /* the body is whole; may be NULL. Return: as put() */
+	void *arg; /* outlives the request: see web_set_state() */
+};
+/* Ends the turn; NULL: into memory, for web_body(). A further turn follows unless the body was answered already. */
+void web_receive(struct web_req *req, const struct web_sink *sink);
+
+/* multipart/form-data (RFC 7578): short texts in memory, at most one file, which goes into an unnamed file of `dir`
+ * as it comes. Kept by the request.
+ */
+struct web_form_limits {
+	const char *dir;     /* exists */
+	const char *file;    /* the file's field; files in other fields are 400 */
+	uint64_t file_max;   /* bytes; beyond: 413 */
+	unsigned texts_max;  /* at most 16 */
+	unsigned text_max;   /* bytes of each */
+};
+bool web_is_form(const struct web_req *req); /* by its Content-Type */
+/* Ends the turn, as web_receive() does. */
+void web_receive_form(struct web_req *req, const struct web_form_limits *limits);
+/* The first text of that name, clean UTF-8 (others were answered 400), or NULL. */
+const char *web_form_text(const struct web_req *req, const char *name);
+/* Return: a descriptor of the request's own, at its beginning (dup() it to keep it), or -1: no file came. `ret_name`,
+ * what the sender calls it, without a path, or NULL.
+ */
+int web_form_file(const struct web_req *req, uint64_t *ret_size, const char **ret_name);
+
+/* ---- Large bodies that go out; no worker is held while they do ---- */
+
+/* A file, or what was asked for of it: HEAD, If-None-Match (304), If-Match (412), Range with If-Range (206, 416)
+ * are seen to (RFC 9110 13, 14). Several ranges at once are answered with the whole.
+ */
+struct web_file {
+	int fd; /* a regular file; taken over */
+	const char *type; /* static */
+	const char *etag; /* a strong one, without its quotes; NULL: none */
+	const char *name; /* of the download, UTF-8; NULL: none */
+	bool attachment;  /* to be saved rather than shown */
+};
+void web_answer_file(struct web_req *req, const struct web_file *file);
+
+/* An answer of unknown length, made piece by piece: each turn gives one piece; the next turn comes when that has
+ * left for the client. HEAD has no turn but the first. A client that goes away ends it: the request's state is freed.
+ * First web_stream(), then, as the end of this turn and of each that follows, web_stream_piece().
+ */
+#define WEB_PIECE_MAX (1u << 20)
+void web_stream(struct web_req *req, int status, const char *type);
+/* `data` is taken over (free()); at most WEB_PIECE_MAX; NULL: nothing this time. `last`: the body is whole. */
+void web_stream_piece(struct web_req *req, char *data, size_t len, bool last);
+/* Instead of a piece: something went wrong, the connection is cut so that the client can tell. */
+void web_stream_abort(struct web_req *req);
+bool web_is_streaming(const struct web_req *req);
 
 /* Parks until web_wake(), or until `timeout_ms` passes if it is not 0. Call it as the last thing: whoever has the
  * token may wake before it returns. One further turn follows, whatever comes first; what comes later is ignored.

@@ -369,6 +369,33 @@ static bool text_is_sayable(const char *text)
 	       text[strspn(text, " ")];
 }
 
+static bool speed_is_good(unsigned speed_wpm)
+{
+	return !speed_wpm || (speed_wpm >= 80 && speed_wpm <= 400);
+}
+
+int speech_make(const struct speech_request *request, struct sound **ret)
+{
+	struct job job = {
+		.text = (char *)(uintptr_t)request->text,
+		.program = (char *)(uintptr_t)PROGRAM,
+		.speed_wpm = request->speed_wpm ? request->speed_wpm : SPEED_WPM,
+		.timeout_ms = TIMEOUT_MS,
+	};
+	const char *voice = request->voice ? request->voice : "en";
+	int r;
+
+	if (!text_is_sayable(request->text))
+		return SPEECH_E_TEXT;
+	if (!speech_voice_ok(voice) || !speed_is_good(request->speed_wpm))
+		return SPEECH_E_VOICE;
+	str_copy(job.voice, sizeof(job.voice), voice);
+	r = speak(&job, ret);
+	if (r)
+		metric_add(&speech_failed, 1);
+	return r;
+}
+
 int speech_say(struct speech *speech, const struct speech_request *request, speech_fn *on_done,
 	       void *arg, uint64_t *ret_ticket)
 {
@@ -380,8 +407,7 @@ int speech_say(struct speech *speech, const struct speech_request *request, spee
 
 	if (!text_is_sayable(request->text))
 		return SPEECH_E_TEXT;
-	if (!speech_voice_ok(voice) ||
-	    (request->speed_wpm && (request->speed_wpm < 80 || request->speed_wpm > 400)))
+	if (!speech_voice_ok(voice) || !speed_is_good(request->speed_wpm))
 		return SPEECH_E_VOICE;
 	key = xasprintf("%s %u %s", voice, request->speed_wpm ? request->speed_wpm : SPEED_WPM,
 			request->text);

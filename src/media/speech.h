@@ -49,3 +49,8 @@ typedef void speech_fn(int r, struct sound *sound, void *arg);
 must_check int speech_say(struct speech *speech, const struct speech_request *request,
 			  speech_fn *on_done, void *arg, uint64_t *ret_ticket);
 void speech_cancel(struct speech *speech, uint64_t ticket);
+
+/* The same without a call loop, a cache or a queue. Blocks until the child has ended: a worker's. Return: 0 with a
+ * reference in *ret, or SPEECH_E_*.
+ */
+must_check int speech_make(const struct speech_request *request, struct sound **ret);
