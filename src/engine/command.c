@@ -390,13 +390,34 @@ static void bridge_keep_sending(struct bridge *bridge)
 		media_stream_idle(bridge->engine->media, channel->stream, MEDIA_IDLE_SILENCE);
 }
 
+static void tell_mute(const struct channel *channel)
+{
+	struct bridge *bridge = channel->bridge;
+
+	if (!bridge)
+		return;
+	media_bridge_mute(bridge->engine->media, channel->stream, channel->muted, channel->deaf);
+	if (!bridge->watched) /* there, everybody was seen to when he came */
+		bridge_keep_sending(bridge);
+}
+
 void channel_mute(struct channel *channel, bool muted)
 {
 	channel->muted = muted;
-	if (!channel->bridge)
-		return;
-	media_bridge_mute(channel->engine->media, channel->stream, muted, false);
-	bridge_keep_sending(channel->bridge);
+	tell_mute(channel);
+}
+
+void channel_deafen(struct channel *channel, bool deaf)
+{
+	channel->deaf = deaf;
+	tell_mute(channel);
+}
+
+static void bridge_open(struct bridge *bridge, const struct channel *first)
+{
+	bridge->id = media_bridge_open(bridge->engine->media, first->stream);
+	if (bridge->watched)
+		media_bridge_watch(bridge->engine->media, bridge->id, true);
 }
 
 void bridge_add(struct bridge *bridge, struct channel *channel)
@@ -409,13 +430,17 @@ void bridge_add(struct bridge *bridge, struct channel *channel)
 	if (channel->bridge)
 		bridge_remove(channel->bridge, channel);
 	if (media_id_is_none(bridge->id))
-		bridge->id = media_bridge_open(bridge->engine->media, channel->stream);
+		bridge_open(bridge, channel);
 	channel->bridge = bridge;
 	chain_append(&bridge->channels, &channel->in_bridge);
 	media_bridge_add(bridge->engine->media, bridge->id, channel->stream);
-	if (channel->muted)
-		media_bridge_mute(bridge->engine->media, channel->stream, true, false);
-	bridge_keep_sending(bridge);
+	if (bridge->watched)
+		media_stream_idle(bridge->engine->media, channel->stream, MEDIA_IDLE_SILENCE);
+	if (channel->muted || channel->deaf)
+		media_bridge_mute(bridge->engine->media, channel->stream, channel->muted,
+				  channel->deaf);
+	if (!bridge->watched)
+		bridge_keep_sending(bridge);
 }
 
 void bridge_remove(struct bridge *bridge, struct channel *channel)
@@ -433,4 +458,28 @@ void bridge_hear(struct bridge *bridge, struct channel *listener, struct channel
 	if (listener->bridge == bridge && source->bridge == bridge)
 		media_bridge_hear(bridge->engine->media, bridge->id, listener->stream,
 				  source->stream, hears);
+}
+
+void bridge_watch(struct bridge *bridge)
+{
+	bridge->watched = true;
+	if (!media_id_is_none(bridge->id))
+		media_bridge_watch(bridge->engine->media, bridge->id, true);
+}
+
+void bridge_chime(struct bridge *bridge, enum bridge_chime chime)
+{
+	if (!media_id_is_none(bridge->id))
+		media_bridge_chime(bridge->engine->media, bridge->id,
+				   bridge->engine->chimes[chime]);
+}
+
+void channel_expect(struct channel *channel, unsigned within_ms)
+{
+	struct engine *engine = channel->engine;
+
+	channel->expect_ms = within_ms;
+	if (channel->have_media)
+		media_stream_watchdog(engine->media, channel->stream,
+				      within_ms ? within_ms : engine->watchdog_ms);
 }

@@ -116,6 +116,20 @@ static struct ua *user_agent(struct engine *engine, const struct engine_setup *s
 	return ua_new(&ua);
 }
 
+static void make_sounds(struct engine *engine, const char *country)
+{
+	static const struct sound_tone waiting = { { 440 }, { 200, 4800 }, -24 };
+	static const struct sound_tone chimes[] = {
+		[CHIME_JOINED] = { { 880 }, { 120 }, -20 },
+		[CHIME_LEFT] = { { 587 }, { 120 }, -20 },
+	};
+
+	engine->ringback = sound_new_ringback(country);
+	engine->waiting = sound_new_tone(&waiting);
+	for (unsigned i = 0; i < CHIME_COUNT; i++)
+		engine->chimes[i] = sound_new_tone(&chimes[i]);
+}
+
 struct engine *engine_new(const struct engine_setup *setup)
 {
 	struct engine *engine = xzalloc(sizeof(*engine));
@@ -138,7 +152,7 @@ struct engine *engine_new(const struct engine_setup *setup)
 	media.arg = engine;
 	engine->media = media_new(&media);
 	engine->speech = speech_new(&speech);
-	engine->ringback = sound_new_ringback(setup->ringback);
+	make_sounds(engine, setup->ringback);
 	engine->ua = user_agent(engine, setup);
 	return engine;
 }
@@ -168,6 +182,9 @@ struct engine *engine_free(struct engine *engine)
 	speech_free(engine->speech);
 	media_free(engine->media);
 	sound_unref(engine->ringback);
+	sound_unref(engine->waiting);
+	for (unsigned i = 0; i < CHIME_COUNT; i++)
+		sound_unref(engine->chimes[i]);
 	lines_fini(engine);
 	phones_fini(engine);
 	timer_stop(&engine->flush);

@@ -36,6 +36,7 @@ enum engine_event_type {
 	ENGINE_REPLACES, /* an incoming channel wants to take over .other */
 	ENGINE_SOUND_DONE, /* channel_play's sound ended or was stopped, the channel lives on: .sound_id */
 	ENGINE_MEDIA_LOST, /* no sound for the watchdog's time although we expect some */
+	ENGINE_TALKING,	   /* a member of a watched bridge began to speak (.ok) or stopped */
 	ENGINE_QUALITY,	   /* .quality, every few seconds and at the end */
 	ENGINE_MODIFIED,   /* outcome of channel_hold/unhold: .ok */
 	ENGINE_ENDED,	   /* exactly once a channel, the last: .end */
@@ -147,6 +148,10 @@ void channel_hangup(struct channel *channel, enum end_reason reason, bool comple
 
 /* Tells the far end it is on hold (true) or not; ENGINE_MODIFIED follows. */
 void channel_hold(struct channel *channel, bool hold);
+/* Says ENGINE_MEDIA_LOST when nothing came from the far end for that long, counted from now on. 0: as a call of two
+ * has it (the far end is asked whether it is still there; if it is not, the channel ends by itself).
+ */
+void channel_expect(struct channel *channel, unsigned within_ms);
 /* Answers ENGINE_TRANSFER: 0 accepts (reports go out as the target's progress comes in), else a SIP code. */
 void channel_transfer_reply(struct channel *channel, int code);
 void channel_transfer_progress(struct channel *channel, int code);
@@ -155,7 +160,7 @@ void channel_transfer_progress(struct channel *channel, int code);
 struct sound_spec {
 	const char *file; /* WAV and friends, or */
 	const char *say;  /* text to speak, or */
-	enum { SOUND_FILE, SOUND_SAY, SOUND_ECHO, SOUND_RINGBACK, SOUND_SILENCE } kind;
+	enum { SOUND_FILE, SOUND_SAY, SOUND_ECHO, SOUND_RINGBACK, SOUND_SILENCE, SOUND_WAITING } kind;
 	bool loop;
 };
 /* Replaces what the channel hears (bridge included) until it ends, then the bridge is heard again. Return: sound_id
@@ -172,9 +177,16 @@ void bridge_add(struct bridge *bridge, struct channel *channel);
 void bridge_remove(struct bridge *bridge, struct channel *channel);
 void bridge_hear(struct bridge *bridge, struct channel *listener, struct channel *source,
 		 bool hears);
+/* From now on it says who speaks (ENGINE_TALKING; some may be lost). */
+void bridge_watch(struct bridge *bridge);
+/* A short sound over the voices, for all who are not deaf and have no sound of their own. */
+enum bridge_chime { CHIME_JOINED, CHIME_LEFT, CHIME_COUNT };
+void bridge_chime(struct bridge *bridge, enum bridge_chime chime);
 
 /* Nobody hears this channel, whatever bridge it is in or comes to; it hears as before. */
 void channel_mute(struct channel *channel, bool muted);
+/* It hears nobody in whatever bridge it is in or comes to; a sound that is played to it it hears. */
+void channel_deafen(struct channel *channel, bool deaf);
 
 /* What is alive, for /readyz, /metrics and leak checks. */
 struct engine_counts {

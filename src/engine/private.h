@@ -60,7 +60,8 @@ struct channel {
 	struct engine *engine;
 	void *user;
 	enum channel_state state;
-	bool incoming, is_device, ringing, early, held, offering, must_secure, muted;
+	bool incoming, is_device, ringing, early, held, offering, must_secure, muted,
+		deaf;
 	bool silent; /* nothing comes from the far end, which has been asked whether it is still there */
 	struct id line, device;
 	char address[VIEW_ADDR_SIZE];
@@ -73,6 +74,7 @@ struct channel {
 	struct sdesc_taste taste;
 	enum media_codec codec;
 	bool have_media, peer_nat;
+	unsigned expect_ms; /* silence for so long is told at once; 0: the far end is asked */
 	struct media_quality quality;
 	struct playing playing;
 	struct bridge *bridge;
@@ -86,6 +88,7 @@ struct bridge {
 	struct engine *engine;
 	struct media_id id; /* none before the first member */
 	struct chain channels;
+	bool watched;
 };
 
 struct queued {
@@ -105,7 +108,7 @@ struct engine {
 	struct work_pool *pool;
 	struct ring *home;
 	struct wheel *wheel;
-	struct sound *ringback;
+	struct sound *ringback, *waiting, *chimes[CHIME_COUNT];
 	char *voice;
 	union media_addr media_addr, public_addr;
 	unsigned watchdog_ms, max_channels;

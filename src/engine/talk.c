@@ -187,7 +187,8 @@ static void apply(struct channel *channel, const struct sdesc_remote *remote, bo
 
 	sdesc_params(&channel->local, remote, offered, &params);
 	params.latch = latch_for(channel, remote);
-	params.watchdog_ms = channel->engine->watchdog_ms;
+	params.watchdog_ms = channel->expect_ms ? channel->expect_ms
+						: channel->engine->watchdog_ms;
 	channel->codec = params.tx.codec;
 	channel->have_media = true;
 	if (line)
@@ -329,6 +330,28 @@ static void digit(struct channel *channel, const struct media_event *event)
 	event_emit(channel->engine, queued);
 }
 
+static void fell_silent(struct channel *channel)
+{
+	if (channel->expect_ms) {
+		event_emit(channel->engine, event_for(channel, ENGINE_MEDIA_LOST));
+		return;
+	}
+	/* Silence alone ends nothing: ask the far end whether it is still there. If it is not, the session
+	 * ends by itself.
+	 */
+	channel->silent = true;
+	if (channel->state == CHANNEL_UP && channel->main)
+		(void)!session_refresh(channel->main->session);
+}
+
+static void talking(struct channel *channel, bool on)
+{
+	struct queued *queued = event_for(channel, ENGINE_TALKING);
+
+	queued->event.ok = on;
+	event_emit(channel->engine, queued);
+}
+
 static void media_event(struct channel *channel, const struct media_event *event)
 {
 	switch (event->type) {
@@ -339,12 +362,11 @@ static void media_event(struct channel *channel, const struct media_event *event
 		digit(channel, event);
 		break;
 	case MEDIA_EVENT_SILENT:
-		/* Silence alone ends nothing: ask the far end whether it is still there. If it is not, the session
-		 * ends by itself.
-		 */
-		channel->silent = true;
-		if (channel->state == CHANNEL_UP && channel->main)
-			(void)!session_refresh(channel->main->session);
+		fell_silent(channel);
+		break;
+	case MEDIA_EVENT_TALK:
+		if (channel->bridge)
+			talking(channel, event->talking);
 		break;
 	case MEDIA_EVENT_PLAYED:
 		playing_done(channel, event->played.player, event->played.complete);

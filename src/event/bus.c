@@ -189,6 +189,15 @@ void event_publish(struct event_bus *bus, struct event *event)
 		waiting_add(bus, event);
 }
 
+void event_pass(struct event_bus *bus, struct event *event)
+{
+	struct event_msg msg = { .event = event };
+
+	event->time = clock_wall_us();
+	if (!ring_push(event_bus_hub_ring(bus), &msg))
+		event_unref(event);
+}
+
 void event_snapshot_send(struct event_bus *bus, struct event_snapshot *snapshot)
 {
 	struct event_msg msg = { .snapshot = snapshot };

@@ -17,6 +17,13 @@ const char *const event_type_names[] = {
 	[EVENT_CALL_UPDATED] = "call.updated",
 	[EVENT_REGISTRATION_CHANGED] = "registration.changed",
 	[EVENT_DEVICE_CHANGED] = "device.changed",
+	[EVENT_CONFERENCE_STARTED] = "conference.started",
+	[EVENT_CONFERENCE_JOINED] = "conference.member_joined",
+	[EVENT_CONFERENCE_CHANGED] = "conference.member_changed",
+	[EVENT_CONFERENCE_LEFT] = "conference.member_left",
+	[EVENT_CONFERENCE_TALKING] = "conference.talking",
+	[EVENT_CONFERENCE_FAILED] = "conference.member_failed",
+	[EVENT_CONFERENCE_ENDED] = "conference.ended",
 	[EVENT_TYPE_COUNT] = NULL,
 };
 
@@ -25,6 +32,8 @@ const char *const event_topic_names[] = { "calls",	"registrations", "conferences
 
 enum event_topic event_type_topic(enum event_type type)
 {
+	if (type >= EVENT_CONFERENCE_STARTED)
+		return TOPIC_CONFERENCES;
 	return type >= EVENT_REGISTRATION_CHANGED ? TOPIC_REGISTRATIONS : TOPIC_CALLS;
 }
 
@@ -51,6 +60,7 @@ struct event *event_unref(struct event *event)
 		return NULL;
 	free(event->call);
 	free(event->registration);
+	free(event->conference);
 	free(event->detail);
 	free(event);
 	return NULL;
@@ -64,6 +74,9 @@ struct event_snapshot *event_snapshot_free(struct event_snapshot *snapshot)
 		free(snapshot->calls[i]);
 	for (size_t i = 0; i < snapshot->registration_count; i++)
 		free(snapshot->registrations[i]);
+	for (size_t i = 0; i < snapshot->conference_count; i++)
+		free(snapshot->conferences[i]);
+	free(snapshot->conferences);
 	free(snapshot->calls);
 	free(snapshot->registrations);
 	free(snapshot);

@@ -27,6 +27,14 @@ enum event_type {
 	/* topic registrations */
 	EVENT_REGISTRATION_CHANGED,
 	EVENT_DEVICE_CHANGED,
+	/* topic conferences */
+	EVENT_CONFERENCE_STARTED, /* the first is in it */
+	EVENT_CONFERENCE_JOINED,
+	EVENT_CONFERENCE_CHANGED, /* of a member, or of the room: lock */
+	EVENT_CONFERENCE_LEFT,
+	EVENT_CONFERENCE_TALKING, /* passing */
+	EVENT_CONFERENCE_FAILED,  /* somebody could not be got in: detail says who and why */
+	EVENT_CONFERENCE_ENDED,
 	EVENT_TYPE_COUNT,
 };
 extern const char *const event_type_names[]; /* "call.created", ... */
@@ -51,6 +59,7 @@ struct event {
 	int64_t time;
 	struct call_view *call;			/* whole call after the change, or NULL */
 	struct registration_view *registration; /* or NULL */
+	struct conference_view *conference;	/* or NULL; agents in it see the event */
 	char *detail; /* JSON text of what only this event says (dtmf digits, a device's bindings), or NULL */
 };
 
@@ -70,6 +79,11 @@ struct event_bus;
  */
 void event_publish(struct event_bus *bus, struct event *event);
 
+/* For what is worth nothing a moment later (who speaks): clients that are connected and keep up get it, nobody can ask
+ * for it again; it has no seq. Takes the reference.
+ */
+void event_pass(struct event_bus *bus, struct event *event);
+
 /* The answer to a client that wants the present state: travels the same ring as events, so that every event
  * up to as_of_seq is in it and every later one follows it.
  */
@@ -78,9 +92,10 @@ struct event_snapshot {
 	struct id tenant,
 		user_id; /* user_id: only what this user may see; none: the whole tenant */
 	uint64_t as_of_seq;
-	size_t call_count, registration_count;
+	size_t call_count, registration_count, conference_count;
 	struct call_view **calls;		  /* own */
 	struct registration_view **registrations; /* own */
+	struct conference_view **conferences;	  /* own */
 };
 struct event_snapshot *event_snapshot_free(struct event_snapshot *snapshot);
 /* Fills in as_of_seq and gives the snapshot to the hub, which frees it. */

@@ -66,8 +66,13 @@ static bool client_sees(const struct hub_client *client, const struct hub_entry 
 {
 	if (!(client->topics & (1u << entry->topic)))
 		return false;
-	return id_is_none(client->who.user) || id_eq(client->who.user, entry->user) ||
-	       id_eq(client->who.user, entry->other);
+	if (id_is_none(client->who.user) || id_eq(client->who.user, entry->user) ||
+	    id_eq(client->who.user, entry->other))
+		return true;
+	for (unsigned i = 0; i < entry->viewer_count; i++)
+		if (id_eq(client->who.user, entry->viewers[i]))
+			return true;
+	return false;
 }
 
 static bool client_is_behind(const struct hub_client *client)
@@ -210,14 +215,46 @@ struct hub_tenant *hub_tenant_get(struct hub *hub, struct id id)
 	return tenant;
 }
 
+static size_t entry_cost(const struct hub_entry *entry)
+{
+	return entry->frame->len + sizeof(*entry) + entry->viewer_count * sizeof(struct id);
+}
+
+static void entry_fini(struct hub_entry *entry)
+{
+	hub_frame_unref(entry->frame);
+	free(entry->viewers);
+}
+
+static void viewers_init(struct hub_entry *entry, const struct conference_view *conference)
+{
+	entry->viewers = xzalloc_array(conference->member_count + 1, sizeof(*entry->viewers));
+	entry->viewers[entry->viewer_count++] = conference->created_by;
+	for (unsigned i = 0; i < conference->member_count; i++)
+		if (!id_is_none(conference->members[i].user_id))
+			entry->viewers[entry->viewer_count++] = conference->members[i].user_id;
+}
+
+static void entry_init(struct hub_entry *entry, const struct event *event)
+{
+	*entry = (struct hub_entry){
+		.frame = hub_event_frame(event),
+		.topic = event_type_topic(event->type),
+		.user = event->user_id,
+		.other = event->other_user_id,
+	};
+	if (event->conference)
+		viewers_init(entry, event->conference);
+}
+
 static void history_drop(struct hub_tenant *tenant)
 {
 	struct hub_entry *entry = &tenant->entries[tenant->first % tenant->room];
-	size_t cost = entry->frame->len + sizeof(*entry);
+	size_t cost = entry_cost(entry);
 
 	tenant->bytes -= cost;
 	tenant->hub->bytes -= cost;
-	hub_frame_unref(entry->frame);
+	entry_fini(entry);
 	tenant->first = (tenant->first + 1) % tenant->room;
 	tenant->count--;
 }
@@ -276,13 +313,10 @@ static void history_add(struct hub_tenant *tenant, const struct event *event)
 	if (tenant->count == tenant->room)
 		history_grow(tenant);
 	entry = &tenant->entries[(tenant->first + tenant->count) % tenant->room];
-	entry->frame = hub_event_frame(event);
-	entry->topic = event_type_topic(event->type);
-	entry->user = event->user_id;
-	entry->other = event->other_user_id;
+	entry_init(entry, event);
 	entry->at_s = hub->now_s;
 	entry->offset = tenant->offset;
-	cost = entry->frame->len + sizeof(*entry);
+	cost = entry_cost(entry);
 	tenant->offset += cost;
 	tenant->bytes += cost;
 	hub->bytes += cost;
@@ -321,9 +355,33 @@ static void tenant_touch(struct hub_tenant *tenant)
 	hub->touched = tenant;
 }
 
+/* To those who have everything before it; a client that does not keep up has better things to get. */
+static void on_passing(struct hub_tenant *tenant, const struct event *event)
+{
+	struct hub_client *client, *next;
+	struct hub_entry entry;
+
+	if (!tenant->clients)
+		return;
+	entry_init(&entry, event);
+	for (client = tenant->clients; client; client = next) {
+		next = client->next;
+		if (client->state == HUB_LIVE && client_sees(client, &entry) &&
+		    client_pump(client) && !client->full && !client->own_count &&
+		    client->next_seq == tenant->next_seq)
+			(void)client_send(client, entry.frame);
+	}
+	entry_fini(&entry);
+}
+
 static void on_event(struct hub *hub, struct event *event)
 {
 	struct hub_tenant *tenant = hub_tenant_get(hub, event->tenant);
+
+	if (!event->seq) {
+		on_passing(tenant, event);
+		return;
+	}
 
 	if (event->seq != tenant->next_seq && tenant->next_seq > 1) {
 		log_warn("event stream has a hole", LOG_ID("tenant", event->tenant),

@@ -10,6 +10,8 @@
 struct hub_entry {
 	struct hub_frame *frame;
 	struct id user, other; /* agents who see it */
+	struct id *viewers;    /* and these: who is in the room; own */
+	unsigned viewer_count;
 	enum event_topic topic;
 	int64_t at_s;
 	uint64_t offset; /* bytes of the tenant's stream before it */

@@ -53,6 +53,8 @@ static json_t *event_data(const struct event *event, json_t *detail)
 {
 	if (event->call)
 		return call_view_json(event->call);
+	if (event->conference)
+		return conference_view_json(event->conference);
 	if (event->registration)
 		return registration_view_json(event->registration, false);
 	return detail ? json_incref(detail) : json_object();
@@ -63,7 +65,8 @@ struct hub_frame *hub_event_frame(const struct event *event)
 	json_t *detail = event->detail ? json_loads(event->detail, JSON_DECODE_ANY, NULL) : NULL;
 	json_t *json = json_object();
 
-	json_object_set_new(json, "seq", json_integer((json_int_t)event->seq));
+	json_object_set_new(json, "seq",
+			    event->seq ? json_integer((json_int_t)event->seq) : json_null());
 	json_object_set_new(json, "id", id_json(event->id));
 	json_object_set_new(json, "type", json_string(event_type_names[event->type]));
 	json_object_set_new(json, "time", json_string(time_str(event->time)));
@@ -96,6 +99,15 @@ static json_t *registrations_json(const struct event_snapshot *snapshot)
 	return list;
 }
 
+static json_t *conferences_json(const struct event_snapshot *snapshot)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < snapshot->conference_count; i++)
+		json_array_append_new(list, conference_view_json(snapshot->conferences[i]));
+	return list;
+}
+
 struct hub_frame *hub_snapshot_frame(const struct hub_client *client,
 				     const struct event_snapshot *snapshot)
 {
@@ -109,6 +121,7 @@ struct hub_frame *hub_snapshot_frame(const struct hub_client *client,
 			continue;
 		list = topic == TOPIC_CALLS	      ? calls_json(snapshot)
 		       : topic == TOPIC_REGISTRATIONS ? registrations_json(snapshot)
+		       : topic == TOPIC_CONFERENCES   ? conferences_json(snapshot)
 						      : json_array();
 		json_object_set_new(json, event_topic_names[topic], list);
 	}

@@ -51,3 +51,25 @@ struct registration_view *registration_view_new(unsigned history_count)
 	view->history = (struct registration_change *)(void *)((char *)view + AFTER(*view));
 	return view;
 }
+
+const char *const conference_state_names[] = { "open", "active", "ended", NULL };
+
+struct conference_view *conference_view_new(unsigned member_count)
+{
+	struct conference_view *view =
+		xzalloc(sizeof(*view) + member_count * sizeof(*view->members));
+
+	view->members = (struct member_view *)(view + 1);
+	view->member_count = member_count;
+	return view;
+}
+
+bool conference_view_shows(const struct conference_view *view, struct id user)
+{
+	if (id_eq(view->created_by, user))
+		return true;
+	for (unsigned i = 0; i < view->member_count; i++)
+		if (id_eq(view->members[i].user_id, user))
+			return true;
+	return false;
+}

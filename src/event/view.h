@@ -59,6 +59,9 @@ enum registration_state {
 	REG_UNREGISTERING,
 };
 
+/* A room that was made and in which nobody is now is open. */
+enum conference_state { CONFERENCE_OPEN, CONFERENCE_ACTIVE, CONFERENCE_ENDED };
+
 /* The API's words for each, NULL-terminated. */
 extern const char *const call_direction_names[],
 	*const call_state_names[],
@@ -68,7 +71,8 @@ extern const char *const call_direction_names[],
 					*const leg_role_names[],
 						*const leg_kind_names[],
 							*const leg_state_names[],
-								*const registration_state_names[];
+								*const registration_state_names[],
+								*const conference_state_names[];
 
 struct quality_view {
 	bool known;
@@ -111,6 +115,24 @@ struct call_view {
 	struct leg_view *legs; /* part of the same allocation */
 };
 
+struct member_view {
+	struct id id, call_id, leg_id, user_id; /* user_id: none for somebody from outside */
+	char name[VIEW_NAME_SIZE];
+	bool muted, deaf, held, talking, moderator;
+	int64_t joined_at;
+};
+
+struct conference_view {
+	struct id id, tenant, created_by, call_id; /* call_id: the room's own call while somebody is in it */
+	char room[VIEW_NAME_SIZE];
+	enum conference_state state;
+	bool locked, recording, join_muted, tones, wait_for_moderator, has_pin, has_moderator_pin;
+	int max_members;
+	int64_t created_at, started_at;
+	unsigned member_count;
+	struct member_view *members; /* part of the same allocation */
+};
+
 #define REG_HISTORY_MAX 50
 
 struct registration_change {
@@ -134,7 +156,11 @@ struct registration_view {
 /* Return: a new zeroed view with room for that many legs or changes; free() frees it whole. */
 struct call_view *call_view_new(unsigned leg_count);
 struct registration_view *registration_view_new(unsigned history_count);
+struct conference_view *conference_view_new(unsigned member_count);
 
 /* The API's JSON (new references). Any thread. */
+/* May an agent see it: who made the room, or is in it. */
+bool conference_view_shows(const struct conference_view *view, struct id user);
+json_t *conference_view_json(const struct conference_view *view);
 json_t *call_view_json(const struct call_view *view);
 json_t *registration_view_json(const struct registration_view *view, bool with_history);

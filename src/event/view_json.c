@@ -213,3 +213,46 @@ json_t *registration_view_json(const struct registration_view *view, bool with_h
 		json_object_set_new(json, "history", history_json(view));
 	return json;
 }
+
+static json_t *member_json(const struct member_view *member)
+{
+	json_t *json = json_object();
+
+	json_object_set_new(json, "id", id_json(member->id));
+	json_object_set_new(json, "call_id", id_json(member->call_id));
+	json_object_set_new(json, "leg_id", id_json(member->leg_id));
+	json_object_set_new(json, "user_id", id_json(member->user_id));
+	json_object_set_new(json, "name", text_json(member->name));
+	json_object_set_new(json, "muted", json_boolean(member->muted));
+	json_object_set_new(json, "deaf", json_boolean(member->deaf));
+	json_object_set_new(json, "held", json_boolean(member->held));
+	json_object_set_new(json, "talking", json_boolean(member->talking));
+	json_object_set_new(json, "moderator", json_boolean(member->moderator));
+	json_object_set_new(json, "joined_at", time_json(member->joined_at));
+	return json;
+}
+
+json_t *conference_view_json(const struct conference_view *view)
+{
+	json_t *json = json_object(), *members = json_array();
+
+	for (unsigned i = 0; i < view->member_count; i++)
+		json_array_append_new(members, member_json(&view->members[i]));
+	json_object_set_new(json, "id", id_json(view->id));
+	json_object_set_new(json, "room", json_string(view->room));
+	json_object_set_new(json, "state", json_string(conference_state_names[view->state]));
+	json_object_set_new(json, "call_id", id_json(view->call_id));
+	json_object_set_new(json, "created_by", id_json(view->created_by));
+	json_object_set_new(json, "locked", json_boolean(view->locked));
+	json_object_set_new(json, "recording", json_boolean(view->recording));
+	json_object_set_new(json, "has_pin", json_boolean(view->has_pin));
+	json_object_set_new(json, "has_moderator_pin", json_boolean(view->has_moderator_pin));
+	json_object_set_new(json, "max_members", json_integer(view->max_members));
+	json_object_set_new(json, "join_muted", json_boolean(view->join_muted));
+	json_object_set_new(json, "tones", json_boolean(view->tones));
+	json_object_set_new(json, "wait_for_moderator", json_boolean(view->wait_for_moderator));
+	json_object_set_new(json, "created_at", time_json(view->created_at));
+	json_object_set_new(json, "started_at", time_json(view->started_at));
+	json_object_set_new(json, "members", members);
+	return json;
+}

@@ -65,6 +65,8 @@ static void member_forget(struct mstream *stream)
 	stream->deny_count = 0;
 	stream->muted = stream->deaf = false;
 	stream->gain = 0;
+	stream->talking = false;
+	stream->loud = 0;
 }
 
 void mbridge_remove(struct mstream *stream)

@@ -159,6 +159,11 @@ static void command_stream(struct mloop *loop, struct mstream *stream,
 		stream->idle = command->on ? MEDIA_IDLE_SILENCE : MEDIA_IDLE_NOTHING;
 		plan_stream(stream);
 		break;
+	case CMD_STREAM_WATCHDOG:
+		stream->params.watchdog_ms = command->ms;
+		stream->heard_us = loop->now_us;
+		stream->silent = false;
+		break;
 	case CMD_STREAM_ECHO:
 		stream->echo = command->on;
 		plan_stream(stream);
@@ -194,6 +199,8 @@ static void command_stream(struct mloop *loop, struct mstream *stream,
 	case CMD_STREAM_ADOPT:
 	case CMD_BRIDGE_ADOPT:
 	case CMD_BRIDGE_CLOSE:
+	case CMD_BRIDGE_WATCH:
+	case CMD_BRIDGE_CHIME:
 	case CMD_QUIT:
 		break;
 	}
@@ -224,6 +231,20 @@ void mloop_command(struct mloop *loop, const struct command *command)
 		if (bridge)
 			bridge_leave(loop, bridge);
 		return;
+	case CMD_BRIDGE_WATCH:
+		bridge = bridge_get(loop, command->id);
+		if (bridge) {
+			bridge->watched = command->on;
+			plan_bridge(bridge);
+		}
+		return;
+	case CMD_BRIDGE_CHIME:
+		bridge = bridge_get(loop, command->id);
+		if (bridge)
+			mix_chime(bridge, command->object);
+		else
+			sound_unref(command->object);
+		return;
 	case CMD_PLAY:
 		player = command->object;
 		stream = stream_get(loop, command->id);
@@ -236,6 +257,7 @@ void mloop_command(struct mloop *loop, const struct command *command)
 	case CMD_STREAM_UPDATE:
 	case CMD_STREAM_DIRECTION:
 	case CMD_STREAM_IDLE:
+	case CMD_STREAM_WATCHDOG:
 	case CMD_STREAM_ECHO:
 	case CMD_STREAM_CLOSE:
 	case CMD_STOP:

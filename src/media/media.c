@@ -39,6 +39,7 @@ struct mstream *mstream_free(struct mstream *stream)
 struct mbridge *mbridge_free(struct mbridge *bridge)
 {
 	if (bridge) {
+		sound_unref(bridge->chime);
 		free(bridge->members);
 		free(bridge);
 	}
@@ -127,6 +128,12 @@ void media_stream_direction(struct media *media, struct media_id stream, bool se
 						 .id = stream,
 						 .on = send,
 						 .on2 = recv });
+}
+
+void media_stream_watchdog(struct media *media, struct media_id stream, unsigned watchdog_ms)
+{
+	dispatch_stream(media, (struct command){
+				       .kind = CMD_STREAM_WATCHDOG, .id = stream, .ms = watchdog_ms });
 }
 
 void media_stream_idle(struct media *media, struct media_id stream, enum media_idle idle)
@@ -273,6 +280,24 @@ void media_bridge_mute(struct media *media, struct media_id stream, bool muted, 
 	dispatch_stream(media,
 			(struct command){
 				.kind = CMD_BRIDGE_MUTE, .id = stream, .on = muted, .on2 = deaf });
+}
+
+void media_bridge_watch(struct media *media, struct media_id bridge, bool on)
+{
+	struct command command = { .kind = CMD_BRIDGE_WATCH, .id = bridge, .on = on };
+
+	if (slot_get(media, bridge, OBJECT_BRIDGE))
+		dispatch(media, &command);
+}
+
+void media_bridge_chime(struct media *media, struct media_id bridge, struct sound *sound)
+{
+	struct command command = { .kind = CMD_BRIDGE_CHIME, .id = bridge };
+
+	if (!slot_get(media, bridge, OBJECT_BRIDGE))
+		return;
+	command.object = sound_ref(sound);
+	dispatch(media, &command);
 }
 
 void media_bridge_gain(struct media *media, struct media_id stream, int gain_db)

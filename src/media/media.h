@@ -137,6 +137,7 @@ enum media_event_type {
 	MEDIA_EVENT_SILENT,	 /* no RTP, no RTCP for watchdog_ms while receiving: .silent_ms */
 	MEDIA_EVENT_BACK,	 /* packets again after MEDIA_EVENT_SILENT */
 	MEDIA_EVENT_PLAYED,	 /* a player ended: .played */
+	MEDIA_EVENT_TALK, /* in a watched bridge it began to speak, or stopped: .talking */
 	MEDIA_EVENT_QUALITY,	 /* with each RTCP interval: .quality */
 	MEDIA_EVENT_CLOSED,	 /* the last one, the port is free again: final .quality */
 };
@@ -158,6 +159,7 @@ struct media_event {
 		} played;
 		struct media_quality quality;
 		uint32_t silent_ms;
+		bool talking;
 	};
 };
 
@@ -257,6 +259,8 @@ void media_stream_update(struct media *media, struct media_id stream,
 			 const struct media_params *params);
 /* Directions only (server-side hold): no new offer/answer, so the latch stays as it is. */
 void media_stream_direction(struct media *media, struct media_id stream, bool send, bool recv);
+/* Another time for params.watchdog_ms, which begins anew. */
+void media_stream_watchdog(struct media *media, struct media_id stream, unsigned watchdog_ms);
 /* What the stream sends while nothing else feeds it. */
 enum media_idle { MEDIA_IDLE_NOTHING, MEDIA_IDLE_SILENCE };
 void media_stream_idle(struct media *media, struct media_id stream, enum media_idle idle);
@@ -303,5 +307,11 @@ void media_bridge_hear(struct media *media, struct media_id bridge, struct media
 		       struct media_id talker, bool hears);
 /* A whole member: mute (nobody hears it), deaf (it hears nobody). Independent of the cells. */
 void media_bridge_mute(struct media *media, struct media_id stream, bool muted, bool deaf);
+/* Says who speaks, by level (MEDIA_EVENT_TALK, 300 ms of hang, at most 4/s a member, lossy). Members
+ * of such a bridge are mixed, never relayed.
+ */
+void media_bridge_watch(struct media *media, struct media_id bridge, bool on);
+/* A short sound into what all its mixed listeners hear, over the voices; replaces one that runs. */
+void media_bridge_chime(struct media *media, struct media_id bridge, struct sound *sound);
 /* Of what the others hear of this member; anything but 0 dB needs decoding. -40..12. */
 void media_bridge_gain(struct media *media, struct media_id stream, int gain_db);

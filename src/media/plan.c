@@ -59,7 +59,7 @@ static bool talks(const struct mstream *stream)
 
 static bool can_relay(const struct mstream *from, const struct mstream *to)
 {
-	return from->rx_audio == to->params.tx.codec && !from->gain;
+	return from->rx_audio == to->params.tx.codec && !from->gain && !to->bridge->watched;
 }
 
 static void choose_receive(struct mstream *stream)
@@ -285,6 +285,8 @@ static void plan_talker(struct mbridge *bridge, struct mstream *stream, unsigned
 		unload(stream);
 		stream->intake = intake_free(stream->intake);
 		stream->frame = NULL;
+		stream->talking = false; /* nobody listens: who asks knows that */
+		stream->loud = 0;
 	}
 	choose_receive(stream);
 }

@@ -53,6 +53,8 @@ void command_drop(const struct command *command)
 		mbridge_free(command->object);
 	else if (command->kind == CMD_STREAM_UPDATE)
 		free(command->object);
+	else if (command->kind == CMD_BRIDGE_CHIME)
+		sound_unref(command->object);
 }
 
 static void queue_drop(struct queue *queue)

@@ -62,6 +62,7 @@ enum command_kind {
 	CMD_STREAM_UPDATE,
 	CMD_STREAM_DIRECTION,
 	CMD_STREAM_IDLE,
+	CMD_STREAM_WATCHDOG,
 	CMD_STREAM_ECHO,
 	CMD_STREAM_CLOSE,
 	CMD_PLAY,
@@ -73,16 +74,19 @@ enum command_kind {
 	CMD_BRIDGE_HEAR,
 	CMD_BRIDGE_MUTE,
 	CMD_BRIDGE_GAIN,
+	CMD_BRIDGE_WATCH,
+	CMD_BRIDGE_CHIME,
 	CMD_QUIT,
 };
 
 struct command {
 	enum command_kind kind;
-	struct media_id id; /* the stream; for BRIDGE_ADOPT and _CLOSE the bridge */
+	struct media_id id; /* the stream; for BRIDGE_ADOPT, _CLOSE, _WATCH and _CHIME the bridge */
 	struct media_id bridge;
 	struct media_id other; /* BRIDGE_HEAR: the talker; STOP: the player */
-	void *object; /* what is handed over: stream, bridge, player; UPDATE: struct media_params */
+	void *object; /* what is handed over: stream, bridge, player, sound; UPDATE: struct media_params */
 	int gain_db;
+	unsigned ms;
 	bool on, on2;
 };
 
@@ -203,6 +207,10 @@ struct mstream {
 	unsigned deny_count, deny_cap;
 	int16_t *frame; /* what it said in this tick, NULL: nothing */
 	int16_t said[TICK_SAMPLES_MAX];
+	/* whether it speaks, in a watched bridge */
+	bool talking; /* as told last */
+	unsigned loud; /* ticks with a voice, up to what counts as speaking */
+	uint64_t loud_us, told_us;
 	/* reports */
 	struct reports reports;
 	struct timer timer;
@@ -220,7 +228,9 @@ struct mbridge {
 	struct mstream **members;
 	unsigned count, cap;
 	unsigned rate;
-	bool mixing;
+	bool mixing, watched;
+	struct sound *chime;
+	size_t chime_at; /* samples, at the rate it is read in */
 	struct mbridge *mix_next, **mix_prev;
 	struct note note;
 };
@@ -332,6 +342,7 @@ void mbridge_close(struct mbridge *bridge);
 
 /* mix.c */
 void mix_tick(struct mbridge *bridge);
+void mix_chime(struct mbridge *bridge, struct sound *sound); /* takes the reference */
 
 /* player.c */
 void player_start(struct mstream *stream, struct mplayer *player);
