@@ -25,7 +25,7 @@
 #define HEADER 12
 #define MAX_ENDS 20000
 #define LATE_BUCKETS 2000 /* 0.1 ms each */
-#define SETTLE_MS 500     /* latching and start-up: not counted */
+#define SETTLE_MS 500	  /* latching and start-up: not counted */
 
 struct end {
 	int fd;
@@ -76,7 +76,8 @@ static struct sockaddr_in addr_parse(char *text)
 	return sa;
 }
 
-static void end_open(struct end *end, struct sockaddr_in local, struct sockaddr_in remote, int epoll)
+static void end_open(struct end *end, struct sockaddr_in local, struct sockaddr_in remote,
+		     int epoll)
 {
 	struct epoll_event ev = { .events = EPOLLIN, .data.u32 = (uint32_t)(end - ends) };
 	int size = 1 << 20;
@@ -109,7 +110,8 @@ static void end_send(struct end *end, bool counts)
 	end->timestamp += PAYLOAD;
 	if (!counts)
 		end->sent_from = end->serial;
-	if (sendto(end->fd, packet, sizeof(packet), 0, (struct sockaddr *)&end->remote, sizeof(end->remote)) < 0 &&
+	if (sendto(end->fd, packet, sizeof(packet), 0, (struct sockaddr *)&end->remote,
+		   sizeof(end->remote)) < 0 &&
 	    errno != ECONNREFUSED) {
 		perror("rtp_blast: sendto");
 		exit(2);
@@ -187,8 +189,9 @@ static void report(unsigned seconds)
 	}
 	printf("{\"ends\": %u, \"seconds\": %u, \"sent\": %llu, \"received\": %llu, \"lost\": %lld, \"out_of_order\": %llu, "
 	       "\"header_gaps\": %llu, \"late_ms\": {\"p50\": %.1f, \"p99\": %.1f, \"max\": %.1f}, \"overruns\": %llu}\n",
-	       end_count, seconds, (unsigned long long)sent, (unsigned long long)received, (long long)(sent - received),
-	       (unsigned long long)out_of_order, (unsigned long long)gaps, late_percentile_ms(0.5), late_percentile_ms(0.99),
+	       end_count, seconds, (unsigned long long)sent, (unsigned long long)received,
+	       (long long)(sent - received), (unsigned long long)out_of_order,
+	       (unsigned long long)gaps, late_percentile_ms(0.5), late_percentile_ms(0.99),
 	       (double)late_max_us / 1000.0, (unsigned long long)overruns);
 }
 

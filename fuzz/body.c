@@ -55,7 +55,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		json_t *list;
 
 		/* 0 as a number within 1.. is how an absent one reads. */
-		json_object_foreach (errors, name, list)
+		json_object_foreach(errors, name, list)
 			if (strcmp(name, "port") != 0 || thing.port)
 				abort();
 	}

@@ -37,7 +37,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	config_print(config, &printed);
 	buf_reset(&problems);
-	if (write(fd, printed.data, printed.len) != (ssize_t)printed.len || config_read_file(config, path, &problems))
+	if (write(fd, printed.data, printed.len) != (ssize_t)printed.len ||
+	    config_read_file(config, path, &problems))
 		abort();
 	close(fd);
 	return 0;

@@ -30,7 +30,8 @@ static bool on_dialog(const struct inmsg *in, void *arg)
 	return false;
 }
 
-static void on_text(enum sip_transp transport, const struct sa *from, const char *text, size_t len, void *arg)
+static void on_text(enum sip_transp transport, const struct sa *from, const char *text, size_t len,
+		    void *arg)
 {
 	(void)transport;
 	(void)from;
@@ -47,9 +48,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct wheel *wheel = wheel_new_virtual(1000000, 1700000000000000);
 	struct sim_net *net = sim_net_new(wheel, 1);
 	struct wire *wire = wire_sim_new(net, OURS, NULL);
-	struct resolver *resolver = resolver_new(&(struct resolver_setup){ .wheel = wheel, .wire = wire });
-	struct stack *stack = stack_new(
-		&(struct stack_setup){ .wheel = wheel, .wire = wire, .resolver = resolver, .software = "Fuzz" });
+	struct resolver *resolver =
+		resolver_new(&(struct resolver_setup){ .wheel = wheel, .wire = wire });
+	struct stack *stack = stack_new(&(struct stack_setup){
+		.wheel = wheel, .wire = wire, .resolver = resolver, .software = "Fuzz" });
 	static const char *const methods[] = { "INVITE", "OPTIONS", "REGISTER", "MESSAGE" };
 	bool refuse = size && (data[0] & 4);
 	enum sip_transp transport = size && (data[0] & 1) ? SIP_TRANSP_TCP : SIP_TRANSP_UDP;

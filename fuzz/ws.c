@@ -13,7 +13,8 @@ static void *on_open(struct ws_conn *conn, void *arg)
 	return arg;
 }
 
-static void on_message(struct ws_conn *conn, void *state, bool text, const uint8_t *data, size_t len)
+static void on_message(struct ws_conn *conn, void *state, bool text, const uint8_t *data,
+		       size_t len)
 {
 	(void)state;
 	if (text && !str_is_clean_utf8((const char *)data, 0))

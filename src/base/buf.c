@@ -147,7 +147,8 @@ bool str_to_i64(const char *str, int64_t min, int64_t max, int64_t *ret)
 static size_t utf8_len(const uint8_t *p, size_t left)
 {
 	size_t len;
-	uint8_t low = 0x80, high = 0xbf; /* bounds of the second byte: no overlong form, no surrogate */
+	uint8_t low = 0x80,
+		high = 0xbf; /* bounds of the second byte: no overlong form, no surrogate */
 
 	if (p[0] < 0x80)
 		return 1;

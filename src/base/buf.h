@@ -11,7 +11,10 @@ struct buf {
 	bool failed; /* something did not fit: the content is not to be used */
 };
 
-#define BUF_MAX(maximum) { .max = (maximum) }
+#define BUF_MAX(maximum)                                                                           \
+	{                                                                                          \
+		.max = (maximum)                                                                   \
+	}
 
 void buf_add(struct buf *buf, const void *data, size_t len);
 void buf_adds(struct buf *buf, const char *str);
@@ -27,7 +30,7 @@ static inline void buf_fini_p(struct buf *buf)
 
 /* Copies at most size-1 bytes and terminates. Return: false when it had to cut. */
 bool str_copy(char *dst, size_t size, const char *src);
-bool str_eq(const char *a, const char *b);	/* NULL equals NULL */
+bool str_eq(const char *a, const char *b); /* NULL equals NULL */
 bool str_eq_nocase(const char *a, const char *b);
 bool str_has_prefix(const char *str, const char *prefix);
 /* Whole string, decimal, within [min, max]. */

@@ -84,7 +84,8 @@ static void names_print(const char *const *names, struct buf *out)
 }
 
 /* Return: true with *ret_number, or false with the complaint added to `why`. Secrets are not repeated. */
-static bool value_check(const struct config_item *item, const char *text, int64_t *ret_number, struct buf *why)
+static bool value_check(const struct config_item *item, const char *text, int64_t *ret_number,
+			struct buf *why)
 {
 	const char *shown = item->secret ? "the value" : text;
 	char host[256];
@@ -94,13 +95,15 @@ static bool value_check(const struct config_item *item, const char *text, int64_
 	case CONFIG_STR:
 		if (text_fits(item, text))
 			return true;
-		buf_addf(why, "is not a text of %lld to %lld bytes without control characters", (long long)item->min,
+		buf_addf(why, "is not a text of %lld to %lld bytes without control characters",
+			 (long long)item->min,
 			 (long long)(item->max ? item->max : VALUE_MAX_DEFAULT));
 		return false;
 	case CONFIG_INT:
 		if (str_to_i64(text, item->min, item->max, ret_number))
 			return true;
-		buf_addf(why, "%.80s is not in %lld..%lld", shown, (long long)item->min, (long long)item->max);
+		buf_addf(why, "%.80s is not in %lld..%lld", shown, (long long)item->min,
+			 (long long)item->max);
 		return false;
 	case CONFIG_BOOL:
 		if (bool_parse(text, ret_number))
@@ -150,7 +153,8 @@ static unsigned value_set(struct config *config, size_t index, const char *text,
 	int64_t number = 0;
 
 	if (!value_check(item, text, &number, &why)) {
-		buf_addf(problems, "%s: [%s] %s: %s\n", origin, item->section, item->key, why.data ? why.data : "");
+		buf_addf(problems, "%s: [%s] %s: %s\n", origin, item->section, item->key,
+			 why.data ? why.data : "");
 		return 1;
 	}
 	free(config->values[index].text);
@@ -220,8 +224,8 @@ static void read_section(struct reader *reader, char *line)
 	}
 	reader->section[len - 2] = '\0';
 	if (!section_is_known(reader->config, reader->section)) {
-		buf_addf(reader->problems, "%s:%u: [%s]: no such section\n", reader->path, reader->line_no,
-			 reader->section);
+		buf_addf(reader->problems, "%s:%u: [%s]: no such section\n", reader->path,
+			 reader->line_no, reader->section);
 		reader->found++;
 	}
 }
@@ -253,8 +257,8 @@ static void read_pair(struct reader *reader, char *line)
 	}
 	index = item_find(reader->config, reader->section, key);
 	if (index == reader->config->count) {
-		buf_addf(reader->problems, "%s:%u: [%s] %.64s: no such key\n", reader->path, reader->line_no,
-			 reader->section, key);
+		buf_addf(reader->problems, "%s:%u: [%s] %.64s: no such key\n", reader->path,
+			 reader->line_no, reader->section, key);
 		reader->found++;
 		return;
 	}
@@ -371,8 +375,8 @@ unsigned config_read_env(struct config *config, const char *const *env, struct b
 	return found;
 }
 
-unsigned config_override(struct config *config, const char *section, const char *key, const char *value,
-			 struct buf *problems)
+unsigned config_override(struct config *config, const char *section, const char *key,
+			 const char *value, struct buf *problems)
 {
 	size_t index = item_find(config, section, key);
 
@@ -380,8 +384,8 @@ unsigned config_override(struct config *config, const char *section, const char 
 	return value_set(config, index, value, "command line", problems);
 }
 
-static const struct value *value_get(const struct config *config, const char *section, const char *key,
-				     enum config_type type)
+static const struct value *value_get(const struct config *config, const char *section,
+				     const char *key, enum config_type type)
 {
 	size_t index = item_find(config, section, key);
 
@@ -409,12 +413,14 @@ int config_enum(const struct config *config, const char *section, const char *ke
 	return (int)value_get(config, section, key, CONFIG_ENUM)->number;
 }
 
-bool config_addr(const struct config *config, const char *section, const char *key, struct config_addr *ret)
+bool config_addr(const struct config *config, const char *section, const char *key,
+		 struct config_addr *ret)
 {
 	struct config_addr addr = { .port = 0 };
 	int64_t port;
 
-	if (!addr_split(value_get(config, section, key, CONFIG_ADDR)->text, addr.host, sizeof(addr.host), &port))
+	if (!addr_split(value_get(config, section, key, CONFIG_ADDR)->text, addr.host,
+			sizeof(addr.host), &port))
 		return false; /* empty: checked when it was set */
 	addr.port = (uint16_t)port;
 	*ret = addr;
@@ -426,7 +432,8 @@ const char *config_addr_text(const struct config *config, const char *section, c
 	return value_get(config, section, key, CONFIG_ADDR)->text;
 }
 
-bool config_is_same(const struct config *a, const struct config *b, const char *section, const char *key)
+bool config_is_same(const struct config *a, const struct config *b, const char *section,
+		    const char *key)
 {
 	size_t index = item_find(a, section, key);
 
@@ -469,7 +476,8 @@ static void item_print(const struct config_item *item, const struct value *value
 		buf_adds(out, "# host:port");
 	else
 		buf_adds(out, "# text");
-	buf_addf(out, "; default: %s%s\n", *item->dflt ? item->dflt : "none", item->live ? "; SIGHUP applies it" : "");
+	buf_addf(out, "; default: %s%s\n", *item->dflt ? item->dflt : "none",
+		 item->live ? "; SIGHUP applies it" : "");
 	buf_addf(out, "%s = %s\n\n", item->key, item->secret && *value->text ? "***" : value->text);
 }
 

@@ -40,8 +40,8 @@ DEFINE_CLEANUP(struct config *, config_free)
  */
 unsigned config_read_file(struct config *config, const char *path, struct buf *problems);
 unsigned config_read_env(struct config *config, const char *const *env, struct buf *problems);
-unsigned config_override(struct config *config, const char *section, const char *key, const char *value,
-			 struct buf *problems);
+unsigned config_override(struct config *config, const char *section, const char *key,
+			 const char *value, struct buf *problems);
 
 /* Asking for a key that is not in the table, or with the wrong type, is our bug. */
 const char *config_str(const struct config *config, const char *section, const char *key);
@@ -63,7 +63,8 @@ const char *config_addr_text(const struct config *config, const char *section, c
 /* Two sets of one table (before and after SIGHUP): does a key say the same; which keys that need a restart differ;
  * taking over those that do not.
  */
-must_check bool config_is_same(const struct config *a, const struct config *b, const char *section, const char *key);
+must_check bool config_is_same(const struct config *a, const struct config *b, const char *section,
+			       const char *key);
 void config_each_fixed(const struct config *a, const struct config *b,
 		       void (*each)(void *arg, const char *section, const char *key), void *arg);
 void config_take_live(struct config *config, const struct config *from);

@@ -56,6 +56,7 @@ int err_pass_at(int r, const char *file, int line, const char *func)
 _Noreturn void bug_at(const char *what, const char *file, int line, const char *func)
 {
 	log_write(LOG_ERROR_, file, line, "bug",
-		  (struct log_pair[]){ LOG_STR("func", func), LOG_STR("condition", what), { .key = NULL } });
+		  (struct log_pair[]){
+			  LOG_STR("func", func), LOG_STR("condition", what), { .key = NULL } });
 	abort();
 }

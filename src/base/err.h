@@ -20,17 +20,17 @@ int err_newf_at(int errnum, const char *file, int line, const char *func, const 
 int err_pass_at(int r, const char *file, int line, const char *func);
 
 /* Our own bug: logs and aborts, in every build. Never reachable by input. */
-#define bug_on(cond)                                                                                   \
-	do {                                                                                           \
-		if (__builtin_expect(!!(cond), 0))                                                     \
-			bug_at(#cond, __FILE__, __LINE__, __func__);                                   \
+#define bug_on(cond)                                                                               \
+	do {                                                                                       \
+		if (__builtin_expect(!!(cond), 0))                                                 \
+			bug_at(#cond, __FILE__, __LINE__, __func__);                               \
 	} while (0)
 #ifdef __cppcheck__ /* it does not see that bug_at() never returns */
 #undef bug_on
-#define bug_on(cond)                                                                                   \
-	do {                                                                                           \
-		if (cond)                                                                              \
-			abort();                                                                       \
+#define bug_on(cond)                                                                               \
+	do {                                                                                       \
+		if (cond)                                                                          \
+			abort();                                                                   \
 	} while (0)
 #endif
 _Noreturn void bug_at(const char *what, const char *file, int line, const char *func);

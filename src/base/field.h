@@ -37,8 +37,9 @@ struct field {
 	enum field_type type;
 	unsigned flags;
 	size_t offset;
-	const char *const *names;  /* FIELD_ENUM: NULL-terminated; FIELD_STRS: allowed members or NULL */
-	int64_t min, max;	   /* numbers: range; strings: length in bytes; FIELD_STRS: how many.
+	const char *const
+		*names;	  /* FIELD_ENUM: NULL-terminated; FIELD_STRS: allowed members or NULL */
+	int64_t min, max; /* numbers: range; strings: length in bytes; FIELD_STRS: how many.
 				    * both 0: any number, 0..255 bytes, 0..64 strings */
 	/* A further check, after those above: the complaint, or NULL. Given the string, the array of FIELD_STRS or
 	 * the json_t itself, else a pointer to the member. Not asked about null.
@@ -47,10 +48,10 @@ struct field {
 };
 
 /* Tables end with { 0 }. FIELD(struct sip_profile, port, FIELD_INT, 0, .min = 1, .max = 65535) */
-#define FIELD(strct, member, field_type_, field_flags, ...)                                            \
-	{                                                                                              \
-		.name = #member, .type = (field_type_), .flags = (field_flags),                        \
-		.offset = offsetof(strct, member), ##__VA_ARGS__                                       \
+#define FIELD(strct, member, field_type_, field_flags, ...)                                        \
+	{                                                                                          \
+		.name = #member, .type = (field_type_), .flags = (field_flags),                    \
+		.offset = offsetof(strct, member), ##__VA_ARGS__                                   \
 	}
 
 struct arena;
@@ -63,7 +64,7 @@ json_t *field_to_json(const struct field *fields, const void *strct);
  * Unknown members are ignored. Return: NULL when all is well, else a new object {field: ["message"]} naming
  * every bad member; *strct is then half written and to be thrown away.
  */
-json_t *field_from_json(const struct field *fields, const json_t *body, bool partial, struct arena *arena, void *strct)
-	must_check;
+json_t *field_from_json(const struct field *fields, const json_t *body, bool partial,
+			struct arena *arena, void *strct) must_check;
 /* One more complaint into such an object (made when *errors is NULL). */
 void field_complain(json_t **errors, const char *name, const char *message);

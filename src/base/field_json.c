@@ -103,7 +103,8 @@ json_t *field_to_json(const struct field *fields, const void *strct)
 
 	for (const struct field *f = fields; f->name; f++)
 		if (!(f->flags & (FIELD_WRITE_ONLY | FIELD_NO_JSON)))
-			json_object_set_new(object, f->name, member_to_json(f, (const char *)strct + f->offset));
+			json_object_set_new(object, f->name,
+					    member_to_json(f, (const char *)strct + f->offset));
 	return object;
 }
 
@@ -147,13 +148,13 @@ static const char *check_str(struct intake *in, const char *str, size_t len)
 	if (!len && min > 0)
 		return "This field may not be blank.";
 	if ((int64_t)len > max) {
-		snprintf(in->message, sizeof(in->message), "Ensure this field has no more than %lld characters.",
-			 (long long)max);
+		snprintf(in->message, sizeof(in->message),
+			 "Ensure this field has no more than %lld characters.", (long long)max);
 		return in->message;
 	}
 	if ((int64_t)len < min) {
-		snprintf(in->message, sizeof(in->message), "Ensure this field has at least %lld characters.",
-			 (long long)min);
+		snprintf(in->message, sizeof(in->message),
+			 "Ensure this field has at least %lld characters.", (long long)min);
 		return in->message;
 	}
 	if (!str_is_allowed(field, str, len))
@@ -194,7 +195,8 @@ static bool json_to_i64(const json_t *value, int64_t *ret)
 		*ret = json_integer_value(value);
 		return true;
 	}
-	if (!json_is_real(value) || fabs(real) > 9007199254740992.0 || rint(real) < real || rint(real) > real)
+	if (!json_is_real(value) || fabs(real) > 9007199254740992.0 || rint(real) < real ||
+	    rint(real) > real)
 		return false;
 	*ret = (int64_t)real;
 	return true;
@@ -207,11 +209,12 @@ static const char *check_range(struct intake *in, double value)
 	if (!field->min && !field->max)
 		return NULL;
 	if (value < (double)field->min)
-		snprintf(in->message, sizeof(in->message), "Ensure this value is greater than or equal to %lld.",
+		snprintf(in->message, sizeof(in->message),
+			 "Ensure this value is greater than or equal to %lld.",
 			 (long long)field->min);
 	else if (value > (double)field->max)
-		snprintf(in->message, sizeof(in->message), "Ensure this value is less than or equal to %lld.",
-			 (long long)field->max);
+		snprintf(in->message, sizeof(in->message),
+			 "Ensure this value is less than or equal to %lld.", (long long)field->max);
 	else
 		return NULL;
 	return in->message;
@@ -320,7 +323,8 @@ static const char *take_strs(struct intake *in)
 	if (!json_is_array(in->value))
 		return "Expected a list of strings.";
 	if (count < (size_t)field->min || count > max) {
-		snprintf(in->message, sizeof(in->message), "Ensure this list has between %lld and %zu members.",
+		snprintf(in->message, sizeof(in->message),
+			 "Ensure this list has between %lld and %zu members.",
 			 (long long)field->min, max);
 		return in->message;
 	}
@@ -346,10 +350,11 @@ static const char *take_strs(struct intake *in)
 static const char *take_null(struct intake *in)
 {
 	static const size_t sizes[] = {
-		[FIELD_ID] = sizeof(struct id),	  [FIELD_STR] = sizeof(char *),	   [FIELD_INT] = sizeof(int),
-		[FIELD_I64] = sizeof(int64_t),	  [FIELD_BOOL] = sizeof(bool),	   [FIELD_TIME] = sizeof(int64_t),
-		[FIELD_REAL] = sizeof(double),	  [FIELD_ENUM] = sizeof(int),	   [FIELD_JSON] = sizeof(json_t *),
-		[FIELD_STRS] = sizeof(char **),
+		[FIELD_ID] = sizeof(struct id),	 [FIELD_STR] = sizeof(char *),
+		[FIELD_INT] = sizeof(int),	 [FIELD_I64] = sizeof(int64_t),
+		[FIELD_BOOL] = sizeof(bool),	 [FIELD_TIME] = sizeof(int64_t),
+		[FIELD_REAL] = sizeof(double),	 [FIELD_ENUM] = sizeof(int),
+		[FIELD_JSON] = sizeof(json_t *), [FIELD_STRS] = sizeof(char **),
 	};
 
 	if (!(in->field->flags & FIELD_NULLABLE))
@@ -389,7 +394,8 @@ static const char *take_value(struct intake *in)
 static const char *run_check(const struct intake *in)
 {
 	const struct field *field = in->field;
-	bool is_pointer = field->type == FIELD_STR || field->type == FIELD_JSON || field->type == FIELD_STRS;
+	bool is_pointer =
+		field->type == FIELD_STR || field->type == FIELD_JSON || field->type == FIELD_STRS;
 
 	if (!field->check)
 		return NULL;
@@ -406,7 +412,8 @@ static const char *take_member(struct intake *in)
 	return bad ? bad : run_check(in);
 }
 
-json_t *field_from_json(const struct field *fields, const json_t *body, bool partial, struct arena *arena, void *strct)
+json_t *field_from_json(const struct field *fields, const json_t *body, bool partial,
+			struct arena *arena, void *strct)
 {
 	json_t *errors = NULL;
 

@@ -4,7 +4,8 @@
 #include "base/base.h"
 #include "base/metric.h"
 
-METRIC_COUNTER(fsm_refused, "jackfield_fsm_refused_total", "Events that came in a state which does not accept them", NULL);
+METRIC_COUNTER(fsm_refused, "jackfield_fsm_refused_total",
+	       "Events that came in a state which does not accept them", NULL);
 
 static const struct fsm_state *state_of(const struct fsm *fsm)
 {
@@ -32,9 +33,11 @@ static void state_clock(struct fsm *fsm)
 		timer_start(&fsm->timer, state_of(fsm)->timeout_ms);
 }
 
-void fsm_init(struct fsm *fsm, const struct fsm_table *table, void *owner, struct wheel *wheel, int state)
+void fsm_init(struct fsm *fsm, const struct fsm_table *table, void *owner, struct wheel *wheel,
+	      int state)
 {
-	bug_on(table->state_count > FSM_MAX_STATES || state < 0 || (unsigned)state >= table->state_count);
+	bug_on(table->state_count > FSM_MAX_STATES || state < 0 ||
+	       (unsigned)state >= table->state_count);
 	*fsm = (struct fsm){ .table = table, .owner = owner, .state = state };
 	timer_init(&fsm->timer, wheel, on_timeout, fsm);
 	state_clock(fsm);
@@ -59,8 +62,8 @@ static void deliver(struct fsm *fsm, int event, void *data)
 		return;
 	}
 	metric_add(&fsm_refused, 1);
-	log_rated(LOG_INFO_, "event not accepted", LOG_STR("machine", fsm->table->name), LOG_STR("state", state->name),
-		  LOG_STR("event", event_name(fsm->table, event)));
+	log_rated(LOG_INFO_, "event not accepted", LOG_STR("machine", fsm->table->name),
+		  LOG_STR("state", state->name), LOG_STR("event", event_name(fsm->table, event)));
 }
 
 /* After the outermost handler: those it queued, one by one, oldest first. */
@@ -101,7 +104,8 @@ static void step(struct fsm *fsm, int to)
 {
 	bug_on(to < 0 || (unsigned)to >= fsm->table->state_count);
 	if (!(state_of(fsm)->leads_to & FSM_BIT(to))) {
-		log_error("forbidden step", LOG_STR("machine", fsm->table->name), LOG_STR("from", state_of(fsm)->name),
+		log_error("forbidden step", LOG_STR("machine", fsm->table->name),
+			  LOG_STR("from", state_of(fsm)->name),
 			  LOG_STR("to", fsm->table->states[to].name));
 		bug_on(true);
 	}
@@ -138,7 +142,8 @@ const char *fsm_state_name(const struct fsm *fsm)
 extern const struct fsm_table *const __start_fsms[] __attribute__((weak));
 extern const struct fsm_table *const __stop_fsms[] __attribute__((weak));
 
-static void print_bits(struct buf *out, const char *label, uint32_t bits, const struct fsm_table *table, bool states)
+static void print_bits(struct buf *out, const char *label, uint32_t bits,
+		       const struct fsm_table *table, bool states)
 {
 	if (!bits)
 		return;
@@ -167,7 +172,8 @@ static void print_table(struct buf *out, const struct fsm_table *table)
 
 static int by_name(const void *a, const void *b)
 {
-	return strcmp((*(const struct fsm_table *const *)a)->name, (*(const struct fsm_table *const *)b)->name);
+	return strcmp((*(const struct fsm_table *const *)a)->name,
+		      (*(const struct fsm_table *const *)b)->name);
 }
 
 void fsm_print_all(struct buf *out)

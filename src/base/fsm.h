@@ -45,12 +45,13 @@ struct fsm {
 	} queue[FSM_QUEUE];
 };
 
-#define FSM_REGISTER(table_var)                                                                        \
-	static const struct fsm_table *const table_var##_entry                                         \
+#define FSM_REGISTER(table_var)                                                                    \
+	static const struct fsm_table *const table_var##_entry                                     \
 		__attribute__((used, retain, section("fsms"))) = &table_var
 
 /* Begins in `state` with that state's timer running; its `enter` is not called. */
-void fsm_init(struct fsm *fsm, const struct fsm_table *table, void *owner, struct wheel *wheel, int state);
+void fsm_init(struct fsm *fsm, const struct fsm_table *table, void *owner, struct wheel *wheel,
+	      int state);
 /* The owner may be freed by the last thing a handler does only if it calls fsm_fini() first. */
 void fsm_fini(struct fsm *fsm);
 /* From inside a handler: queued (more than FSM_QUEUE is our bug), so `data` must live until then. */

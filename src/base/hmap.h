@@ -28,6 +28,7 @@ struct hnode *hmap_same(const struct hnode *node);
 /* Iteration in no order; the map must not change meanwhile. NULL at the end. */
 struct hnode *hmap_iter(const struct hmap *map, size_t *cursor, struct hnode *prev);
 
-uint64_t hkey_bytes(const void *data, size_t len); /* keyed by a random secret a process: flood-safe */
+uint64_t hkey_bytes(const void *data,
+		    size_t len); /* keyed by a random secret a process: flood-safe */
 uint64_t hkey_text(const char *str);
 uint64_t hkey_text_nocase(const char *str);

@@ -39,12 +39,13 @@ bool log_enabled(enum log_level level)
 /* Several threads may pass here at once; a count that is off by a few in the second of change is fine. */
 bool log_rate_pass(struct log_rate *rate, unsigned *ret_held)
 {
-	int64_t now_s = (int64_t)(clock_mono_ms() / 1000) + 1; /* never 0, the value of a fresh struct */
+	int64_t now_s =
+		(int64_t)(clock_mono_ms() / 1000) + 1; /* never 0, the value of a fresh struct */
 	int64_t window_s = atomic_load_explicit(&rate->window_s, memory_order_relaxed);
 
 	if (window_s != now_s &&
-	    atomic_compare_exchange_strong_explicit(&rate->window_s, &window_s, now_s, memory_order_relaxed,
-						    memory_order_relaxed))
+	    atomic_compare_exchange_strong_explicit(&rate->window_s, &window_s, now_s,
+						    memory_order_relaxed, memory_order_relaxed))
 		atomic_store_explicit(&rate->passed, 0, memory_order_relaxed);
 
 	if (atomic_fetch_add_explicit(&rate->passed, 1, memory_order_relaxed) >= RATE_PER_SECOND) {
@@ -158,7 +159,8 @@ static void line_add_masked(struct line *line, bool json, const char *value)
 		line_add_str(line, json, NULL);
 		return;
 	}
-	snprintf(masked, sizeof(masked), "***%.2s", len >= 7 && is_plain(value + len - 2) ? value + len - 2 : "");
+	snprintf(masked, sizeof(masked), "***%.2s",
+		 len >= 7 && is_plain(value + len - 2) ? value + len - 2 : "");
 	line_add_str(line, json, masked);
 }
 
@@ -205,7 +207,8 @@ static void line_write(struct line *line, size_t end)
 	}
 }
 
-void log_write(enum log_level level, const char *file, int line_no, const char *text, const struct log_pair *pairs)
+void log_write(enum log_level level, const char *file, int line_no, const char *text,
+	       const struct log_pair *pairs)
 {
 	static const char *const names[] = { "debug", "info", "warn", "error" };
 	bool json = atomic_load_explicit(&as_json, memory_order_relaxed);

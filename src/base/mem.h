@@ -30,17 +30,17 @@ char *xasprintf(const char *fmt, ...) format_printf(1, 2);
  * the destructor's declaration makes that possible. `take(p)` hands the object on and leaves NULL.
  */
 #define auto_(free_fn) __attribute__((cleanup(free_fn##_p), unused))
-#define DEFINE_CLEANUP(type, free_fn)                                                                  \
-	static inline void free_fn##_p(type *p)                                                        \
-	{                                                                                              \
-		if (*p)                                                                                \
-			(void)free_fn(*p);                                                             \
+#define DEFINE_CLEANUP(type, free_fn)                                                              \
+	static inline void free_fn##_p(type *p)                                                    \
+	{                                                                                          \
+		if (*p)                                                                            \
+			(void)free_fn(*p);                                                         \
 	}
-#define take(p)                                                                                        \
-	({                                                                                             \
-		__typeof__(p) _taken = (p);                                                            \
-		(p) = NULL;                                                                            \
-		_taken;                                                                                \
+#define take(p)                                                                                    \
+	({                                                                                         \
+		__typeof__(p) _taken = (p);                                                        \
+		(p) = NULL;                                                                        \
+		_taken;                                                                            \
 	})
 static inline void free_p(void *p)
 {

@@ -27,7 +27,8 @@ static int by_name(const void *a, const void *b)
 	const struct metric *right = *(struct metric *const *)b;
 	int order = strcmp(left->name, right->name);
 
-	return order ? order : strcmp(left->labels ? left->labels : "", right->labels ? right->labels : "");
+	return order ? order
+		     : strcmp(left->labels ? left->labels : "", right->labels ? right->labels : "");
 }
 
 static void print_labels(struct buf *out, const struct metric *metric, const char *le)
@@ -78,8 +79,8 @@ void metric_print_all(struct buf *out)
 		struct metric *metric = all[i];
 
 		if (!i || strcmp(all[i - 1]->name, metric->name) != 0)
-			buf_addf(out, "# HELP %s %s\n# TYPE %s %s\n", metric->name, metric->help, metric->name,
-				 types[metric->type]);
+			buf_addf(out, "# HELP %s %s\n# TYPE %s %s\n", metric->name, metric->help,
+				 metric->name, types[metric->type]);
 		if (metric->type == METRIC_TYPE_HISTOGRAM) {
 			print_histogram(out, metric);
 			continue;

@@ -18,19 +18,23 @@ enum metric_type { METRIC_TYPE_COUNTER, METRIC_TYPE_GAUGE, METRIC_TYPE_HISTOGRAM
 struct metric {
 	const char *name, *help, *labels; /* labels: `a="b",c="d"` or NULL */
 	enum metric_type type;
-	atomic_int_fast64_t value;		    /* counter, gauge; histogram: sum in microseconds */
-	atomic_int_fast64_t bucket[METRIC_BUCKETS]; /* histogram: 1 ms .. 1024 ms doubling, then +Inf */
+	atomic_int_fast64_t value; /* counter, gauge; histogram: sum in microseconds */
+	atomic_int_fast64_t
+		bucket[METRIC_BUCKETS]; /* histogram: 1 ms .. 1024 ms doubling, then +Inf */
 };
 
-#define METRIC_DEFINE(var, kind, metric_name, help_text, label_text)                                   \
-	static struct metric var = {                                                                   \
-		.name = metric_name, .help = help_text, .labels = label_text, .type = kind             \
-	};                                                                                             \
-	static struct metric *const var##_entry                                                        \
+#define METRIC_DEFINE(var, kind, metric_name, help_text, label_text)                               \
+	static struct metric var = {                                                               \
+		.name = metric_name, .help = help_text, .labels = label_text, .type = kind         \
+	};                                                                                         \
+	static struct metric *const var##_entry                                                    \
 		__attribute__((used, retain, section("metrics"))) = &var
-#define METRIC_COUNTER(var, name, help, labels) METRIC_DEFINE(var, METRIC_TYPE_COUNTER, name, help, labels)
-#define METRIC_GAUGE(var, name, help, labels) METRIC_DEFINE(var, METRIC_TYPE_GAUGE, name, help, labels)
-#define METRIC_HISTOGRAM(var, name, help, labels) METRIC_DEFINE(var, METRIC_TYPE_HISTOGRAM, name, help, labels)
+#define METRIC_COUNTER(var, name, help, labels)                                                    \
+	METRIC_DEFINE(var, METRIC_TYPE_COUNTER, name, help, labels)
+#define METRIC_GAUGE(var, name, help, labels)                                                      \
+	METRIC_DEFINE(var, METRIC_TYPE_GAUGE, name, help, labels)
+#define METRIC_HISTOGRAM(var, name, help, labels)                                                  \
+	METRIC_DEFINE(var, METRIC_TYPE_HISTOGRAM, name, help, labels)
 
 static inline void metric_add(struct metric *metric, int64_t n)
 {

@@ -100,8 +100,9 @@ bool ring_push(struct ring *ring, const void *msg)
 		cell = ring_cell(ring, position);
 		turn = cell_turn(ring, cell, position);
 		if (turn == position) {
-			if (atomic_compare_exchange_weak_explicit(&ring->tail, &position, position + 1,
-								  memory_order_relaxed, memory_order_relaxed))
+			if (atomic_compare_exchange_weak_explicit(
+				    &ring->tail, &position, position + 1, memory_order_relaxed,
+				    memory_order_relaxed))
 				break;
 		} else if ((ptrdiff_t)(turn - position) < 0) {
 			return false; /* a whole round behind: full */

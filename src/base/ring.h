@@ -9,8 +9,9 @@
 
 struct ring;
 
-struct ring *ring_new(size_t msg_size, size_t capacity); /* capacity: rounded up to a power of two */
-struct ring *ring_free(struct ring *ring);		 /* messages left inside are the caller's to pop first */
+struct ring *ring_new(size_t msg_size,
+		      size_t capacity);	   /* capacity: rounded up to a power of two */
+struct ring *ring_free(struct ring *ring); /* messages left inside are the caller's to pop first */
 DEFINE_CLEANUP(struct ring *, ring_free)
 
 /* Any thread, never blocks. Return: false when full (the message was not taken). */

@@ -24,8 +24,8 @@ struct wheel {
 	int64_t wall_offset_us; /* virtual only: wall time less monotonic time */
 	void (*alarm_fn)(void *arg, uint64_t at_ms);
 	void *alarm_arg;
-	uint64_t alarm_ms;	/* what alarm_fn was last told; UINT64_MAX: nothing that still holds */
-	uint64_t used[LEVELS];	/* a bit a slot that is not empty */
+	uint64_t alarm_ms; /* what alarm_fn was last told; UINT64_MAX: nothing that still holds */
+	uint64_t used[LEVELS]; /* a bit a slot that is not empty */
 	struct timer *slot[LEVELS][LEVEL_SLOTS];
 };
 
@@ -88,7 +88,8 @@ static void wheel_place(struct wheel *wheel, struct timer *timer)
 }
 
 /* Return: false without timers; else the level and slot that come next and the time at which that slot begins. */
-static bool wheel_next(const struct wheel *wheel, unsigned *ret_level, unsigned *ret_index, uint64_t *ret_at_ms)
+static bool wheel_next(const struct wheel *wheel, unsigned *ret_level, unsigned *ret_index,
+		       uint64_t *ret_at_ms)
 {
 	for (unsigned level = 0; level < LEVELS; level++) {
 		unsigned shift = level * LEVEL_BITS;

@@ -98,8 +98,9 @@ static void only_well_formed_text_without_controls_is_clean(void **state)
 {
 	static const char *const good[] = { "", "plain", "Grüße", "日本語", "😀", "a b~" };
 	static const char *const bad[] = {
-		"\r\nVia: x", "\x7f",	      "\x1b[31m",	  "\xc2\x85",	  "\xc0\xaf", "\xed\xa0\x80",
-		"\xf4\x90\x80\x80", "\xe2\x82", "\x80", "\xff", "\xf0\x80\x80\x80", "a\tb",
+		"\r\nVia: x", "\x7f",	      "\x1b[31m",	  "\xc2\x85",
+		"\xc0\xaf",   "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe2\x82",
+		"\x80",	      "\xff",	      "\xf0\x80\x80\x80", "a\tb",
 	};
 
 	(void)state;
@@ -181,7 +182,8 @@ static void a_map_finds_what_it_holds_though_hashes_clash(void **state)
 	(void)state;
 	for (unsigned i = 0; i < N; i++) {
 		entries[i].key = i;
-		hmap_add(&map, &entries[i].node, hkey_bytes(&(unsigned){ i / 2 }, sizeof(unsigned)));
+		hmap_add(&map, &entries[i].node,
+			 hkey_bytes(&(unsigned){ i / 2 }, sizeof(unsigned)));
 	}
 	for (unsigned i = 0; i < N; i += 3)
 		hmap_del(&map, &entries[i].node);

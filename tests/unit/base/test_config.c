@@ -10,7 +10,8 @@ static const char *const levels[] = { "debug", "info", NULL };
 static const struct config_item schema[] = {
 	{ "sip", "listen", CONFIG_ADDR, "127.0.0.1:5060", .help = "Where SIP is heard." },
 	{ "sip", "port", CONFIG_INT, "5060", 1, 65535, .help = "A number." },
-	{ "log", "level", CONFIG_ENUM, "info", .names = levels, .live = true, .help = "How much is told." },
+	{ "log", "level", CONFIG_ENUM, "info", .names = levels, .live = true,
+	  .help = "How much is told." },
 	{ "log", "personal", CONFIG_BOOL, "no", .live = true, .help = "Names in full." },
 	{ "db", "url", CONFIG_STR, "", 0, 500, .env = "JACKFIELD_DB", .help = "Which database." },
 	{ "db", "key", CONFIG_STR, "", 0, 64, .secret = true, .help = "A secret." },
@@ -81,8 +82,9 @@ static void defaults_stand_where_nothing_is_said(void **state)
 static void a_file_sets_values(void **state)
 {
 	struct fixture *f = *state;
-	const char *text = "\xef\xbb\xbf# c\n[log]\n level = debug \npersonal=yes\r\n\n; c\n[db]\nurl = postgresql://u:p;#@h/d?a=b\n"
-			   "key=\" spaced \"\n[sip]\nlisten = [::1]:5070";
+	const char *text =
+		"\xef\xbb\xbf# c\n[log]\n level = debug \npersonal=yes\r\n\n; c\n[db]\nurl = postgresql://u:p;#@h/d?a=b\n"
+		"key=\" spaced \"\n[sip]\nlisten = [::1]:5070";
 	struct config_addr addr;
 
 	assert_int_equal(read_text(f, text, strlen(text)), 0);
@@ -99,20 +101,21 @@ static void a_file_sets_values(void **state)
 static void every_bad_key_of_a_file_is_named_in_one_run(void **state)
 {
 	struct fixture *f = *state;
-	const char *text = "early = 1\n"
-			   "[sip]\n"
-			   "port = 70000\n"
-			   "prot = 5060\n"
-			   "listen = ::1:5060\n"
-			   "nonsense\n"
-			   "[nowhere]\n"
-			   "port = 1\n"
-			   "[log\n"
-			   "[log]\n"
-			   "level = loud\n"
-			   "personal = maybe\n"
-			   "[db]\n"
-			   "key = 0123456789012345678901234567890123456789012345678901234567890123456789\n";
+	const char *text =
+		"early = 1\n"
+		"[sip]\n"
+		"port = 70000\n"
+		"prot = 5060\n"
+		"listen = ::1:5060\n"
+		"nonsense\n"
+		"[nowhere]\n"
+		"port = 1\n"
+		"[log\n"
+		"[log]\n"
+		"level = loud\n"
+		"personal = maybe\n"
+		"[db]\n"
+		"key = 0123456789012345678901234567890123456789012345678901234567890123456789\n";
 
 	assert_int_equal(read_text(f, text, strlen(text)), 10);
 	assert_true(problem(f, 1, "a key before any section"));
@@ -124,7 +127,8 @@ static void every_bad_key_of_a_file_is_named_in_one_run(void **state)
 	assert_true(problem(f, 9, "a section is written [name]"));
 	assert_true(problem(f, 11, "[log] level: loud is none of debug, info"));
 	assert_true(problem(f, 12, "[log] personal: maybe is neither yes nor no"));
-	assert_true(problem(f, 14, "[db] key: is not a text of 0 to 64 bytes without control characters"));
+	assert_true(problem(f, 14,
+			    "[db] key: is not a text of 0 to 64 bytes without control characters"));
 	assert_null(strstr(f->problems.data, "0123456789")); /* a secret is not repeated */
 	assert_int_equal(config_int(f->config, "sip", "port"), 5060);
 }
@@ -141,14 +145,15 @@ static void hostile_files_are_only_complained_of(void **state)
 	assert_int_equal(read_text(f, "[sip]\nport\0=5\n", 14), 1);
 	assert_int_equal(read_text(f, "\0", 1), 1);
 	assert_int_equal(config_read_file(f->config, "/nonexistent/x.conf", &f->problems), 1);
-	assert_non_null(strstr(f->problems.data, "/nonexistent/x.conf: No such file or directory\n"));
+	assert_non_null(
+		strstr(f->problems.data, "/nonexistent/x.conf: No such file or directory\n"));
 }
 
 static void the_environment_beats_the_file_and_flags_beat_both(void **state)
 {
 	struct fixture *f = *state;
-	const char *const env[] = { "JACKFIELD_SIP_PORT=5071", "JACKFIELD_DB=postgresql://x", "PATH=/bin", "JACKFIELD_TEST=1",
-			      NULL };
+	const char *const env[] = { "JACKFIELD_SIP_PORT=5071", "JACKFIELD_DB=postgresql://x",
+				    "PATH=/bin", "JACKFIELD_TEST=1", NULL };
 
 	assert_int_equal(read_text(f, "[sip]\nport=5070\n", 16), 0);
 	assert_int_equal(config_read_env(f->config, env, &f->problems), 0);
@@ -166,8 +171,9 @@ static void a_misspelt_variable_is_named(void **state)
 	const char *const env[] = { "JACKFIELD_SIP_PROT=1", "JACKFIELD_LOG_LEVEL=loud", NULL };
 
 	assert_int_equal(config_read_env(f->config, env, &f->problems), 2);
-	assert_string_equal(f->problems.data, "JACKFIELD_SIP_PROT: no such key\n"
-					      "JACKFIELD_LOG_LEVEL: [log] level: loud is none of debug, info\n");
+	assert_string_equal(f->problems.data,
+			    "JACKFIELD_SIP_PROT: no such key\n"
+			    "JACKFIELD_LOG_LEVEL: [log] level: loud is none of debug, info\n");
 }
 
 static void what_is_printed_can_be_read_again(void **state)
@@ -178,9 +184,12 @@ static void what_is_printed_can_be_read_again(void **state)
 	assert_int_equal(config_override(f->config, "sip", "port", "7777", &f->problems), 0);
 	assert_int_equal(config_override(f->config, "db", "key", "hush", &f->problems), 0);
 	config_print(f->config, &out);
-	assert_non_null(strstr(out.data, "[sip]\n# Where SIP is heard.\n# host:port; default: 127.0.0.1:5060\n"
-					 "listen = 127.0.0.1:5060\n"));
-	assert_non_null(strstr(out.data, "# one of debug, info; default: info; SIGHUP applies it\nlevel = info\n"));
+	assert_non_null(strstr(
+		out.data, "[sip]\n# Where SIP is heard.\n# host:port; default: 127.0.0.1:5060\n"
+			  "listen = 127.0.0.1:5060\n"));
+	assert_non_null(
+		strstr(out.data,
+		       "# one of debug, info; default: info; SIGHUP applies it\nlevel = info\n"));
 	assert_null(strstr(out.data, "hush"));
 	assert_int_equal(config_override(f->config, "sip", "port", "1", &f->problems), 0);
 	assert_int_equal(read_text(f, out.data, out.len), 0);

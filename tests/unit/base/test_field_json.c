@@ -31,7 +31,8 @@ static const char *check_port(const void *value)
 static const struct field fields[] = {
 	FIELD(struct thing, id, FIELD_ID, FIELD_READ_ONLY),
 	FIELD(struct thing, owner, FIELD_ID, FIELD_NULLABLE),
-	FIELD(struct thing, name, FIELD_STR, FIELD_REQUIRED, .min = 1, .max = 10, .check = check_name),
+	FIELD(struct thing, name, FIELD_STR, FIELD_REQUIRED, .min = 1, .max = 10,
+	      .check = check_name),
 	FIELD(struct thing, note, FIELD_STR, FIELD_NULLABLE | FIELD_MULTILINE),
 	FIELD(struct thing, secret, FIELD_STR, FIELD_WRITE_ONLY),
 	FIELD(struct thing, hidden, FIELD_STR, FIELD_NO_JSON),
@@ -91,7 +92,7 @@ static void assert_complaint(struct fixture *f, const char *text, const char *wa
 
 	assert_non_null(errors);
 	assert_int_equal(json_object_size(errors), 1);
-	json_object_foreach (errors, name, list)
+	json_object_foreach(errors, name, list)
 		got = xasprintf("%s: %s", name, json_string_value(json_array_get(list, 0)));
 	assert_string_equal(got, want);
 	json_decref(errors);
@@ -137,19 +138,23 @@ static void every_type_is_written_with_explicit_nulls(void **state)
 	f->thing.hidden = "h";
 	json = field_to_json(fields, &f->thing);
 	text = json_dumps(json, JSON_COMPACT);
-	assert_string_equal(text, "{\"id\":null,\"owner\":\"0190163d-8694-739b-aea5-966c26f8ad91\",\"name\":\"Zoë\","
-				  "\"note\":\"a\\nb\\tc\",\"port\":5060,\"size\":9007199254740993,"
-				  "\"made_at\":\"2026-01-31T12:00:00.000000Z\",\"on\":true,\"ratio\":1.5,"
-				  "\"colour\":\"green\",\"extra\":{\"a\":[1]},\"tags\":[\"red\"],\"marks\":[\"x\",\"y\"]}");
+	assert_string_equal(
+		text,
+		"{\"id\":null,\"owner\":\"0190163d-8694-739b-aea5-966c26f8ad91\",\"name\":\"Zoë\","
+		"\"note\":\"a\\nb\\tc\",\"port\":5060,\"size\":9007199254740993,"
+		"\"made_at\":\"2026-01-31T12:00:00.000000Z\",\"on\":true,\"ratio\":1.5,"
+		"\"colour\":\"green\",\"extra\":{\"a\":[1]},\"tags\":[\"red\"],\"marks\":[\"x\",\"y\"]}");
 	free(text);
 	json_decref(json);
 
 	f->thing = (struct thing){ .colour = -1, .ratio = NAN, .name = "\xff" };
 	json = field_to_json(fields, &f->thing);
 	text = json_dumps(json, JSON_COMPACT);
-	assert_string_equal(text, "{\"id\":null,\"owner\":null,\"name\":null,\"note\":null,\"port\":0,\"size\":0,"
-				  "\"made_at\":null,\"on\":false,\"ratio\":null,\"colour\":null,\"extra\":null,"
-				  "\"tags\":null,\"marks\":null}");
+	assert_string_equal(
+		text,
+		"{\"id\":null,\"owner\":null,\"name\":null,\"note\":null,\"port\":0,\"size\":0,"
+		"\"made_at\":null,\"on\":false,\"ratio\":null,\"colour\":null,\"extra\":null,"
+		"\"tags\":null,\"marks\":null}");
 	free(text);
 	json_decref(json);
 }
@@ -159,8 +164,10 @@ static void nulls_are_taken_where_allowed(void **state)
 	struct fixture *f = *state;
 
 	assert_null(read_body(f, all, false));
-	assert_null(read_body(f, "{\"owner\":null,\"note\":null,\"made_at\":null,\"colour\":null,\"extra\":null,\"tags\":null}",
-			      true));
+	assert_null(read_body(
+		f,
+		"{\"owner\":null,\"note\":null,\"made_at\":null,\"colour\":null,\"extra\":null,\"tags\":null}",
+		true));
 	assert_true(id_is_none(f->thing.owner));
 	assert_null(f->thing.note);
 	assert_true(f->thing.made_at == 0);
@@ -188,7 +195,8 @@ static void each_wrong_value_has_its_message(void **state)
 		{ "\"x\"", "non_field_errors: Invalid data. Expected an object." },
 		{ "{\"name\":5}", "name: Not a valid string." },
 		{ "{\"name\":\"\"}", "name: This field may not be blank." },
-		{ "{\"name\":\"01234567890\"}", "name: Ensure this field has no more than 10 characters." },
+		{ "{\"name\":\"01234567890\"}",
+		  "name: Ensure this field has no more than 10 characters." },
 		{ "{\"name\":\"a\\r\\nb\"}", "name: Control characters are not allowed." },
 		{ "{\"name\":\"a\\u0000b\"}", "name: Null characters are not allowed." },
 		{ "{\"name\":\"root\"}", "name: Choose another name." },
@@ -213,12 +221,15 @@ static void each_wrong_value_has_its_message(void **state)
 		{ "{\"tags\":[1]}", "tags: Not a valid string." },
 		{ "{\"tags\":[\"red\",\"blue\"]}", "tags: \"blue\" is not a valid choice." },
 		{ "{\"marks\":[]}", "marks: Ensure this list has between 1 and 2 members." },
-		{ "{\"marks\":[\"a\",\"b\",\"c\"]}", "marks: Ensure this list has between 1 and 2 members." },
+		{ "{\"marks\":[\"a\",\"b\",\"c\"]}",
+		  "marks: Ensure this list has between 1 and 2 members." },
 		{ "{\"marks\":[\"\"]}", "marks: This field may not be blank." },
-		{ "{\"made_at\":\"yesterday\"}", "made_at: Datetime has wrong format. Use one of these formats instead: "
-						 "YYYY-MM-DDThh:mm[:ss[.uuuuuu]][+HH:MM|-HH:MM|Z]." },
-		{ "{\"made_at\":5}", "made_at: Datetime has wrong format. Use one of these formats instead: "
-				     "YYYY-MM-DDThh:mm[:ss[.uuuuuu]][+HH:MM|-HH:MM|Z]." },
+		{ "{\"made_at\":\"yesterday\"}",
+		  "made_at: Datetime has wrong format. Use one of these formats instead: "
+		  "YYYY-MM-DDThh:mm[:ss[.uuuuuu]][+HH:MM|-HH:MM|Z]." },
+		{ "{\"made_at\":5}",
+		  "made_at: Datetime has wrong format. Use one of these formats instead: "
+		  "YYYY-MM-DDThh:mm[:ss[.uuuuuu]][+HH:MM|-HH:MM|Z]." },
 	};
 
 	for (unsigned i = 0; i < ARRAY_LEN(cases); i++)

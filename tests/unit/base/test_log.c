@@ -39,8 +39,8 @@ static void setup_log(bool json, bool personal)
 
 static void write_one(void)
 {
-	log_info("call answered", LOG_STR("to", "a b"), LOG_INT("n", -5), LOG_STR("none", NULL), LOG_ID("id", ID_NONE),
-		 LOG_STR("plain", "udp:127.0.0.1"), LOG_STR("empty", ""));
+	log_info("call answered", LOG_STR("to", "a b"), LOG_INT("n", -5), LOG_STR("none", NULL),
+		 LOG_ID("id", ID_NONE), LOG_STR("plain", "udp:127.0.0.1"), LOG_STR("empty", ""));
 	log_debug("not printed");
 }
 
@@ -52,8 +52,9 @@ static void lines_are_logfmt_with_quotes_where_needed(void **state)
 	setup_log(false, false);
 	line = capture(write_one);
 	assert_true(str_has_prefix(line, "time=20"));
-	assert_non_null(strstr(line, "Z level=info msg=\"call answered\" to=\"a b\" n=-5 none=- id=- "
-				     "plain=udp:127.0.0.1 empty=\"\"\n"));
+	assert_non_null(strstr(line,
+			       "Z level=info msg=\"call answered\" to=\"a b\" n=-5 none=- id=- "
+			       "plain=udp:127.0.0.1 empty=\"\"\n"));
 	assert_null(strstr(line, "not printed"));
 }
 
@@ -69,7 +70,9 @@ static void foreign_text_cannot_forge_a_line(void **state)
 	(void)state;
 	setup_log(false, false);
 	line = capture(write_hostile);
-	assert_non_null(strstr(line, "ua=\"x\\u000d\\nlevel=error msg=forged \\\"q\\\" \\\\ \\u001b[2J \\u00ff Grüße\"\n"));
+	assert_non_null(strstr(
+		line,
+		"ua=\"x\\u000d\\nlevel=error msg=forged \\\"q\\\" \\\\ \\u001b[2J \\u00ff Grüße\"\n"));
 	assert_ptr_equal(strchr(line, '\n'), line + strlen(line) - 1);
 }
 
@@ -92,7 +95,8 @@ static void write_huge(void)
 	static char big[3000];
 
 	memset(big, '"', sizeof(big) - 1);
-	log_info("huge", LOG_STR("one", big), LOG_STR("two", big), LOG_STR("three", big), LOG_INT("after", 1));
+	log_info("huge", LOG_STR("one", big), LOG_STR("two", big), LOG_STR("three", big),
+		 LOG_INT("after", 1));
 }
 
 static void a_line_that_is_too_long_stays_well_formed(void **state)
@@ -110,7 +114,8 @@ static void a_line_that_is_too_long_stays_well_formed(void **state)
 
 static void write_person(void)
 {
-	log_info("dial", LOG_PII("to", "+49301234567"), LOG_PII("name", "Bob"), LOG_PII("none", NULL));
+	log_info("dial", LOG_PII("to", "+49301234567"), LOG_PII("name", "Bob"),
+		 LOG_PII("none", NULL));
 }
 
 static void personal_data_is_masked_unless_wanted(void **state)
@@ -175,7 +180,9 @@ static void an_error_is_its_errno_negative_and_leaves_a_trace(void **state)
 	log_init(&(struct log_setup){ .level = LOG_DEBUG_ });
 	line = capture(run_failing);
 	assert_int_equal(failed, -98);
-	assert_non_null(strstr(line, "level=error msg=\"bind 127.0.0.1:5060\" func=failing error=\"Address already in use\""));
+	assert_non_null(strstr(
+		line,
+		"level=error msg=\"bind 127.0.0.1:5060\" func=failing error=\"Address already in use\""));
 	assert_non_null(strstr(line, "level=debug msg=\"passed on\" func=failing"));
 	assert_int_equal(err_pass(0), 0);
 	assert_int_equal(err_pass(3), 3);
@@ -191,9 +198,11 @@ static void metrics_are_grouped_by_name(void **state)
 	metric_add(&apples_green, 40);
 	metric_set(&depth, -7);
 	metric_print_all(&out);
-	assert_non_null(strstr(out.data, "# HELP test_apples_total Apples eaten\n# TYPE test_apples_total counter\n"
-					 "test_apples_total{colour=\"green\"} 40\n"
-					 "test_apples_total{colour=\"red\"} 2\n"));
+	assert_non_null(
+		strstr(out.data,
+		       "# HELP test_apples_total Apples eaten\n# TYPE test_apples_total counter\n"
+		       "test_apples_total{colour=\"green\"} 40\n"
+		       "test_apples_total{colour=\"red\"} 2\n"));
 	assert_non_null(strstr(out.data, "# TYPE test_depth gauge\ntest_depth -7\n"));
 }
 

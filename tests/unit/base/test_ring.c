@@ -52,7 +52,8 @@ static void every_message_of_every_writer_arrives_once_and_in_order(void **state
 	(void)state;
 	for (unsigned i = 0; i < WRITERS; i++) {
 		writers[i] = (struct writer){ .ring = ring, .index = i };
-		assert_int_equal(pthread_create(&writers[i].thread, NULL, writer_main, &writers[i]), 0);
+		assert_int_equal(pthread_create(&writers[i].thread, NULL, writer_main, &writers[i]),
+				 0);
 	}
 	while (total < WRITERS * PER_WRITER) {
 		struct message msg;

@@ -128,7 +128,8 @@ static void it_agrees_with_a_naive_model_over_days(void **state)
 			now = wheel_now_ms(model->wheel);
 			assert_int_equal(wheel_count(model->wheel), model_running(model));
 			if (next)
-				assert_true(wheel_wait_ms(model->wheel) <= (next->due_ms > now ? next->due_ms - now : 0));
+				assert_true(wheel_wait_ms(model->wheel) <=
+					    (next->due_ms > now ? next->due_ms - now : 0));
 			else
 				assert_int_equal(wheel_wait_ms(model->wheel), UINT64_MAX);
 		}
@@ -146,7 +147,8 @@ static void count_up(struct timer *timer, void *arg)
 
 static void timers_fire_on_their_millisecond_and_not_before(void **state)
 {
-	static const uint64_t delays[] = { 1, 63, 64, 65, 4095, 4096, 4097, 262144, 3600000, 86400000ull * 400 };
+	static const uint64_t delays[] = { 1,	 63,   64,     65,	4095,
+					   4096, 4097, 262144, 3600000, 86400000ull * 400 };
 
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_LEN(delays); i++) {

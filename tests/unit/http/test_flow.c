@@ -106,9 +106,7 @@ static int file_make(size_t size)
 
 static void handle_file(struct web_req *req)
 {
-	size_t size = web_query(req, "empty") ? 0
-		      : web_query(req, "big") ? 64u << 20
-					      : FILE_SIZE;
+	size_t size = web_query(req, "empty") ? 0 : web_query(req, "big") ? 64u << 20 : FILE_SIZE;
 
 	web_answer_file(req, &(struct web_file){ .fd = file_make(size),
 						 .type = "audio/wav",
@@ -213,8 +211,9 @@ static int teardown(void **state)
 static int ask_on(int fd, struct buf *text, const char *request)
 {
 	peer_text(fd, request);
-	return peer_answer(fd, text, strncmp(request, "HEAD", 4) == 0 ||
-					     strstr(request, "If-None-Match") != NULL);
+	return peer_answer(fd, text,
+			   strncmp(request, "HEAD", 4) == 0 ||
+				   strstr(request, "If-None-Match") != NULL);
 }
 
 static void has(const struct buf *text, const char *part)
@@ -246,9 +245,10 @@ static void a_body_goes_where_the_handler_says(void **state)
 				"POST /sink HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"),
 			 200);
 	has(&text, "sunk 0 0");
-	assert_int_equal(ask_on(fd, &text,
-				"POST /memory HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"),
-			 200);
+	assert_int_equal(
+		ask_on(fd, &text,
+		       "POST /memory HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"),
+		200);
 	has(&text, "kept 5:hello");
 	assert_int_equal(ask_on(fd, &text,
 				"POST /memory HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
@@ -326,8 +326,8 @@ static int post_form(unsigned port, const char *type, const void *body, size_t l
 	int fd = peer_connect(port), status;
 	char head[200];
 
-	snprintf(head, sizeof(head), "POST /form HTTP/1.1\r\nHost: x\r\n%sContent-Length: %zu\r\n\r\n",
-		 type, len);
+	snprintf(head, sizeof(head),
+		 "POST /form HTTP/1.1\r\nHost: x\r\n%sContent-Length: %zu\r\n\r\n", type, len);
 	peer_text(fd, head);
 	for (size_t at = 0; at < len; at += 7000) /* in pieces that suit no boundary */
 		peer_send(fd, (const char *)body + at, len - at < 7000 ? len - at : 7000);
@@ -423,8 +423,8 @@ static void a_file_or_a_part_of_it(void **state)
 	int fd = peer_connect(web_port(*state));
 
 	for (size_t i = 0; i < ARRAY_LEN(tries); i++) {
-		snprintf(request, sizeof(request), "GET /file HTTP/1.1\r\nHost: x\r\nRange: %s\r\n\r\n",
-			 tries[i].range);
+		snprintf(request, sizeof(request),
+			 "GET /file HTTP/1.1\r\nHost: x\r\nRange: %s\r\n\r\n", tries[i].range);
 		if (ask_on(fd, &text, request) != tries[i].status)
 			fail_msg("%s: %.300s", tries[i].range, text.data);
 		has(&text, tries[i].header);
@@ -434,10 +434,12 @@ static void a_file_or_a_part_of_it(void **state)
 	has(&text, "Accept-Ranges: bytes");
 	has(&text, "ETag: \"v1\"");
 	has(&text, "Content-Type: audio/wav");
-	has(&text, "attachment; filename=\"Gr____ _x_.wav\"; filename*=UTF-8''Gr%C3%BC%C3%9F%20%22x%22.wav");
+	has(&text,
+	    "attachment; filename=\"Gr____ _x_.wav\"; filename*=UTF-8''Gr%C3%BC%C3%9F%20%22x%22.wav");
 	assert_true(text.len > FILE_SIZE);
 	assert_string_equal(text.data + text.len - 3, "bcd");
-	assert_int_equal(ask_on(fd, &text, "HEAD /file HTTP/1.1\r\nHost: x\r\nRange: bytes=0-1\r\n\r\n"),
+	assert_int_equal(ask_on(fd, &text,
+				"HEAD /file HTTP/1.1\r\nHost: x\r\nRange: bytes=0-1\r\n\r\n"),
 			 200);
 	has(&text, "Content-Length: 100000");
 	assert_int_equal(ask_on(fd, &text, "GET /file?empty=1 HTTP/1.1\r\nHost: x\r\n\r\n"), 200);
