@@ -148,6 +148,7 @@ struct engine *engine_new(const struct engine_setup *setup)
 		log_warn("the public address is not an IP address",
 			 LOG_STR("address", setup->public_addr));
 	timer_init(&engine->flush, engine->wheel, flush_late, engine);
+	timer_init(&engine->moved, engine->wheel, lines_moved, engine);
 	media.on_event = talk_on_media;
 	media.arg = engine;
 	engine->media = media_new(&media);
@@ -188,6 +189,7 @@ struct engine *engine_free(struct engine *engine)
 	lines_fini(engine);
 	phones_fini(engine);
 	timer_stop(&engine->flush);
+	timer_stop(&engine->moved);
 	free(engine->voice);
 	free(engine);
 	return NULL;

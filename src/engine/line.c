@@ -207,6 +207,56 @@ const char *engine_line_unusable(struct engine *engine, struct id id)
 	return "The profile is not registered at the moment.";
 }
 
+/* ---- a line that moved ---- */
+
+#define MOVED_MS                                                                                   \
+	50 /* thousands may lose the same connection: their calls are looked at in one go */
+#define MOVED_AGAIN_MS 3000 /* for calls that were in the middle of another offer */
+
+static bool has_moved(struct channel *channel)
+{
+	const struct line *line =
+		channel->is_device ? NULL : line_get(channel->engine, channel->line);
+
+	return channel->moved || (line && line->moved);
+}
+
+/* Calls outlive their flow: a re-INVITE brings the new Contact, and a new address if there is one (RFC 3261 14). */
+void lines_moved(struct timer *timer, void *arg)
+{
+	struct engine *engine = arg;
+	struct hnode *node;
+	bool again = false;
+	size_t cursor = 0;
+
+	engine_enter(engine);
+	for (node = hmap_iter(&engine->channels, &cursor, NULL); node;
+	     node = hmap_iter(&engine->channels, &cursor, node)) {
+		struct channel *channel = container_of_(node, struct channel, node);
+
+		if (has_moved(channel))
+			channel->moved = !talk_moved(channel);
+		again = again || channel->moved;
+	}
+	cursor = 0;
+	for (node = hmap_iter(&engine->lines, &cursor, NULL); node;
+	     node = hmap_iter(&engine->lines, &cursor, node))
+		container_of_(node, struct line, node)->moved = false;
+	if (again)
+		timer_start(timer, MOVED_AGAIN_MS);
+	engine_settle(engine);
+}
+
+static void line_moved(struct engine *engine, struct id id)
+{
+	struct line *line = line_get(engine, id);
+
+	if (!line || !engine->channels.count)
+		return;
+	line->moved = true;
+	timer_start(&engine->moved, MOVED_MS);
+}
+
 void line_on_report(const struct reg_report *report, void *arg)
 {
 	struct engine *engine = arg;
@@ -215,6 +265,8 @@ void line_on_report(const struct reg_report *report, void *arg)
 	count_registered(engine, report->id, report->state == REG_REGISTERED && !report->gone);
 	if (report->gone || !line_get(engine, report->id))
 		return;
+	if (report->moved)
+		line_moved(engine, report->id);
 	engine_enter(engine);
 	queued = event_of(engine, ENGINE_LINE_STATE);
 	queued->event.id = report->id;

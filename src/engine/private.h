@@ -18,6 +18,7 @@ struct line {
 	char *caller_number, *caller_name; /* NULL: none */
 	enum srtp_mode srtp;
 	bool registers, registered;
+	bool moved; /* it is reached another way now; its calls have not said so yet */
 	enum media_codec
 		last_codec; /* what it agreed to last: phones that call through it are offered that first */
 };
@@ -62,6 +63,7 @@ struct channel {
 	enum channel_state state;
 	bool incoming, is_device, ringing, early, held, offering, must_secure, muted,
 		deaf;
+	bool moved; /* its line has moved, and it could not say so yet */
 	bool silent; /* nothing comes from the far end, which has been asked whether it is still there */
 	struct id line, device;
 	char address[VIEW_ADDR_SIZE];
@@ -117,7 +119,7 @@ struct engine {
 	struct hmap lines, phones, phone_names, channels;
 	struct chain loads; /* files being read */
 	struct chain events;
-	struct timer flush;
+	struct timer flush, moved;
 	unsigned inside; /* > 0: events must wait */
 	unsigned lines_registered, devices_online, bridges;
 	uint64_t next_number;
@@ -140,6 +142,7 @@ void event_emit(struct engine *engine, struct queued *queued);
 struct line *line_get(struct engine *engine, struct id id);
 enum session_id_mode line_id_mode(enum caller_id_mode mode);
 void line_on_report(const struct reg_report *report, void *arg);
+void lines_moved(struct timer *timer, void *arg);
 void lines_fini(struct engine *engine);
 
 /* phone.c */
@@ -170,6 +173,8 @@ must_check int talk_answer(struct channel *channel, const struct sdesc_remote *r
 /* Their answer to our offer. Return: 0 or SDESC_E_*. */
 must_check int talk_accept(struct channel *channel, const struct session_body *body);
 void talk_on_offer(struct channel *channel, const struct session_event *event);
+/* Our address may be another now: the far end is told. Return: false when it must wait for another offer's end. */
+must_check bool talk_moved(struct channel *channel);
 void talk_on_media(const struct media_event *event, void *arg);
 struct sdesc_taste talk_taste_like(const struct sdesc_taste *own, const struct channel *like);
 

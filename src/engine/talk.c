@@ -296,6 +296,27 @@ void talk_on_offer(struct channel *channel, const struct session_event *event)
 		offer_done(channel, event);
 }
 
+bool talk_moved(struct channel *channel)
+{
+	auto_(buf_fini) struct buf out = BUF_MAX(SDESC_TEXT_MAX);
+	struct sdesc_local before = channel->local;
+
+	if (channel->state == CHANNEL_GONE || channel->state == CHANNEL_LEAVING)
+		return true;
+	/* Ringing as yet, or without sound of its own: once it is up it can say so. */
+	if (channel->state != CHANNEL_UP || !channel->main || !channel->have_media)
+		return false;
+	(void)!media_stream_local(channel->engine->media, channel->stream, &channel->local.addr);
+	tell_address(channel);
+	if (media_addr_eq(&channel->local.addr, &before.addr))
+		return !session_refresh(channel->main->session);
+	sdesc_write(&channel->local, &out);
+	if (!session_offer(channel->main->session, SESSION_SDP(out.data, out.len)))
+		return true;
+	channel->local = before;
+	return false;
+}
+
 void channel_hold(struct channel *channel, bool hold)
 {
 	auto_(buf_fini) struct buf out = BUF_MAX(SDESC_TEXT_MAX);

@@ -112,6 +112,7 @@ static void flow_closed(struct flow_watch *watch, int errnum, void *arg)
 	(void)watch;
 	(void)errnum;
 	metric_add(&metric_flow_lost, 1);
+	reg->flow_lost = true;
 	fsm_send(&reg->fsm, REG_SIG_FLOW, NULL);
 }
 
@@ -376,6 +377,9 @@ static void accepted(struct reg *reg, const struct inmsg *in)
 	}
 	reg->bound = true;
 	reg->expires_us = wall(reg) + (int64_t)expires * 1000000;
+	reg->moved = reg->moved || reg->flow_lost ||
+		     (reg->contact_old && !str_eq(reg->contact_old, reg->contact_now));
+	reg->flow_lost = false;
 	free(reg->contact_old);
 	reg->contact_old = xstrdup(reg->contact_now);
 	if (!reg_in(reg, REG_REGISTERED))

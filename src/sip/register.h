@@ -45,6 +45,7 @@ struct reg_report {
 	int64_t expires_us, next_attempt_us, changed_us; /* wall clock; 0: none */
 	unsigned other_bindings; /* contacts in the registrar's answer that are not ours */
 	bool gone;		 /* it was deleted and this is its last report */
+	bool moved; /* we are reached another way than before: calls that are up must say so (RFC 5626 4.4) */
 	bool lingering; /* with gone or disabled: the registrar did not confirm; calls may come until expires_us */
 };
 

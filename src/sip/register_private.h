@@ -73,6 +73,8 @@ struct reg {
 	uint32_t cseq;
 	bool queued, dirty, wanted, removing, removed, stopping, again, lingering, plain,
 		redirected, bound;
+	bool flow_lost; /* since the last 200 */
+	bool moved;	/* to be reported, once */
 	struct hop redirect;
 	uint16_t code;
 	uint8_t failures, auth_failures, raises;

@@ -55,6 +55,7 @@ static void report_fill(const struct reg *reg, struct reg_report *report, char r
 		.changed_us = reg->changed_us,
 		.other_bindings = reg->other_bindings,
 		.gone = reg->removed,
+		.moved = reg->moved,
 		.lingering = reg->lingering,
 	};
 }
@@ -97,6 +98,7 @@ static void report_fn(struct timer *timer, void *arg)
 		list = reg->next_dirty;
 		reg->dirty = false;
 		report_fill(reg, &report, registrar);
+		reg->moved = false;
 		if (regs->setup.handlers.on_report)
 			regs->setup.handlers.on_report(&report, regs->setup.arg);
 		if (gone)

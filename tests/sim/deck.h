@@ -43,6 +43,7 @@ struct deck {
 	struct reg_report report;
 	char report_reason[128], report_registrar[64];
 	struct buf states; /* words of the registration: "registering registered ..." */
+	unsigned moves;	   /* reports that it is reached another way */
 	struct id only;	   /* reports of others are not written down */
 	bool quiet_reports;
 	unsigned bindings_reports, bindings_last;

@@ -66,6 +66,17 @@ static void copy_all(struct buf *out, const char *message, const char *name)
 	}
 }
 
+/* The Via of a request of ours, with what the peer sees of its source. */
+static void via_seen(struct buf *out, const struct sim_peer *peer, const char *request)
+{
+	const char *via = sim_header(request, "Via"), *rport = strstr(via, ";rport");
+
+	if (peer->sees && rport)
+		buf_addf(out, "Via: %.*s%s\r\n", (int)(rport - via), via, peer->sees);
+	else
+		copy_all(out, request, "Via");
+}
+
 void sim_reply(struct sim_peer *peer, const char *request, int code, const char *tag,
 	       const char *extra, const char *sdp)
 {
@@ -73,7 +84,7 @@ void sim_reply(struct sim_peer *peer, const char *request, int code, const char 
 	const char *to = sim_header(request, "To");
 
 	buf_addf(&out, "SIP/2.0 %d Whatever\r\n", code);
-	copy_all(&out, request, "Via");
+	via_seen(&out, peer, request);
 	copy_all(&out, request, "From");
 	buf_addf(&out, "To: %s%s%s\r\n", to, tag && !strstr(to, ";tag=") ? ";tag=" : "",
 		 tag && !strstr(to, ";tag=") ? tag : "");

@@ -46,6 +46,8 @@ struct sim_peer {
 	unsigned tags;
 	bool deaf;	   /* hears, and answers nothing by itself */
 	int register_code; /* of the provider; 0: 200 */
+	const char *
+		sees; /* ";received=...;rport=..." in place of our Via's ";rport"; NULL: as it came */
 };
 
 /* A dialogue from a peer's side. */

@@ -452,6 +452,38 @@ static void a_codec_changes_in_mid_call_and_the_port_stays(void **state)
 	assert_string_equal(sim_view(s)->legs[1].codec, "PCMA");
 }
 
+static void a_call_follows_its_profile_to_another_address(void **state)
+{
+	struct sim *s = *state;
+	struct sim_dialog phone, far;
+	struct command again = { .type = COMMAND_PROFILE_REGISTER,
+				 .asker = { .tenant = s->tenant, .user = s->anna },
+				 .profile_id = s->line,
+				 .on = true };
+	const char *invite;
+
+	up(s, &phone, &far);
+	s->provider.sees = ";received=198.51.100.7;rport=40001";
+	assert_int_equal(sim_do(s, &again)->code, REPLY_OK);
+	sim_run(s, 500);
+	assert_non_null(strstr(s->line_contact, "@198.51.100.7:40001"));
+	invite = sim_expect(&s->provider, "INVITE sip:peer@");
+	assert_non_null(strstr(sim_header(invite, "Contact"), "@198.51.100.7:40001"));
+	assert_non_null(strstr(sim_body(invite), "c=IN IP4 198.51.100.7\r\n"));
+	sim_reply(&s->provider, invite, 200, NULL, NULL, sim_sdp);
+	sim_run(s, 50);
+	(void)sim_expect(&s->provider, "ACK");
+	assert_int_equal(sim_count(&s->phone, "INVITE"), 1); /* the phone has not moved */
+	assert_int_equal(sim_view(s)->state, CALL_ANSWERED);
+	/* Registering again at the same place is no news for the call. */
+	assert_int_equal(sim_do(s, &again)->code, REPLY_OK);
+	sim_run(s, 500);
+	assert_false(sim_heard(&s->provider, "INVITE"));
+	sim_request(&far, "BYE", NULL, NULL);
+	sim_run(s, 5);
+	sim_ended(s, END_COMPLETED, 200, HANGUP_CALLEE);
+}
+
 static void a_lost_bye_does_not_keep_the_call(void **state)
 {
 	struct sim *s = *state;
@@ -641,6 +673,7 @@ int main(void)
 		TEST(holds_and_resumes_of_the_far_end_are_answered),
 		TEST(a_change_that_cannot_be_had_leaves_the_call_as_it_is),
 		TEST(a_codec_changes_in_mid_call_and_the_port_stays),
+		TEST(a_call_follows_its_profile_to_another_address),
 		TEST(a_lost_bye_does_not_keep_the_call),
 		TEST(a_long_call_is_kept_by_its_session_timer),
 		TEST(a_call_is_cut_at_its_longest),
