@@ -241,33 +241,42 @@ void account_routes(const struct account *account, struct outmsg *msg, bool with
 		outmsg_routes(msg, routes, count);
 }
 
-bool account_hop(const struct account *account, bool with_service_route, struct hop *ret_hop)
+static bool hop_take(const struct account *account, const struct uri *uri, struct hop *ret_hop)
 {
-	auto_(buf_fini) struct buf text = BUF_MAX(URI_TEXT_MAX);
-	const char *route = with_service_route && account->service_routes
-				    ? account->service_route[0]
-				    : account->route;
-	struct sip_addr addr;
 	struct hop hop;
-	struct pl pl;
 
-	if (route) {
-		pl_set_str(&pl, route);
-		if (sip_addr_decode(&addr, &pl) || !hop_from_uri(&addr.uri, &hop))
-			return false;
-	} else {
-		struct uri uri;
-
-		account_registrar_uri(account, &text);
-		pl_set_str(&pl, text.data);
-		if (uri_decode(&uri, &pl) || !hop_from_uri(&uri, &hop))
-			return false;
-	}
+	if (!hop_from_uri(uri, &hop))
+		return false;
 	if (hop.transport == SIP_TRANSP_NONE)
 		hop.transport = account->transport;
 	hop.unverified = account->unverified;
 	*ret_hop = hop;
 	return true;
+}
+
+bool account_server_hop(const struct account *account, struct hop *ret_hop)
+{
+	auto_(buf_fini) struct buf text = BUF_MAX(URI_TEXT_MAX);
+	struct uri uri;
+	struct pl pl;
+
+	account_registrar_uri(account, &text);
+	pl_set_str(&pl, text.data);
+	return !uri_decode(&uri, &pl) && hop_take(account, &uri, ret_hop);
+}
+
+bool account_hop(const struct account *account, bool with_service_route, struct hop *ret_hop)
+{
+	const char *route = with_service_route && account->service_routes
+				    ? account->service_route[0]
+				    : account->route;
+	struct sip_addr addr;
+	struct pl pl;
+
+	if (!route)
+		return account_server_hop(account, ret_hop);
+	pl_set_str(&pl, route);
+	return !sip_addr_decode(&addr, &pl) && hop_take(account, &addr.uri, ret_hop);
 }
 
 bool account_owns_host(const struct account *account, const struct pl *host)

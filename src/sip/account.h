@@ -75,5 +75,7 @@ void account_routes(const struct account *account, struct outmsg *msg, bool with
 /* The next hop when there is no Route: server, port and transport of the account. false: bad (cannot be, once made). */
 must_check bool account_hop(const struct account *account, bool with_service_route,
 			    struct hop *ret_hop);
+/* The same of its server, whatever proxy is before it. */
+must_check bool account_server_hop(const struct account *account, struct hop *ret_hop);
 /* A SIP URI's host:port is the account's own domain: where a 3xx may lead. */
 bool account_owns_host(const struct account *account, const struct pl *host);

@@ -88,10 +88,10 @@ static void resolved(enum resolve_outcome outcome, const struct target *targets,
 	timer_start(&provider->again, outcome == RESOLVE_OK
 					      ? RESOLVE_MS + regs_random(provider->regs, 30000)
 					      : RESOLVE_FAILED_MS);
-	for (struct reg *reg = first ? provider->first : NULL; reg && provider->resolved;
-	     reg = reg->next_at_provider) {
-		if (!reg->account->registers)
-			pace(reg);
+	for (struct reg_place *place = first ? provider->first : NULL; place && provider->resolved;
+	     place = place->next) {
+		if (!place->reg->account->registers && place->reg->provider == provider)
+			pace(place->reg);
 	}
 }
 
@@ -135,40 +135,62 @@ bool regs_knows_source(const struct regs *regs, const struct sa *addr)
 
 /* ---- life ---- */
 
-struct provider *provider_take(struct regs *regs, const struct account *account)
+uint64_t place_hash(const struct provider *provider, const struct pl *user)
+{
+	return hkey_bytes(user->p, user->l) ^ (uint64_t)(uintptr_t)provider;
+}
+
+static struct provider *provider_take(struct regs *regs, const struct hop *hop)
 {
 	struct provider *provider;
-	struct hop hop;
 
-	bug_on(!account_hop(account, false, &hop));
-	for (struct hnode *node = hmap_first(&regs->providers, hop_hash(&hop)); node;
+	for (struct hnode *node = hmap_first(&regs->providers, hop_hash(hop)); node;
 	     node = hmap_same(node)) {
 		provider = container_of_(node, struct provider, node);
-		if (str_eq_nocase(provider->hop.host, hop.host) && provider->hop.port == hop.port &&
-		    provider->hop.transport == hop.transport)
+		if (str_eq_nocase(provider->hop.host, hop->host) &&
+		    provider->hop.port == hop->port && provider->hop.transport == hop->transport)
 			return provider;
 	}
 	provider = xzalloc(sizeof(*provider));
 	provider->regs = regs;
-	provider->hop = hop;
+	provider->hop = *hop;
 	provider->tokens = regs->setup.at_once;
 	provider->tokens_at = wheel_now_ms(regs->ua->wheel);
 	provider->queue_tail = &provider->queue;
-	hmap_add(&regs->providers, &provider->node, hop_hash(&hop));
+	hmap_add(&regs->providers, &provider->node, hop_hash(hop));
 	timer_init(&provider->again, regs->ua->wheel, again_fn, provider);
 	resolve(provider);
 	return provider;
 }
 
-void provider_add(struct provider *provider, struct reg *reg)
+static struct provider *place_add(struct reg *reg, struct reg_place *place, const struct hop *hop)
 {
-	reg->provider = provider;
-	reg->next_at_provider = provider->first;
-	reg->pprev_at_provider = &provider->first;
-	if (reg->next_at_provider)
-		reg->next_at_provider->pprev_at_provider = &reg->next_at_provider;
-	provider->first = reg;
-	provider->reg_count++;
+	struct provider *provider = provider_take(reg->regs, hop);
+	struct pl user;
+
+	pl_set_str(&user, reg->account->username);
+	place->reg = reg;
+	place->provider = provider;
+	place->next = provider->first;
+	place->pprev = &provider->first;
+	if (place->next)
+		place->next->pprev = &place->next;
+	provider->first = place;
+	provider->place_count++;
+	hmap_add(&reg->regs->by_user, &place->by_user, place_hash(provider, &user));
+	return provider;
+}
+
+void places_add(struct reg *reg)
+{
+	struct hop way, server;
+
+	bug_on(!account_hop(reg->account, false, &way));
+	reg->provider = place_add(reg, &reg->places[PLACE_WAY], &way);
+	if (reg->account->route && account_server_hop(reg->account, &server) &&
+	    !(str_eq_nocase(server.host, way.host) && server.port == way.port &&
+	      server.transport == way.transport))
+		(void)place_add(reg, &reg->places[PLACE_SERVER], &server);
 }
 
 static void provider_free(struct provider *provider)
@@ -183,19 +205,27 @@ static void provider_free(struct provider *provider)
 	free(provider);
 }
 
-void provider_remove(struct reg *reg)
+static void place_remove(struct reg_place *place)
 {
-	struct provider *provider = reg->provider;
+	struct provider *provider = take(place->provider);
 
 	if (!provider)
 		return;
-	pace_forget(reg);
-	*reg->pprev_at_provider = reg->next_at_provider;
-	if (reg->next_at_provider)
-		reg->next_at_provider->pprev_at_provider = reg->pprev_at_provider;
-	reg->provider = NULL;
-	if (!--provider->reg_count)
+	hmap_del(&provider->regs->by_user, &place->by_user);
+	*place->pprev = place->next;
+	if (place->next)
+		place->next->pprev = place->pprev;
+	if (!--provider->place_count)
 		provider_free(provider);
+}
+
+void places_remove(struct reg *reg)
+{
+	if (reg->provider)
+		pace_forget(reg);
+	reg->provider = NULL;
+	for (size_t i = 0; i < PLACES; i++)
+		place_remove(&reg->places[i]);
 }
 
 /* ---- the pacer ---- */

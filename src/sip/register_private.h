@@ -30,8 +30,8 @@ struct provider {
 	struct hnode node; /* regs->providers */
 	struct regs *regs;
 	struct hop hop;
-	unsigned reg_count;
-	struct reg *first; /* its profiles */
+	unsigned place_count;
+	struct reg_place *first; /* its profiles */
 	struct provider_addr addrs[PROVIDER_ADDRS];
 	unsigned addr_count;
 	bool resolved;
@@ -44,6 +44,18 @@ struct provider {
 	uint64_t tokens_at;
 };
 
+/* A profile at a provider: at its outbound proxy, or its server where it has none; and at the server besides the proxy,
+ * since calls may come from there too.
+ */
+struct reg_place {
+	struct hnode by_user;
+	struct reg *reg;
+	struct provider *provider; /* NULL: no such place */
+	struct reg_place *next, **pprev;
+};
+
+enum { PLACE_WAY, PLACE_SERVER, PLACES };
+
 enum reg_signal {
 	REG_SIG_TIMEOUT,
 	REG_SIG_GO,	 /* the pacer lets it register */
@@ -55,12 +67,12 @@ enum reg_signal {
 };
 
 struct reg {
-	struct hnode by_id, by_line, by_user;
+	struct hnode by_id, by_line;
+	struct reg_place places[PLACES];
 	struct regs *regs;
 	struct fsm fsm;
 	struct account *account, *next_account; /* next: after the old one is unregistered */
-	struct provider *provider;
-	struct reg *next_at_provider, **pprev_at_provider;
+	struct provider *provider;		/* where it registers: places[PLACE_WAY]'s */
 	struct reg *next_queued, **pprev_queued;
 	struct reg *next_dirty;
 	struct digest_jar *jar;
@@ -117,9 +129,9 @@ void reg_stopped(struct reg *reg);			  /* unregistering is over */
 void reg_adopt(struct reg *reg, struct account *account); /* takes the reference */
 
 /* provider.c */
-struct provider *provider_take(struct regs *regs, const struct account *account);
-void provider_add(struct provider *provider, struct reg *reg);
-void provider_remove(struct reg *reg);
+void places_add(struct reg *reg);
+void places_remove(struct reg *reg);
+uint64_t place_hash(const struct provider *provider, const struct pl *user);
 bool provider_has_addr(const struct provider *provider, const struct sa *addr);
 unsigned providers_at(const struct regs *regs, const struct sa *addr, struct provider **ret,
 		      unsigned max);

@@ -14,11 +14,6 @@ static struct reg *reg_find(const struct regs *regs, struct id id)
 	return NULL;
 }
 
-static uint64_t user_hash(const struct provider *provider, const struct pl *user)
-{
-	return hkey_bytes(user->p, user->l) ^ (uint64_t)(uintptr_t)provider;
-}
-
 /* ---- reports ---- */
 
 void reg_changed(struct reg *reg)
@@ -68,8 +63,7 @@ static void reg_free(struct reg *reg)
 		reg_disable(reg); /* the gauge counts */
 	hmap_del(&regs->by_id, &reg->by_id);
 	hmap_del(&regs->by_line, &reg->by_line);
-	hmap_del(&regs->by_user, &reg->by_user);
-	provider_remove(reg);
+	places_remove(reg);
 	reg_drop_flow(reg);
 	exchange_free(reg->exchange);
 	digest_jar_free(reg->jar);
@@ -110,13 +104,8 @@ static void report_fn(struct timer *timer, void *arg)
 
 static void index_add(struct reg *reg)
 {
-	struct regs *regs = reg->regs;
-	struct pl user;
-
-	pl_set_str(&user, reg->account->username);
-	provider_add(provider_take(regs, reg->account), reg);
-	hmap_add(&regs->by_line, &reg->by_line, hkey_text(reg->account->line));
-	hmap_add(&regs->by_user, &reg->by_user, user_hash(reg->provider, &user));
+	places_add(reg);
+	hmap_add(&reg->regs->by_line, &reg->by_line, hkey_text(reg->account->line));
 }
 
 void reg_adopt(struct reg *reg, struct account *account)
@@ -124,8 +113,7 @@ void reg_adopt(struct reg *reg, struct account *account)
 	struct regs *regs = reg->regs;
 
 	hmap_del(&regs->by_line, &reg->by_line);
-	hmap_del(&regs->by_user, &reg->by_user);
-	provider_remove(reg);
+	places_remove(reg);
 	/* Calls that are up keep the old account; a challenge finds the new secret there, and the old one once. */
 	if (str_eq(reg->account->creds.username, account->creds.username) &&
 	    str_eq(reg->account->server, account->server))
@@ -435,11 +423,12 @@ static struct reg *by_user(const struct regs *regs, const struct provider *provi
 
 	if (!pl_isset(user))
 		return NULL;
-	for (struct hnode *node = hmap_first(&regs->by_user, user_hash(provider, user)); node;
+	for (struct hnode *node = hmap_first(&regs->by_user, place_hash(provider, user)); node;
 	     node = hmap_same(node)) {
-		struct reg *reg = container_of_(node, struct reg, by_user);
+		struct reg_place *place = container_of_(node, struct reg_place, by_user);
+		struct reg *reg = place->reg;
 
-		if (reg->provider != provider || pl_strcmp(user, reg->account->username) ||
+		if (place->provider != provider || pl_strcmp(user, reg->account->username) ||
 		    !reg_takes_calls(reg))
 			continue;
 		if (found)
@@ -447,6 +436,19 @@ static struct reg *by_user(const struct regs *regs, const struct provider *provi
 		found = reg;
 	}
 	return found;
+}
+
+/* The only profile that all of these have. */
+static struct reg *only_one(struct provider *const *providers, unsigned count)
+{
+	struct reg *only = NULL;
+
+	for (unsigned i = 0; i < count; i++) {
+		if (providers[i]->place_count != 1 || (only && providers[i]->first->reg != only))
+			return NULL;
+		only = providers[i]->first->reg;
+	}
+	return only && reg_takes_calls(only) ? only : NULL;
 }
 
 static struct reg *by_source(const struct regs *regs, const struct inmsg *in)
@@ -470,10 +472,15 @@ static struct reg *by_source(const struct regs *regs, const struct inmsg *in)
 		}
 	}
 	/* A number we do not know, but there is only one profile it can be for. */
-	if (!found && count == 1 && providers[0]->reg_count == 1 &&
-	    reg_takes_calls(providers[0]->first))
-		found = providers[0]->first;
-	return found;
+	return found ? found : only_one(providers, count);
+}
+
+static bool reg_has_addr(const struct reg *reg, const struct sa *addr)
+{
+	for (size_t i = 0; i < PLACES; i++)
+		if (reg->places[i].provider && provider_has_addr(reg->places[i].provider, addr))
+			return true;
+	return false;
 }
 
 struct account *regs_identify(struct regs *regs, const struct inmsg *in)
@@ -482,7 +489,7 @@ struct account *regs_identify(struct regs *regs, const struct inmsg *in)
 
 	if (reg) {
 		bool known = (reg->flow && reg->flow == in->flow) ||
-			     provider_has_addr(reg->provider, &in->msg->src) ||
+			     reg_has_addr(reg, &in->msg->src) ||
 			     (sa_isset(&reg->registrar, SA_ADDR) &&
 			      sa_cmp(&reg->registrar, &in->msg->src, SA_ADDR));
 

@@ -655,6 +655,44 @@ static void a_trunk_is_known_by_its_address(void **state)
 	deck_say_branch(&deck, 1, "ACK", NULL);
 }
 
+static void a_proxys_profile_is_known_by_its_servers_address_too(void **state)
+{
+	(void)state;
+	account.registers = false;
+	account.server = "10.0.0.7";
+	account.outbound_proxy = "10.0.0.2";
+	put();
+	kit_run(&deck.kit, 50);
+	deck_invite(&deck, "+4930123", 1, NULL, DECK_PEER_SDP("1"));
+	assert_int_equal(deck.incomings, 1); /* from the proxy */
+	session_reject(deck.in.session, 404, NULL, 0, NULL);
+	kit_run(&deck.kit, 5);
+	deck_say_branch(&deck, 1, "ACK", NULL);
+	account.server = "10.0.0.2";
+	account.outbound_proxy = "10.0.0.2:5070"; /* the same machine: one profile, seen twice */
+	put();
+	kit_run(&deck.kit, 50);
+	deck_invite(&deck, "+4930123", 4, NULL, DECK_PEER_SDP("1"));
+	assert_int_equal(deck.incomings, 2);
+	session_reject(deck.in.session, 404, NULL, 0, NULL);
+	kit_run(&deck.kit, 5);
+	deck_say_branch(&deck, 4, "ACK", NULL);
+	account.outbound_proxy = "10.0.0.7:5070";
+	put();
+	kit_run(&deck.kit, 50);
+	deck_invite(&deck, "+4930123", 2, NULL, DECK_PEER_SDP("1"));
+	assert_int_equal(deck.incomings, 3); /* from the server */
+	session_reject(deck.in.session, 404, NULL, 0, NULL);
+	kit_run(&deck.kit, 5);
+	deck_say_branch(&deck, 2, "ACK", NULL);
+	regs_remove(ua_regs(deck.ua), profile);
+	kit_run(&deck.kit, 50);
+	kit_forget(&deck.kit);
+	deck_invite(&deck, "+4930123", 3, NULL, DECK_PEER_SDP("1"));
+	assert_int_equal(deck.incomings, 3);
+	assert_int_equal(deck.kit.seen_count, 0); /* nobody's provider any more */
+}
+
 /* ---- trying ---- */
 
 static struct probe_result tried;
@@ -736,6 +774,7 @@ int main(void)
 		T(a_call_with_our_token_finds_its_profile),
 		T(without_the_token_the_name_decides_among_known_sources),
 		T(a_trunk_is_known_by_its_address),
+		T(a_proxys_profile_is_known_by_its_servers_address_too),
 		T(a_probe_tells_each_step),
 	};
 
