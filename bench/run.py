@@ -20,6 +20,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tests/e2e"), str(ROOT / "bench")]
 
+import load  # noqa: E402
 from meter import Meter, machine  # noqa: E402
 from peers import net  # noqa: E402
 from peers.daemon import Daemon  # noqa: E402
@@ -30,6 +31,13 @@ from peers.ua import UserAgent  # noqa: E402
 LIMITS = {f"JACKFIELD_LIMITS_{key}": str(value) for key, value in (
     ("CALLS_PER_PROFILE", 20000), ("CALLS_PER_TENANT", 20000))}
 NUMBER = "+493012345"
+REGISTRARS = 10
+KEEPALIVES_S = 30  # each profile keeps its path alive once in this time
+
+
+def per_unit(threads, count):
+    """Thread CPU in ms for each of count units of work."""
+    return {name: round(1000 * value / count, 4) for name, value in threads.items()}
 
 
 class Bench:
@@ -69,26 +77,41 @@ def bench_start(bench, options):
             "idle_cpu_pct": round(100 * cpu / wall, 2)}
 
 
+def settled_rss_kb(meter, wait_s=8):
+    """Memory once the last transactions are over; what the heap keeps for itself is counted."""
+    time.sleep(wait_s)
+    return meter.rss_kb()
+
+
 def bench_registrations(bench, options):
-    """Profiles registered at Kamailio with digest; then what keeping them costs."""
+    """Profiles registered at Kamailio with digest; then what keeping them costs.
+
+    Each registrar gets no more than 20 a second, so Kamailio listens at ten addresses.
+    """
     count = options.registrations
-    provider = Provider(bench.directory / "provider", max_expires=3600, shared_mb=512).start()
+    servers = [net.fresh_address() for _ in range(REGISTRARS)]
+    provider = Provider(bench.directory / "provider", max_expires=3600, shared_mb=512, children=1,
+                        address=servers[0], also=servers[1:]).start()
     try:
         before = bench.meter.rss_kb()
-        for number in range(count):
-            bench.admin.add_profile(provider, user=provider.add_user(f"r{number}", "secret"),
-                                    check=False)
+        users = [provider.add_user(f"r{number}", "secret") for number in range(count)]
         window = bench.meter.window()
-        net.until(lambda: bench.daemon.metrics().get("jackfield_lines_registered", 0) >= count,
-                  60 + count / 50, f"{count} registrations", 0.5)
-        wall, cpu, _ = window.end()
-        register_s = wall
-        after = bench.meter.rss_kb()
+        started = time.monotonic()
+        for number, user in enumerate(users):
+            bench.admin.add_profile(provider, user=user, check=False,
+                                    server=servers[number % REGISTRARS])
+        created_s = time.monotonic() - started
+        net.until(lambda: bench.daemon.metrics().get("jackfield_sip_registered", 0) >= count,
+                  60 + count / 20, f"{count} registrations", 0.5)
+        register_s, cpu, threads = window.end()
+        after = settled_rss_kb(bench.meter)
         window = bench.meter.window()
-        time.sleep(options.seconds)
+        time.sleep(max(options.seconds, KEEPALIVES_S))
         wall, keep, _ = window.end()
-        return {"profiles": count, "until_registered_s": round(register_s, 1),
-                "register_cpu_ms_each": round(1000 * cpu / count, 3),
+        return {"profiles": count, "created_per_s": round(count / created_s),
+                "until_registered_s": round(register_s, 1),
+                "create_and_register_cpu_ms_each": round(1000 * cpu / count, 3),
+                "threads_ms_each": per_unit(threads, count),
                 "keep_cpu_pct": round(100 * keep / wall, 2),
                 "keep_cpu_pct_per_10000": round(100 * keep / wall * 10000 / count, 2),
                 "kb_each": round((after - before) / count, 2)}
@@ -127,9 +150,92 @@ def bench_setup(bench, options):
         results.append({"rate": rate, "calls": count, "sipp_exit": code,
                         "achieved_per_s": round(count / wall, 1),
                         "cpu_ms_per_call": round(1000 * cpu / count, 4),
-                        "threads_ms_per_call": {name: round(1000 * value / count, 4)
-                                                for name, value in threads.items()}})
+                        "core_pct_at_2000_per_s": round(200000 * cpu / count),
+                        "threads_ms_per_call": per_unit(threads, count)})
     return results
+
+
+def bench_live(bench, options):
+    """Memory of a call that is up, with both its legs and no sound."""
+    caller, callee = bench.trunks()
+    count = max(options.calls) * 5
+    directory = bench.directory / "live"
+    before = bench.meter.rss_kb()
+    far = sipp(directory, "callee.xml", callee, m=count, l=20000)
+    time.sleep(0.5)
+    near = sipp(directory, "caller.xml", caller, m=count, l=20000, r=200, s=NUMBER, d=60000,
+                to=f"{bench.daemon.address}:5060")
+    try:
+        net.until(lambda: bench.daemon.metrics().get("jackfield_channels", 0) >= 2 * count, 60,
+                  f"{count} calls", 0.5)
+        after = settled_rss_kb(bench.meter, 2)
+        window = bench.meter.window()
+        time.sleep(options.seconds)
+        wall, cpu, _ = window.end()
+    finally:
+        for process in (near, far):
+            process.kill()
+            process.wait()
+    return {"calls": count, "kb_per_call": round((after - before) / count, 1),
+            "silent_cpu_pct_per_call": round(100 * cpu / wall / count, 4)}
+
+
+def bench_api(bench, options):
+    """Reads of live calls and of the log at a steady rate, over keep-alive connections."""
+    caller, callee = bench.trunks()
+    directory = bench.directory / "api"
+    far = sipp(directory, "callee.xml", callee, m=2000, l=20000)
+    time.sleep(0.5)
+    to = f"{bench.daemon.address}:5060"
+    sipp(directory, "caller.xml", caller, m=500, l=20000, r=200, s=NUMBER, d=50, to=to).wait(60)
+    live = sipp(directory, "caller.xml", caller, m=50, l=20000, r=100, s=NUMBER, d=90000, to=to,
+                p=5062)
+    net.until(lambda: bench.admin.ok("GET", "/api/calls/")["count"] == 50, 20, "50 live calls")
+    results = []
+    try:
+        for path in ("/api/calls/", "/api/call-logs/", "/api/call-logs/?page_size=5", "/readyz"):
+            window = bench.meter.window()
+            replies = load.http_load(bench.daemon.http, bench.admin.access, [path],
+                                     options.api_rate, options.seconds)
+            wall, cpu, threads = window.end()
+            good = sum(status == 200 for _, status, _, _ in replies)
+            results.append({"path": path, "requests": len(replies), "good": good,
+                            "achieved_per_s": round(len(replies) / wall),
+                            "bytes": replies[0][2], "cpu_ms_each": round(1000 * cpu / len(replies), 3),
+                            "threads_ms_each": per_unit(threads, len(replies)),
+                            "latency_ms": load.percentiles([r[0] for r in replies]),
+                            "client_late_ms": load.percentiles([r[3] for r in replies])})
+    finally:
+        for process in (live, far):
+            process.kill()
+            process.wait()
+    return results
+
+
+def bench_events(bench, options):
+    """From an INVITE at our socket to call.created at each of many WebSocket clients."""
+    caller, callee = bench.trunks()
+    ears = load.Ears(bench.daemon.http, bench.admin.access, options.clients,
+                     [net.fresh_address() for _ in range(1 + options.clients // 400)])
+    latencies, missed = [], 0
+    time.sleep(1)
+    try:
+        with UserAgent(caller, "bench") as near, UserAgent(callee, "bench"):
+            window = bench.meter.window()
+            for number in range(30):
+                seen = ears.watch(b'"call.created"')
+                sent = time.monotonic()
+                near.invite(f"sip:{NUMBER}@{bench.daemon.address}:5060", ear=BlastEnd(caller, 10000))
+                time.sleep(0.5)
+                latencies += [at - sent for at in seen]
+                missed += options.clients - len(seen)
+            _, cpu, threads = window.end()
+    finally:
+        ears.close()
+    return {"clients": options.clients, "calls": 30, "missed": missed,
+            "latency_ms": load.percentiles(latencies),
+            "cpu_us_per_delivery": round(1e6 * cpu / max(1, len(latencies)), 1),
+            "threads_ms_per_call": per_unit(threads, 30)}
 
 
 class BlastEnd:
@@ -214,7 +320,7 @@ def bench_relay(bench, options):
 
 
 BENCHES = {"start": bench_start, "registrations": bench_registrations, "setup": bench_setup,
-           "relay": bench_relay}
+           "live": bench_live, "relay": bench_relay, "api": bench_api, "events": bench_events}
 
 
 def main():
@@ -222,9 +328,11 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="*", choices=[[], *BENCHES], help="default: all")
     parser.add_argument("--calls", type=int, nargs="+", default=[50, 100, 200])
-    parser.add_argument("--rates", type=int, nargs="+", default=[100, 300])
+    parser.add_argument("--rates", type=int, nargs="+", default=[200, 600, 1000, 1500])
     parser.add_argument("--registrations", type=int, default=10000)
     parser.add_argument("--seconds", type=int, default=10, help="length of each measurement")
+    parser.add_argument("--api-rate", type=int, default=1000, help="requests a second")
+    parser.add_argument("--clients", type=int, default=1000, help="WebSocket clients")
     parser.add_argument("--json", type=pathlib.Path)
     options = parser.parse_args()
     results = {"machine": machine()}

@@ -271,10 +271,12 @@ class Provider:
     """A Kamailio of its own at its own address, ports 5060 (UDP, TCP) and 5061 (TLS).
 
     tls: an Authority, or None for UDP and TCP only (starts faster).
+    also: further addresses, the same over UDP.
     """
 
     def __init__(self, directory, algorithm="MD5", tls=None, nonce_expire=300, max_expires=3600,
-                 children=2, address=None, shared_mb=32):
+                 children=2, address=None, shared_mb=32,
+                 also=()):
         self.address = address or net.fresh_address()
         self.directory = pathlib.Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -286,6 +288,7 @@ class Provider:
         self._settings = []  # what a restart has to set again
         self._rpc_lock = threading.Lock()
         listen = [f"listen=udp:{self.address}:5060", f"listen=tcp:{self.address}:5060"]
+        listen += [f"listen=udp:{other}:5060" for other in also]
         tls_module = ""
         if tls:
             listen.append(f"listen=tls:{self.address}:5061")
