@@ -79,6 +79,10 @@ struct api_done *api_profile_get(struct api_req *req, struct id id, bool to_chan
 {
 	int r = profile_get(req->db, req->arena, req->user->tenant, id, ret);
 
+	if (r == DB_E_NONE)
+		return api_error_detail(req, 404, "not_found",
+					"There is no such profile. GET /api/list-sip-profiles/ has "
+					"those you may use.");
 	if (r)
 		return api_fail(req, r);
 	return may_touch(req, ret, to_change) ? NULL : api_forbidden(req);

@@ -96,8 +96,9 @@ static const struct {
 	{ "invalid_credentials", "No active account has this email and password." },
 	{ "last_admin", "The organisation would be left without an administrator." },
 	{ "limit", "A limit was reached." },
-	{ "no_device", "No device of yours is registered." },
-	{ "not_authenticated", "Authentication credentials were not provided." },
+	{ "no_device", "None of your phones is registered." },
+	{ "not_authenticated", "Authentication credentials were not provided. Send the header "
+			       "'Authorization: Bearer ACCESS-TOKEN'." },
 	{ "not_found", "Not found." },
 	{ "not_supported", "This is not supported." },
 	{ "overloaded", "The server is busy. Try again in a moment." },
@@ -107,7 +108,7 @@ static const struct {
 	{ "profile_not_usable", "This profile cannot make calls now." },
 	{ "signup_closed",
 	  "Sign-up is closed on this server. Ask an administrator for an account." },
-	{ "token_not_valid", "The token is invalid or expired." },
+	{ "token_not_valid", "The token is invalid or expired. Refresh it or log in again." },
 	{ "too_many_attempts", "Too many attempts. Try again later." },
 	{ "user_in_use", "Something still belongs to this user." },
 	{ "wrong_state", "This is not possible in the present state." },
@@ -225,9 +226,9 @@ static struct api_done *reply_answer(struct api_req *req, const struct reply *re
 {
 	switch (reply->code) {
 	case REPLY_NOT_FOUND:
-		return api_not_found(req);
+		return reply_error(req, 404, "not_found", reply);
 	case REPLY_FORBIDDEN:
-		return api_forbidden(req);
+		return reply_error(req, 403, "permission_denied", reply);
 	case REPLY_NO_DEVICE:
 		return reply_error(req, 409, "no_device", reply);
 	case REPLY_PROFILE_NOT_USABLE:

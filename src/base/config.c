@@ -12,6 +12,7 @@
 #include <strings.h>
 
 #define LINE_MAX_ 4096
+#define PROBLEMS_MAX 50 /* of a file; one with more was not meant for us */
 #define VALUE_MAX_DEFAULT 1024
 #define BYTE_ORDER_MARK "\xef\xbb\xbf" /* some editors put it there */
 #define ENV_PREFIX "JACKFIELD_"
@@ -299,6 +300,11 @@ unsigned config_read_file(struct config *config, const char *path, struct buf *p
 	}
 	while ((len = getline(&line, &size, file)) >= 0) {
 		reader.line_no++;
+		if (reader.found >= PROBLEMS_MAX) {
+			reader_complain(&reader,
+					"too many problems: from here on the file is not read");
+			break;
+		}
 		if (len > LINE_MAX_)
 			reader_complain(&reader, "line too long");
 		else if (strlen(line) != (size_t)len)
@@ -306,8 +312,10 @@ unsigned config_read_file(struct config *config, const char *path, struct buf *p
 		else
 			read_line(&reader, line);
 	}
-	if (ferror(file))
-		reader_complain(&reader, strerror(errno));
+	if (ferror(file)) {
+		buf_addf(problems, "%s: %s\n", path, strerror(errno));
+		reader.found++;
+	}
 	return reader.found;
 }
 

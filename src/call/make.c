@@ -52,8 +52,10 @@ static struct reply *find_first(struct call_app *app, const struct asker *asker,
 	switch (connect->kind) {
 	case CONNECT_ANY_DEVICE:
 		if (!devices_online(app, making->user))
-			return reply_error(REPLY_NO_DEVICE, NULL,
-					   "None of your phones is registered.");
+			return reply_error(
+				REPLY_NO_DEVICE, NULL,
+				"None of your phones is registered. Sign one in, or say in "
+				"connect what else the call is put through to.");
 		return NULL;
 	case CONNECT_DEVICE:
 		making->device = known_device(app, connect->id);

@@ -30,6 +30,13 @@ struct arguments {
 	bool print;
 };
 
+static int run_help(const struct arguments *args)
+{
+	(void)args;
+	fputs(usage_text, stdout);
+	return 0;
+}
+
 static const char **flag_of(struct arguments *args, const char *name, size_t len)
 {
 	const struct {
@@ -56,8 +63,10 @@ static bool arguments_read(int argc, char **argv, struct arguments *args)
 		const char **flag;
 
 		if (argv[i][0] != '-') {
-			if (args->email)
+			if (args->email) {
+				fprintf(stderr, "nothing is known to do with %s\n\n", argv[i]);
 				return false;
+			}
 			args->email = argv[i];
 			continue;
 		}
@@ -65,9 +74,13 @@ static bool arguments_read(int argc, char **argv, struct arguments *args)
 			args->print = true;
 			continue;
 		}
-		flag = flag_of(args, argv[i], equals ? (size_t)(equals - argv[i]) : strlen(argv[i]));
-		if (!flag || (!equals && ++i == argc))
+		flag = flag_of(args, argv[i],
+			       equals ? (size_t)(equals - argv[i]) : strlen(argv[i]));
+		if (!flag || (!equals && ++i == argc)) {
+			fprintf(stderr, flag ? "%s wants a value\n\n" : "there is no option %s\n\n",
+				flag ? argv[i - 1] : argv[i]);
 			return false;
+		}
 		*flag = equals ? equals + 1 : argv[i];
 	}
 	return true;
@@ -85,7 +98,8 @@ static struct config *read_settings(const struct arguments *args)
 
 static int put_out(struct buf *text)
 {
-	if (text->failed || (text->len && fwrite(text->data, text->len, 1, stdout) != 1) || fflush(stdout))
+	if (text->failed || (text->len && fwrite(text->data, text->len, 1, stdout) != 1) ||
+	    fflush(stdout))
 		return 1;
 	return 0;
 }
@@ -99,6 +113,8 @@ static int run_check_config(const struct arguments *args)
 		return 1;
 	if (args->print)
 		config_print(config, &out);
+	else
+		buf_adds(&out, "the configuration is good\n");
 	return put_out(&out);
 }
 
@@ -135,7 +151,8 @@ static void raise_limits(void)
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
 		limit.rlim_cur = limit.rlim_max;
 		if (setrlimit(RLIMIT_NOFILE, &limit))
-			log_warn("the limit of open files stays", LOG_STR("error", strerrorname_np(errno)));
+			log_warn("the limit of open files stays",
+				 LOG_STR("error", strerrorname_np(errno)));
 	}
 }
 
@@ -166,9 +183,16 @@ int main(int argc, char **argv)
 		const char *name;
 		int (*run)(const struct arguments *args);
 	} commands[] = {
-		{ "serve", run_serve },	    { "check-config", run_check_config }, { "create-admin", run_create_admin },
-		{ "routes", run_routes },   { "fsm", run_fsm },			  { "version", run_version },
+		{ "serve", run_serve },
+		{ "check-config", run_check_config },
+		{ "create-admin", run_create_admin },
+		{ "routes", run_routes },
+		{ "fsm", run_fsm },
+		{ "version", run_version },
 		{ "--version", run_version },
+		{ "help", run_help },
+		{ "--help", run_help },
+		{ "-h", run_help },
 	};
 	struct arguments args = { .print = false };
 
@@ -184,5 +208,6 @@ int main(int argc, char **argv)
 	for (unsigned i = 0; i < ARRAY_LEN(commands); i++)
 		if (strcmp(argv[1], commands[i].name) == 0)
 			return commands[i].run(&args);
+	fprintf(stderr, "there is no command %s\n\n", argv[1]);
 	return usage();
 }

@@ -20,8 +20,9 @@
 #include <unistd.h>
 
 #define PRUNE_MS 3600000
-#define LOOP_LATE_MS 5000 /* the call loop has not gone round for so long: not ready */
-#define LINGER_MS 4000	  /* for unregistrations, which are tried for as long */
+#define WAIT_TRIES_A_LINE 30 /* one a second */
+#define LOOP_LATE_MS 5000    /* the call loop has not gone round for so long: not ready */
+#define LINGER_MS 4000	     /* for unregistrations, which are tried for as long */
 #define LINGER_AT_ONCE_MS 1000
 
 struct daemon {
@@ -59,18 +60,27 @@ static bool is_ready(void *arg, struct buf *why)
 
 /* ---- start ---- */
 
-/* A database that is not up yet is waited for, unless a signal comes. Return: 0 or what it said. */
+/* A server that is not up yet is waited for, unless a signal comes; a file that cannot be opened never will be.
+ * Return: 0 or what it said, with the reason in daemon->db.
+ */
 static int open_db(struct daemon *daemon)
 {
 	struct pollfd signals = { .fd = daemon->signal_fd, .events = POLLIN };
+	auto_(buf_fini) struct buf url = BUF_MAX(4096);
 	int r;
 
-	for (;;) {
+	settings_db_url(daemon->config, &url);
+	for (unsigned tries = 0;; tries++) {
+		daemon->db = db_close(daemon->db);
 		r = place_open_db(daemon->config, &daemon->db);
 		if (r != DB_E_AWAY && r != DB_E_BUSY)
 			return r;
-		log_warn("waiting for the database", LOG_STR("reason", daemon->db ? db_reason(daemon->db) : ""));
-		daemon->db = db_close(daemon->db);
+		if (r == DB_E_AWAY && str_has_prefix(url.data, "sqlite:"))
+			return r;
+		if (tries % WAIT_TRIES_A_LINE == 0)
+			log_warn("waiting for the database",
+				 LOG_STR("reason",
+					 daemon->db ? db_reason(daemon->db) : "it is busy"));
 		if (poll(&signals, 1, 1000) > 0)
 			return r;
 	}
@@ -115,10 +125,13 @@ static int start_api(struct daemon *daemon)
 		.seal = daemon->seal,
 		.gate = core_gate(daemon->core),
 		.bus = daemon->bus,
-		.origins = *config_str(config, "http", "origins") ? config_str(config, "http", "origins") : NULL,
+		.origins = *config_str(config, "http", "origins")
+				   ? config_str(config, "http", "origins")
+				   : NULL,
 		.trust_forwarded = config_bool(config, "http", "trust_forwarded"),
 		.allow_private = settings_allow_private(config),
-		.signup = config_enum(config, "security", "signup") == 0 ? API_SIGNUP_OPEN : API_SIGNUP_CLOSED,
+		.signup = config_enum(config, "security", "signup") == 0 ? API_SIGNUP_OPEN
+									 : API_SIGNUP_CLOSED,
 		.workers = (unsigned)config_int(config, "http", "workers"),
 		.queue = (unsigned)config_int(config, "http", "queue"),
 		.max_connections = (unsigned)config_int(config, "http", "max_connections"),
@@ -134,14 +147,20 @@ static int start_api(struct daemon *daemon)
 	return api_start(&setup, &daemon->api);
 }
 
-/* The part that could not be started, in words for who reads the terminal. */
-static int cannot(const char *part, int r)
+/* The part that could not be started, in words for who reads the terminal; the line before may say more. */
+static int cannot(const struct daemon *daemon, const char *part, int r)
 {
-	if (r == DB_E_AWAY || r == DB_E_BUSY)
-		log_error("cannot start", LOG_STR("part", part), LOG_STR("reason", "the database does not answer"));
+	const char *said = daemon->db ? db_reason(daemon->db) : "";
+
+	if (r < 0)
+		log_error("cannot start", LOG_STR("part", part), LOG_STR("reason", strerror(-r)));
+	else if (r == DB_E_AWAY || r == DB_E_BUSY)
+		log_error("cannot start", LOG_STR("part", part),
+			  LOG_STR("reason", *said ? said : "the database does not answer"));
 	else if (r == DB_MIGRATE_E_NEWER)
 		log_error("cannot start", LOG_STR("part", part),
-			  LOG_STR("reason", "the database was made by a newer version of this program"));
+			  LOG_STR("reason",
+				  "the database was made by a newer version of this program"));
 	else
 		log_error("cannot start", LOG_STR("part", part), LOG_INT("outcome", r));
 	return r;
@@ -153,11 +172,14 @@ static int start_http(struct daemon *daemon)
 	int r = start_api(daemon);
 
 	if (r == WEB_E_BUSY)
-		log_error("cannot start: [http] listen is taken, or not ours", LOG_STR("listen", listen));
+		log_error(
+			"cannot start: [http] listen is taken by another program, or not an address of this machine",
+			LOG_STR("listen", listen));
 	else if (r == WEB_E_ADDRESS)
-		log_error("cannot start: [http] listen cannot be listened on", LOG_STR("listen", listen));
+		log_error("cannot start: [http] listen is no address of this machine",
+			  LOG_STR("listen", listen));
 	else if (r)
-		return cannot("http", r);
+		return cannot(daemon, "http", r);
 	return r;
 }
 
@@ -168,26 +190,26 @@ static int start_all(struct daemon *daemon)
 
 	r = place_take(dir, &daemon->lock_fd);
 	if (r)
-		return cannot("data directory", r);
+		return cannot(daemon, "data directory", r);
 	r = seal_load(dir, &daemon->seal);
 	if (r)
-		return cannot("secret.key", r);
+		return cannot(daemon, "secret.key", r);
 	r = open_db(daemon);
 	if (r)
-		return cannot("database", r);
+		return cannot(daemon, "database", r);
 	r = start_journal(daemon);
 	if (r)
-		return cannot("journal", r);
+		return cannot(daemon, "journal", r);
 	r = core_start(daemon->config, daemon->bus, &daemon->core);
 	if (r)
-		return cannot("sip and sound", r);
+		return cannot(daemon, "sip and sound", r);
 	/* The hub begins where the bus is now, so it must be there before the first event: the API before the load. */
 	r = start_http(daemon);
 	if (r)
 		return r;
 	r = load_all(daemon->db, daemon->seal, core_gate(daemon->core));
 	if (r)
-		return cannot("load", r);
+		return cannot(daemon, "load", r);
 	atomic_store(&daemon->loaded, true);
 	return 0;
 }
@@ -215,7 +237,8 @@ static int take_signals(struct daemon *daemon)
 static void warn_fixed(void *arg, const char *section, const char *key)
 {
 	(void)arg;
-	log_warn("a changed setting waits for a restart", LOG_STR("section", section), LOG_STR("key", key));
+	log_warn("a changed setting waits for a restart", LOG_STR("section", section),
+		 LOG_STR("key", key));
 }
 
 static void reload(struct daemon *daemon)
@@ -317,7 +340,9 @@ static void stop_all(struct daemon *daemon, int signo)
 	bool drained = daemon->api != NULL;
 
 	daemon->api = api_stop(daemon->api);
-	daemon->core = core_stop(daemon->core, !drained ? 0 : signo == SIGTERM ? LINGER_MS : LINGER_AT_ONCE_MS);
+	daemon->core = core_stop(daemon->core, !drained		  ? 0
+					       : signo == SIGTERM ? LINGER_MS
+								  : LINGER_AT_ONCE_MS);
 	daemon->journal = journal_free(daemon->journal);
 	daemon->bus = event_bus_free(daemon->bus);
 	daemon->db = db_close(daemon->db);
@@ -332,7 +357,9 @@ static void stop_all(struct daemon *daemon, int signo)
 
 int serve(const struct settings_flags *flags, struct config *config)
 {
-	struct daemon daemon = { .flags = flags, .config = config, .lock_fd = -1, .signal_fd = -1, .drained_fd = -1 };
+	struct daemon daemon = {
+		.flags = flags, .config = config, .lock_fd = -1, .signal_fd = -1, .drained_fd = -1
+	};
 	uint64_t began_ms = clock_mono_ms();
 	int signo = 0;
 	int r;
@@ -343,7 +370,8 @@ int serve(const struct settings_flags *flags, struct config *config)
 	if (!r) {
 		log_info("ready", LOG_STR("http", config_addr_text(config, "http", "listen")),
 			 LOG_STR("sip", config_addr_text(config, "sip", "listen")),
-			 LOG_STR("version", JACKFIELD_VERSION), LOG_INT("ms", clock_mono_ms() - began_ms));
+			 LOG_STR("version", JACKFIELD_VERSION),
+			 LOG_INT("ms", clock_mono_ms() - began_ms));
 		signo = wait_for_end(&daemon);
 		drain_all(&daemon, signo);
 	}

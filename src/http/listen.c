@@ -10,7 +10,7 @@ static struct addrinfo *listen_lookup(const char *text)
 {
 	struct addrinfo hints = {
 		.ai_socktype = SOCK_STREAM,
-		.ai_flags = AI_PASSIVE | AI_NUMERICHOST | AI_NUMERICSERV,
+		.ai_flags = AI_PASSIVE | AI_NUMERICSERV,
 	};
 	auto_(free) char *host = xstrdup(text);
 	struct addrinfo *info = NULL;

@@ -155,7 +155,7 @@ static void on_response(struct exchange *ex, const struct inmsg *in, void *arg)
 static void on_failed(struct exchange *ex, enum request_failure failure, void *arg)
 {
 	(void)ex;
-	step_end(arg, false, "%s", request_failure_name(failure));
+	step_end(arg, false, "%s", request_failure_words(failure));
 	finish(arg);
 }
 
@@ -264,7 +264,7 @@ static void resolved(enum resolve_outcome outcome, const struct target *targets,
 
 	probe->query = NULL;
 	if (outcome != RESOLVE_OK || !count) {
-		step_end(probe, false, "%s: %s", probe->hop.host, resolve_outcome_name(outcome));
+		step_end(probe, false, "%s: %s", probe->hop.host, resolve_outcome_words(outcome));
 		finish(probe);
 		return;
 	}

@@ -545,12 +545,13 @@ static void unsent(struct reg *reg, enum request_failure failure)
 	const struct flow *flow = exchange_request(reg->exchange)
 					  ? request_flow(exchange_request(reg->exchange))
 					  : NULL;
-	const char *why = flow && *flow_why(flow) ? flow_why(flow) : "Connection failed";
+	const char *why = flow && *flow_why(flow) ? flow_why(flow)
+						  : "Nothing answers at this server and port";
 	char words[REG_REASON_SIZE];
 
 	(void)re_snprintf(words, sizeof(words), "%s",
 			  failure == REQUEST_TIMEOUT	  ? "No answer"
-			  : failure == REQUEST_UNRESOLVED ? resolve_outcome_name(outcome)
+			  : failure == REQUEST_UNRESOLVED ? resolve_outcome_words(outcome)
 			  : failure == REQUEST_TRANSPORT  ? why
 							  : "The request cannot be sent");
 	reg->exchange = exchange_free(reg->exchange);

@@ -32,12 +32,17 @@ struct request {
 
 static void attempt_next(struct request *req);
 
-const char *request_failure_name(enum request_failure failure)
+const char *request_failure_words(enum request_failure failure)
 {
-	static const char *const names[] = { "timeout", "transport", "unresolved", "cancelled",
-					     "bad" };
+	static const char *const words[] = {
+		[REQUEST_TIMEOUT] = "No answer in time",
+		[REQUEST_TRANSPORT] = "Nothing answers at this server and port",
+		[REQUEST_UNRESOLVED] = "The server's address was not found",
+		[REQUEST_CANCELLED] = "Cancelled",
+		[REQUEST_BAD] = "The request cannot be sent",
+	};
 
-	return names[failure];
+	return words[failure];
 }
 
 static void request_destroy(struct request *req)

@@ -23,7 +23,8 @@ enum request_failure {
 	REQUEST_CANCELLED,  /* cancelled before anything was sent: no response will come */
 	REQUEST_BAD, /* the message is bad (a forbidden character in a header) or too large */
 };
-const char *request_failure_name(enum request_failure failure);
+/* For the person whose server it is. Static. */
+const char *request_failure_words(enum request_failure failure);
 
 struct request_handlers {
 	/* Before each attempt: add header lines that depend on the flow, as Contact does

@@ -79,11 +79,17 @@ struct plan {
 	uint16_t need_type; /* 0: nothing */
 };
 
-const char *resolve_outcome_name(enum resolve_outcome outcome)
+const char *resolve_outcome_words(enum resolve_outcome outcome)
 {
-	static const char *const names[] = { "ok", "not_found", "timeout", "not_allowed", "bad" };
+	static const char *const words[] = {
+		[RESOLVE_OK] = "Found",
+		[RESOLVE_E_NOT_FOUND] = "No such name in DNS",
+		[RESOLVE_E_TIMEOUT] = "DNS does not answer",
+		[RESOLVE_E_NOT_ALLOWED] = "Private and loopback addresses are not allowed here",
+		[RESOLVE_E_BAD] = "Not a server that can be looked up",
+	};
 
-	return names[outcome];
+	return words[outcome];
 }
 
 /* ---- the hop ---- */

@@ -20,7 +20,8 @@ enum resolve_outcome {
 	RESOLVE_E_NOT_ALLOWED, /* there were addresses, the policy forbids them all */
 	RESOLVE_E_BAD,	       /* not a host name, unknown transport */
 };
-const char *resolve_outcome_name(enum resolve_outcome outcome);
+/* For the person whose server it is. Static. */
+const char *resolve_outcome_words(enum resolve_outcome outcome);
 
 /* What is to be found: the next hop of a request. */
 struct hop {

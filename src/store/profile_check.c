@@ -78,7 +78,10 @@ const char *profile_check_host(const void *value)
 {
 	const char *host = value;
 
-	return is_host(host, strlen(host)) ? NULL : "Not a host name or IP address.";
+	return is_host(host, strlen(host))
+		       ? NULL
+		       : "Not a host name or IP address. Give it alone: without sip: or https:, the "
+			 "port in a field of its own.";
 }
 
 static bool is_host_port(const char *text, size_t len)

@@ -222,7 +222,8 @@ static void an_unknown_name_is_unresolved(void **state)
 	kit_run(&kit, 10);
 	assert_int_equal(kit.failure, REQUEST_UNRESOLVED);
 	assert_int_equal(request_resolve_outcome(kit.req), RESOLVE_E_NOT_FOUND);
-	assert_string_equal(resolve_outcome_name(request_resolve_outcome(kit.req)), "not_found");
+	assert_string_equal(resolve_outcome_words(request_resolve_outcome(kit.req)),
+			    "No such name in DNS");
 }
 
 static void a_freed_request_calls_nobody(void **state)
