@@ -129,7 +129,9 @@ static int key_complete(struct token_key *key)
 		sodium_bin2hex(key->id, sizeof(key->id), hash, sizeof(hash));
 		r = 0;
 	} else {
-		log_error("the token key is not a P-256 key in PEM");
+		log_error(
+			"token.pem of the data directory is not a P-256 key in PEM: put back the right one, "
+			"or remove it and everybody logs in again");
 	}
 	EVP_PKEY_free(pkey);
 	BIO_free(in);

@@ -82,7 +82,7 @@ static void become_postgres(void)
 		_exit(126);
 }
 
-static pid_t pg_run(const char *program, const char *const argv[], bool dies_with_us)
+static pid_t pg_run(const char *program, const char *argv[], bool dies_with_us)
 {
 	char path[100];
 	pid_t pid = fork();
@@ -101,6 +101,7 @@ static pid_t pg_run(const char *program, const char *const argv[], bool dies_wit
 		dup2(0, 1);
 		dup2(0, 2);
 	}
+	argv[0] = path; /* they look for their files from there, and PATH need not lead to it */
 	execv(path, (char *const *)argv);
 	_exit(127);
 }
