@@ -51,6 +51,7 @@ static struct reply *answer(struct command *command)
 		break;
 	case COMMAND_CALL_GET:
 	case COMMAND_HANGUP_CALL:
+	case COMMAND_DTMF:
 	case COMMAND_MUTE_LEG:
 	case COMMAND_ANSWER_CALL:
 		reply->code = REPLY_NOT_FOUND;

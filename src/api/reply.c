@@ -85,6 +85,7 @@ static const struct {
 	const char *code, *detail;
 } sentences[] = {
 	{ "authentication_failed", "Incorrect authentication credentials." },
+	{ "call_held", "The call is on hold." },
 	{ "database_away", "The database cannot be reached just now." },
 	{ "draining", "The server is shutting down and takes no new calls." },
 	{ "destination_not_allowed", "This destination is not allowed." },
@@ -237,6 +238,8 @@ static struct api_done *reply_answer(struct api_req *req, const struct reply *re
 		return reply_error(req, 409, "profile_in_use", reply);
 	case REPLY_WRONG_STATE:
 		return reply_wrong_state(req, reply);
+	case REPLY_CALL_HELD:
+		return reply_error(req, 409, "call_held", reply);
 	case REPLY_DESTINATION:
 		return reply_error(req, 403, "destination_not_allowed", reply);
 	case REPLY_LIMIT:

@@ -23,6 +23,7 @@ static command_fn *const handlers[] = {
 	[COMMAND_MAKE_CALL] = do_make_call,
 	[COMMAND_ANSWER_CALL] = do_answer_call,
 	[COMMAND_HANGUP_CALL] = do_hangup_call,
+	[COMMAND_DTMF] = do_dtmf,
 	[COMMAND_MUTE_LEG] = do_mute_leg,
 	[COMMAND_CALLS] = do_calls,
 	[COMMAND_CALL_GET] = do_call_get,

@@ -301,13 +301,20 @@ static void dial_handle(struct fsm *fsm, void *owner, int event, void *data)
 	}
 }
 
+bool call_is_held(const struct call *call)
+{
+	const struct leg *leg;
+
+	chain_each(leg, &call->legs, in_call)
+		if (leg->held && leg_is_live(leg))
+			return true;
+	return false;
+}
+
 static void hold_changed(struct call *call, const struct leg *leg)
 {
-	struct leg *each;
-	bool any = false;
+	bool any = call_is_held(call);
 
-	chain_each(each, &call->legs, in_call)
-		any = any || (each->held && leg_is_live(each));
 	if (any && !call->held_since)
 		call->held_since = wheel_wall_us(call->app->wheel);
 	else if (!any)

@@ -26,6 +26,7 @@ enum command_type {
 	COMMAND_MAKE_CALL,   /* body: struct make_call; reply: call */
 	COMMAND_ANSWER_CALL, /* body: struct connect_spec, call_id; reply: call */
 	COMMAND_HANGUP_CALL, /* call_id, leg_id?, hangup_reason; reply: call */
+	COMMAND_DTMF, /* body: struct dtmf_request, call_id, leg_id?; reply: operation_id */
 	COMMAND_MUTE_LEG, /* call_id, leg_id, on; reply: call */
 	COMMAND_CALLS, /* live calls the asker may see, newest first: reply: calls (page by offset, limit) */
 	COMMAND_CALL_GET, /* call_id; reply: call, or NOT_FOUND when it is not live */
@@ -43,6 +44,7 @@ enum reply_code {
 	REPLY_PROFILE_NOT_USABLE, /* 409 profile_not_usable; detail says why */
 	REPLY_PROFILE_IN_USE,	  /* 409 profile_in_use */
 	REPLY_WRONG_STATE,	  /* 409 wrong_state, with state */
+	REPLY_CALL_HELD,	  /* 409 call_held */
 	REPLY_DESTINATION,	  /* 403 destination_not_allowed */
 	REPLY_LIMIT,		  /* 429 limit; retry_after_s */
 	REPLY_INVALID,		  /* 400; field and detail name it */
@@ -104,6 +106,12 @@ struct make_call {
 	char variables[2048];
 };
 
+struct dtmf_request {
+	char digits[DTMF_DIGITS_MAX + 1]; /* 0-9 * # A-D , w */
+	int duration_ms, gap_ms;
+	enum dtmf_mode method;
+};
+
 enum hangup_reason { HANGUP_NORMAL, HANGUP_BUSY, HANGUP_DECLINED };
 
 struct reply;
@@ -132,6 +140,7 @@ struct reply {
 	const char *
 		state; /* WRONG_STATE, and HANGUP_CALL of what had ended before: a static name; else NULL */
 	struct call_view *call;
+	struct id operation_id;
 	unsigned count; /* of calls or registrations */
 	unsigned total; /* CALLS: how many there are in all */
 	struct call_view **calls;

@@ -95,6 +95,8 @@ static size_t body_size(enum command_type type)
 		return sizeof(struct make_call);
 	case COMMAND_ANSWER_CALL:
 		return sizeof(struct connect_spec);
+	case COMMAND_DTMF:
+		return sizeof(struct dtmf_request);
 	case COMMAND_PROFILE_DROP:
 	case COMMAND_PROFILE_REGISTER:
 	case COMMAND_PROFILE_WAIT:

@@ -34,6 +34,22 @@ struct leg *leg_get(const struct call *call, struct id id)
 	return NULL;
 }
 
+static bool is_far(const struct leg *leg)
+{
+	return leg && leg->channel && leg_is_live(leg);
+}
+
+struct leg *leg_far(const struct call *call, const struct asker *asker)
+{
+	struct leg *first = call->first, *second = call->second;
+
+	if (!is_far(first) || !is_far(second))
+		return is_far(first) ? first : is_far(second) ? second : NULL;
+	if (id_eq(first->user, asker->user) != id_eq(second->user, asker->user))
+		return id_eq(first->user, asker->user) ? second : first;
+	return first->role == LEG_AGENT ? second : first;
+}
+
 enum leg_state leg_shown(const struct leg *leg)
 {
 	static const enum leg_state shown[] = { LEG_DIALING,  LEG_RINGING, LEG_EARLY_MEDIA,
@@ -220,15 +236,6 @@ static void held(struct leg *leg, bool is_held)
 	fsm_send(&leg->call->fsm, CALL_EV_HOLD, leg);
 }
 
-static void digit(struct leg *leg, const struct engine_event *event)
-{
-	char text[2] = { event->digit, '\0' };
-
-	call_publish(leg->call, EVENT_CALL_DTMF,
-		     json_pack("{s:s, s:s, s:i}", "leg_id", id_str(leg->id), "digit", text,
-			       "duration_ms", event->duration_ms));
-}
-
 static void sound_done(struct leg *leg, const struct engine_event *event)
 {
 	struct ending ending = { ENDING_MEDIA, leg };
@@ -262,7 +269,10 @@ void leg_event(struct leg *leg, const struct engine_event *event)
 		held(leg, event->type == ENGINE_HELD);
 		break;
 	case ENGINE_DTMF:
-		digit(leg, event);
+		digits_came(leg, event);
+		break;
+	case ENGINE_DTMF_SENT:
+		digits_sent(leg, event);
 		break;
 	case ENGINE_SOUND_DONE:
 		sound_done(leg, event);
@@ -295,6 +305,7 @@ void leg_forget(struct leg *leg)
 	if (leg->channel)
 		channel_set_user(leg->channel, NULL);
 	release(leg);
+	digits_forget(leg);
 	fsm_fini(&leg->fsm);
 	chain_remove(&leg->call->legs, &leg->in_call);
 	leg->call->app->legs--;

@@ -100,6 +100,7 @@ struct leg {
 	int64_t created_at, ringing_at, answered_at, ended_at;
 	struct channel_end end;
 	uint32_t sound_id;
+	struct chain sendings; /* digits.c: of digits that are on their way */
 };
 
 /* What a call is put through to when it is not a party. */
@@ -268,6 +269,13 @@ bool leg_is_live(const struct leg *leg);
 struct leg *leg_get(const struct call *call, struct id id); /* NULL: the call has no such leg */
 enum leg_state leg_shown(const struct leg *leg);
 
+/* The party that the asker talks to: the other one of their own leg, else the one outside. NULL: nobody is there. */
+struct leg *leg_far(const struct call *call, const struct asker *asker);
+/* digits.c */
+void digits_sent(struct leg *leg, const struct engine_event *event);
+void digits_came(struct leg *leg, const struct engine_event *event);
+void digits_forget(struct leg *leg);
+
 /* call.c */
 struct call *call_new(struct call_app *app, struct tenant *tenant, enum call_direction direction);
 void call_set_profile(struct call *call, struct profile *profile);
@@ -284,6 +292,7 @@ void call_up(struct call *call); /* the parties are there: first, second or both
 void call_drop_group(struct call *call, const struct leg *winner, enum end_reason reason,
 		     bool elsewhere);
 bool call_is_over(const struct call *call);
+bool call_is_held(const struct call *call);			       /* by either side */
 void answer_connect(struct call *call, struct connecting *connecting); /* answer.c */
 /* call_end.c */
 struct leg *call_best_loss(struct call *call);
@@ -339,9 +348,9 @@ void call_gate_rearm(struct call_gate *gate);
 
 /* A command's handler. Return: the reply, or NULL: it will be given later (answer_of()). It may take the body. */
 typedef struct reply *command_fn(struct call_app *app, struct command *command);
-command_fn do_make_call, do_answer_call, do_hangup_call, do_mute_leg, do_calls, do_call_get, do_snapshot,
-	do_status, do_drain, do_profile_put, do_profile_drop, do_profile_register, do_profile_wait,
-	do_profile_test, do_registrations, do_device_put, do_device_drop, do_devices, do_user_put,
-	do_user_drop, do_tenant_put;
+command_fn do_make_call, do_answer_call, do_hangup_call, do_mute_leg, do_dtmf, do_calls,
+	do_call_get, do_snapshot, do_status, do_drain, do_profile_put, do_profile_drop,
+	do_profile_register, do_profile_wait, do_profile_test, do_registrations, do_device_put,
+	do_device_drop, do_devices, do_user_put, do_user_drop, do_tenant_put;
 void waiters_tell(struct call_app *app, struct profile *profile, bool over);
 void drainers_tell(struct call_app *app, bool over);

@@ -4,8 +4,6 @@
 #include "base/metric.h"
 #include "engine/reason.h"
 
-#include <strings.h>
-
 METRIC_GAUGE(channels_gauge, "jackfield_channels", "Channels alive", NULL);
 METRIC_COUNTER(no_codec_total, "jackfield_offers_refused_total",
 	       "Offers without audio that can be had here", NULL);
@@ -19,6 +17,7 @@ struct channel *channel_make(struct engine *engine)
 	channel->engine = engine;
 	channel->number = ++engine->next_number;
 	channel->taste = SDESC_TASTE_DEFAULT;
+	digits_init(channel);
 	hmap_add(&engine->channels, &channel->node, channel->number * 0x9e3779b97f4a7c15ull);
 	metric_set(&channels_gauge, (int64_t)engine->channels.count);
 	return channel;
@@ -63,6 +62,7 @@ static void let_go(struct channel *channel)
 	struct branch *branch, *then;
 
 	playing_end(channel, true);
+	digits_fini(channel);
 	if (channel->bridge)
 		bridge_remove(channel->bridge, channel);
 	chain_each_safe(branch, then, &channel->branches, in_channel)
@@ -249,31 +249,6 @@ static void confirmed(struct channel *channel, const struct session_event *event
 	event_emit(channel->engine, event_for(channel, ENGINE_ANSWERED));
 }
 
-/* "Signal=5\r\nDuration=160" (application/dtmf-relay) or "5" (application/dtmf) */
-static void info(struct channel *channel, const struct session_body *body)
-{
-	char text[64] = "", *at;
-	size_t len = body->len < sizeof(text) - 1 ? body->len : sizeof(text) - 1;
-	struct queued *queued;
-	int duration = 160;
-
-	if (!body->data || !body->type || strncasecmp(body->type, "application/dtmf", 16))
-		return;
-	memcpy(text, body->data, len);
-	at = strcasestr(text, "Duration=");
-	if (at)
-		duration = (int)strtol(at + 9, NULL, 10);
-	at = strcasestr(text, "Signal=");
-	at = at ? at + 7 : text;
-	at += strspn(at, " ");
-	if (!*at || !strchr("0123456789*#ABCD", *at))
-		return;
-	queued = event_for(channel, ENGINE_DTMF);
-	queued->event.digit = *at;
-	queued->event.duration_ms = duration > 0 && duration <= 6000 ? duration : 160;
-	event_emit(channel->engine, queued);
-}
-
 static void refer(struct channel *channel, const struct session_event *event)
 {
 	struct queued *queued = event_for(channel, ENGINE_TRANSFER);
@@ -308,7 +283,7 @@ static void branch_event(struct branch *branch, const struct session_event *even
 		break;
 	case SESSION_EV_INFO:
 		if (ours)
-			info(channel, &event->body);
+			digits_on_info(channel, &event->body);
 		break;
 	case SESSION_EV_REFER:
 		if (ours)

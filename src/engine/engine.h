@@ -31,7 +31,8 @@ enum engine_event_type {
 	ENGINE_AUDIO,	    /* first packet of sound received */
 	ENGINE_HELD,	    /* the far end put us on hold */
 	ENGINE_RESUMED,
-	ENGINE_DTMF, /* .digit, .duration_ms */
+	ENGINE_DTMF, /* a key of the far end: .digit, .duration_ms, .method by which it came */
+	ENGINE_DTMF_SENT, /* a channel_dtmf() is over: .operation, .method of its last digit, .ok: all of it went out */
 	ENGINE_TRANSFER, /* the far end asks to be transferred (REFER): .target; channel_transfer_reply() */
 	ENGINE_REPLACES, /* an incoming channel wants to take over .other */
 	ENGINE_SOUND_DONE, /* channel_play's sound ended or was stopped, the channel lives on: .sound_id */
@@ -75,7 +76,8 @@ struct engine_event {
 	const struct quality_view *quality;
 	struct channel *other;
 	const char *target;
-	uint32_t sound_id;
+	uint32_t sound_id, operation;
+	enum dtmf_mode method;
 	char digit;
 	int duration_ms;
 	bool ok;
@@ -168,6 +170,24 @@ struct sound_spec {
  */
 uint32_t channel_play(struct channel *channel, const struct sound_spec *sound);
 void channel_play_stop(struct channel *channel);
+
+/* -- digits -- */
+struct dtmf_spec {
+	const char *digits; /* 0-9 * # A-D; ',' waits 1 s, 'w' 0.5 s; at most DTMF_DIGITS_MAX */
+	unsigned duration_ms, gap_ms; /* of each digit, and after it */
+	enum dtmf_mode method;	      /* DTMF_AUTO: the profile's, or what the far end can take */
+};
+enum {
+	DTMF_E_METHOD = 1, /* the far end cannot take digits that way, or there is no sound yet */
+	DTMF_E_FULL,	   /* too many wait already */
+};
+/* Sends them after those that wait already, in place of sound. Return: 0 with the operation of the ENGINE_DTMF_SENT that
+ * will follow (unless the channel ends before), or DTMF_E_*.
+ */
+must_check int channel_dtmf(struct channel *channel, const struct dtmf_spec *spec,
+			    uint32_t *ret_operation);
+/* What has not been sent yet never will be. */
+void channel_dtmf_stop(struct channel *channel);
 
 /* -- bridges: the matrix of who hears whom -- */
 struct bridge *bridge_new(struct engine *engine);

@@ -89,6 +89,7 @@ void engine_line_put(struct engine *engine, const struct line_spec *spec)
 	line->caller_name = if_any(spec->caller_name);
 	line->caller_mode = spec->caller_mode;
 	line->srtp = spec->srtp;
+	line->dtmf = spec->dtmf;
 	line->registers = spec->registers;
 	line->taste = taste_of(spec);
 	r = regs_put(ua_regs(engine->ua), &account);

@@ -17,6 +17,7 @@ struct line {
 	enum caller_id_mode caller_mode;
 	char *caller_number, *caller_name; /* NULL: none */
 	enum srtp_mode srtp;
+	enum dtmf_mode dtmf;
 	bool registers, registered;
 	bool moved; /* it is reached another way now; its calls have not said so yet */
 	enum media_codec
@@ -45,6 +46,21 @@ struct playing {
 	uint64_t speech; /* ticket of the text being spoken to a sound */
 	struct load *load;
 	bool loop, echo;
+};
+
+/* Digits on their way out, and the last one that came in. */
+struct digits {
+	struct chain queue; /* struct dialling */
+	unsigned waiting;   /* digits in it */
+	struct timer timer;
+	bool busy;     /* a digit or a pause is under way */
+	bool no_tones; /* the far end has sent a digit in a better way than in its audio */
+	enum dtmf_mode method;
+	struct {
+		char digit;
+		enum dtmf_mode method;
+		uint64_t from_ms, to_ms;
+	} last;
 };
 
 enum channel_state {
@@ -79,6 +95,8 @@ struct channel {
 	unsigned expect_ms; /* silence for so long is told at once; 0: the far end is asked */
 	struct media_quality quality;
 	struct playing playing;
+	struct digits digits;
+	bool takes_events; /* telephone-event was agreed in our direction */
 	struct bridge *bridge;
 	struct channel_end best; /* of the branches that ended, the most telling */
 	bool have_best;
@@ -123,7 +141,7 @@ struct engine {
 	unsigned inside; /* > 0: events must wait */
 	unsigned lines_registered, devices_online, bridges;
 	uint64_t next_number;
-	uint32_t next_sound;
+	uint32_t next_sound, next_operation;
 	bool draining;
 };
 
@@ -177,6 +195,14 @@ void talk_on_offer(struct channel *channel, const struct session_event *event);
 must_check bool talk_moved(struct channel *channel);
 void talk_on_media(const struct media_event *event, void *arg);
 struct sdesc_taste talk_taste_like(const struct sdesc_taste *own, const struct channel *like);
+
+/* digits.c */
+void digits_init(struct channel *channel);
+void digits_fini(struct channel *channel);
+void digits_agreed(struct channel *channel,
+		   bool far_sends_events); /* after each offer and answer */
+void digits_on_info(struct channel *channel, const struct session_body *body);
+void digits_on_media(struct channel *channel, const struct media_event *event);
 
 /* play.c */
 void playing_end(struct channel *channel,

@@ -15,6 +15,7 @@ enum caller_id_mode {
 	CALLER_ID_RPID,
 	CALLER_ID_ANONYMOUS
 };
+#define DTMF_DIGITS_MAX 256 /* in one request */
 enum dtmf_mode { DTMF_AUTO, DTMF_RFC4733, DTMF_INFO, DTMF_INBAND };
 enum srtp_mode { SRTP_OFF, SRTP_OPTIONAL, SRTP_REQUIRED };
 enum incoming_type {

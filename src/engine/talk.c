@@ -180,6 +180,14 @@ static enum media_latch latch_for(const struct channel *channel, const struct sd
 	return MEDIA_LATCH_WINDOW;
 }
 
+static bool takes_events(const struct media_params *params)
+{
+	for (unsigned i = 0; i < ARRAY_LEN(params->rx) && params->rx[i].codec; i++)
+		if (params->rx[i].codec == MEDIA_CODEC_EVENT)
+			return true;
+	return false;
+}
+
 static void apply(struct channel *channel, const struct sdesc_remote *remote, bool offered)
 {
 	struct line *line = line_get(channel->engine, channel->line);
@@ -193,7 +201,9 @@ static void apply(struct channel *channel, const struct sdesc_remote *remote, bo
 	channel->have_media = true;
 	if (line)
 		line->last_codec = channel->codec;
+	channel->takes_events = params.tx_event_pt != MEDIA_PT_NONE;
 	media_stream_update(channel->engine->media, channel->stream, &params);
+	digits_agreed(channel, takes_events(&params));
 	explicit_bzero(&params.tx_crypto, sizeof(params.tx_crypto));
 	explicit_bzero(&params.rx_crypto, sizeof(params.rx_crypto));
 	tell_hold(channel, remote);
@@ -342,15 +352,6 @@ void channel_hold(struct channel *channel, bool hold)
 
 /* ---- from the media loops ---- */
 
-static void digit(struct channel *channel, const struct media_event *event)
-{
-	struct queued *queued = event_for(channel, ENGINE_DTMF);
-
-	queued->event.digit = event->dtmf.digit;
-	queued->event.duration_ms = (int)event->dtmf.duration_ms;
-	event_emit(channel->engine, queued);
-}
-
 static void fell_silent(struct channel *channel)
 {
 	if (channel->expect_ms) {
@@ -380,7 +381,8 @@ static void media_event(struct channel *channel, const struct media_event *event
 		event_emit(channel->engine, event_for(channel, ENGINE_AUDIO));
 		break;
 	case MEDIA_EVENT_DTMF_END:
-		digit(channel, event);
+	case MEDIA_EVENT_DTMF_SENT:
+		digits_on_media(channel, event);
 		break;
 	case MEDIA_EVENT_SILENT:
 		fell_silent(channel);

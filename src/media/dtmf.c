@@ -15,14 +15,26 @@ static void dtmf_finish(struct mstream *stream)
 	stream_emit(stream, &event);
 }
 
-static uint32_t event_units(const struct mstream *stream, const struct packet *packet)
+static uint32_t unit_scale(const struct mstream *stream, const struct packet *packet)
 {
-	uint32_t units = read_u16(packet->payload + 2);
-
 	for (unsigned i = 0; i < MEDIA_MAX_FORMATS && stream->params.rx[i].codec; i++)
 		if (stream->params.rx[i].pt == packet->pt && stream->params.rx[i].clock_rate > 8000)
-			return units / (stream->params.rx[i].clock_rate / 8000);
-	return units;
+			return stream->params.rx[i].clock_rate / 8000;
+	return 1;
+}
+
+/* So far, in units of 8 kHz. */
+static uint32_t event_units(const struct mstream *stream, const struct packet *packet)
+{
+	return stream->dtmf_before_units +
+	       read_u16(packet->payload + 2) / unit_scale(stream, packet);
+}
+
+/* A digit longer than 0xffff units goes on under a timestamp that is so much later, RFC 4733 2.5.1.3. */
+static bool is_next_segment(const struct mstream *stream, const struct packet *packet, char digit)
+{
+	return stream->dtmf_digit == digit && stream->dtmf_ssrc == packet->ssrc &&
+	       packet->timestamp - stream->dtmf_timestamp == 0xffff;
 }
 
 void dtmf_take(struct mstream *stream, const struct packet *packet)
@@ -32,6 +44,11 @@ void dtmf_take(struct mstream *stream, const struct packet *packet)
 
 	if (packet->payload_len < 4 || packet->payload[0] >= sizeof(digits) - 1)
 		return;
+	stream->ear = ear_free(stream->ear);
+	if (is_next_segment(stream, packet, digits[packet->payload[0]])) {
+		stream->dtmf_timestamp = packet->timestamp;
+		stream->dtmf_before_units += 0xffff / unit_scale(stream, packet);
+	}
 	if (!stream->dtmf_any || stream->dtmf_timestamp != packet->timestamp ||
 	    stream->dtmf_ssrc != packet->ssrc) {
 		if (stream->dtmf_any && stream->dtmf_ssrc == packet->ssrc &&
@@ -43,7 +60,7 @@ void dtmf_take(struct mstream *stream, const struct packet *packet)
 		stream->dtmf_timestamp = packet->timestamp;
 		stream->dtmf_ssrc = packet->ssrc;
 		stream->dtmf_digit = digits[packet->payload[0]];
-		stream->dtmf_units = 0;
+		stream->dtmf_units = stream->dtmf_before_units = 0;
 		event.dtmf.digit = stream->dtmf_digit;
 		stream_emit(stream, &event);
 		timer_start(&stream->timer, DTMF_END_US / 1000);

@@ -171,6 +171,15 @@ static void command_stream(struct mloop *loop, struct mstream *stream,
 	case CMD_STREAM_CLOSE:
 		stream_close(loop, stream);
 		break;
+	case CMD_DIGIT:
+		dial_start(stream, &command->digit);
+		break;
+	case CMD_LISTEN:
+		if (!command->on)
+			stream->ear = ear_free(stream->ear);
+		else if (!stream->ear)
+			stream->ear = ear_new(stream);
+		break;
 	case CMD_STOP:
 		if (stream->player && media_id_eq(stream->player->id, command->other))
 			player_end(stream, false);
@@ -260,6 +269,8 @@ void mloop_command(struct mloop *loop, const struct command *command)
 	case CMD_STREAM_WATCHDOG:
 	case CMD_STREAM_ECHO:
 	case CMD_STREAM_CLOSE:
+	case CMD_DIGIT:
+	case CMD_LISTEN:
 	case CMD_STOP:
 	case CMD_BRIDGE_ADD:
 	case CMD_BRIDGE_REMOVE:
@@ -299,7 +310,10 @@ void mloop_tick(struct mloop *loop)
 
 	for (stream = loop->ticked; stream; stream = next) {
 		next = stream->tick_next; /* a player that ends may take its stream off the list */
-		player_tick(stream);
+		if (!stream->dial.inband)
+			player_tick(stream);
+		if (stream->dial.digit)
+			dial_tick(stream);
 	}
 	for (struct mbridge *bridge = loop->mixing; bridge; bridge = bridge->mix_next)
 		mix_tick(bridge);

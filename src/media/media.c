@@ -29,6 +29,7 @@ struct mstream *mstream_free(struct mstream *stream)
 	mplayer_free(stream->player);
 	intake_free(stream->intake);
 	outlet_free(stream->outlet);
+	ear_free(stream->ear);
 	crypt_free(stream->crypt_tx);
 	crypt_free(stream->crypt_rx);
 	free(stream->deny);
@@ -213,6 +214,19 @@ struct media_id media_play(struct media *media, struct media_id stream,
 void media_stop(struct media *media, struct media_id stream, struct media_id player)
 {
 	dispatch_stream(media, (struct command){ .kind = CMD_STOP, .id = stream, .other = player });
+}
+
+/* ---- digits ---- */
+
+void media_digit_send(struct media *media, struct media_id stream, const struct media_digit *digit)
+{
+	dispatch_stream(media,
+			(struct command){ .kind = CMD_DIGIT, .id = stream, .digit = *digit });
+}
+
+void media_digit_listen(struct media *media, struct media_id stream, bool on)
+{
+	dispatch_stream(media, (struct command){ .kind = CMD_LISTEN, .id = stream, .on = on });
 }
 
 /* ---- bridges ---- */

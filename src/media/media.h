@@ -136,6 +136,7 @@ enum media_event_type {
 	MEDIA_EVENT_DTMF_END,	 /* it ended: .dtmf with duration_ms */
 	MEDIA_EVENT_SILENT,	 /* no RTP, no RTCP for watchdog_ms while receiving: .silent_ms */
 	MEDIA_EVENT_BACK,	 /* packets again after MEDIA_EVENT_SILENT */
+	MEDIA_EVENT_DTMF_SENT,	 /* what media_digit_send() was given, with its gap, is over */
 	MEDIA_EVENT_PLAYED,	 /* a player ended: .played */
 	MEDIA_EVENT_TALK, /* in a watched bridge it began to speak, or stopped: .talking */
 	MEDIA_EVENT_QUALITY,	 /* with each RTCP interval: .quality */
@@ -149,7 +150,8 @@ struct media_event {
 	union {
 		union media_addr remote;
 		struct {
-			char digit; /* 0-9 * # A-D, '!' for flash */
+			char digit;  /* 0-9 * # A-D, '!' for flash */
+			bool inband; /* heard in the audio rather than a telephone-event */
 			uint32_t duration_ms;
 		} dtmf;
 		struct {
@@ -288,6 +290,24 @@ struct media_id media_play(struct media *media, struct media_id stream,
 			   const struct media_play *play);
 /* Ends it (PLAYED with complete false). One that has ended meanwhile is left alone. */
 void media_stop(struct media *media, struct media_id stream, struct media_id player);
+
+/* ---- digits ---- */
+
+struct media_digit {
+	char digit;  /* 0-9 * # A-D */
+	bool inband; /* as two tones in the audio; else as a telephone-event (RFC 4733) */
+	uint16_t duration_ms, gap_ms; /* in steps of 20 ms, upward; the gap is 40 at least */
+};
+
+/* Sends it in place of whatever the stream sends; then MEDIA_EVENT_DTMF_SENT. One that is still
+ * being sent is broken off without a word. Where it cannot be sent (no telephone-event agreed, held)
+ * its time passes all the same.
+ */
+void media_digit_send(struct media *media, struct media_id stream, const struct media_digit *digit);
+/* Whether to look for digits in the audio that comes (G.711 and G.722). The first telephone-event
+ * ends it by itself: who has those does not send tones, and one key must not count twice.
+ */
+void media_digit_listen(struct media *media, struct media_id stream, bool on);
 
 /* ---- bridges ---- */
 

@@ -82,6 +82,8 @@ static enum source source_alone(const struct mstream *stream)
 {
 	if (!stream->params.send || !codec_get(stream->params.tx.codec))
 		return SOURCE_NONE;
+	if (stream->dial.inband)
+		return SOURCE_PLAYER;
 	if (stream->player)
 		return SOURCE_PLAYER;
 	if (stream->echo)
@@ -115,7 +117,7 @@ static bool set_source(struct mstream *stream, enum source source, struct mstrea
 	} else {
 		stream->outlet = outlet_free(stream->outlet);
 	}
-	tick_set(stream, source == SOURCE_PLAYER || source == SOURCE_SILENCE);
+	tick_set(stream, source == SOURCE_PLAYER || source == SOURCE_SILENCE || stream->dial.digit);
 	return changed;
 }
 
@@ -143,6 +145,7 @@ void plan_stream(struct mstream *stream)
 void plan_clear(struct mstream *stream)
 {
 	set_source(stream, SOURCE_NONE, NULL, 0);
+	tick_set(stream, false);
 	stream->intake = intake_free(stream->intake);
 	stream->relay_to = NULL;
 	stream->on_rtp = rx_idle;

@@ -86,6 +86,9 @@ void player_tick(struct mstream *stream)
 	unsigned rate = plan_feed_rate(stream), samples = rate / 1000 * TICK_MS;
 	int16_t pcm[TICK_SAMPLES_MAX];
 
+	if (stream->source != SOURCE_PLAYER && stream->source != SOURCE_SILENCE &&
+	    !(stream->source == SOURCE_NONE && stream->player))
+		return; /* it ticks for another's sake */
 	if (!stream->player) {
 		outlet_push(stream, NULL, samples);
 		return;

@@ -8,6 +8,7 @@
  * loop.c      a thread: sockets, commands, the 20 ms tick
  * stream.c    receiving, latching (latch.c), RTCP (report.c), settings
  * sender.c    the one sender of a stream
+ * dtmf.c      digits as they come; dial.c: as they go; ear.c: those in the audio
  * bridge.c    membership and the matrix; mix.c: its sums; plan.c: who is relayed and who is mixed
  * intake.c    network to PCM: jitter buffer, decoder, concealment; outlet.c: PCM to network
  */
@@ -36,6 +37,7 @@ struct mbridge;
 struct intake;
 struct outlet;
 struct crypt;
+struct ear;
 
 /* ---- messages ---- */
 
@@ -65,6 +67,8 @@ enum command_kind {
 	CMD_STREAM_WATCHDOG,
 	CMD_STREAM_ECHO,
 	CMD_STREAM_CLOSE,
+	CMD_DIGIT,
+	CMD_LISTEN,
 	CMD_PLAY,
 	CMD_STOP,
 	CMD_BRIDGE_ADOPT,
@@ -85,6 +89,7 @@ struct command {
 	struct media_id bridge;
 	struct media_id other; /* BRIDGE_HEAR: the talker; STOP: the player */
 	void *object; /* what is handed over: stream, bridge, player, sound; UPDATE: struct media_params */
+	struct media_digit digit;
 	int gain_db;
 	unsigned ms;
 	bool on, on2;
@@ -108,6 +113,7 @@ struct sender {
 	uint32_t clock_rate;
 	uint32_t frame; /* the last packet's length in clock units */
 	bool started, mark;
+	bool dialling; /* a digit of ours is on its way: nothing else goes out */
 	uint64_t packets, octets;
 	/* while relaying: how the source's numbers map to ours */
 	bool anchored;
@@ -154,6 +160,16 @@ struct mplayer {
 	size_t at;
 };
 
+/* A digit being sent. */
+struct dial {
+	char digit; /* NUL: none */
+	bool inband;
+	unsigned elapsed_ms, duration_ms, gap_ms;
+	unsigned ends;	    /* end packets sent */
+	uint32_t timestamp; /* of the event, or of its segment that runs */
+	uint32_t before;    /* units in earlier segments, RFC 4733 2.5.1.3 */
+};
+
 enum source { SOURCE_NONE, SOURCE_SILENCE, SOURCE_PLAYER, SOURCE_ECHO, SOURCE_RELAY, SOURCE_MIX };
 
 typedef void rx_fn(struct mstream *stream, struct packet *packet);
@@ -190,6 +206,8 @@ struct mstream {
 	enum media_idle idle;
 	bool echo;
 	struct mplayer *player;
+	struct dial dial;
+	struct ear *ear; /* NULL: does not listen for tones */
 	/* plan */
 	enum source source;
 	struct mstream *only; /* the one member it hears, when it is one */
@@ -215,7 +233,7 @@ struct mstream {
 	struct reports reports;
 	struct timer timer;
 	uint32_t dtmf_timestamp, dtmf_ssrc;
-	uint32_t dtmf_units;
+	uint32_t dtmf_units, dtmf_before_units;
 	uint64_t dtmf_us;
 	char dtmf_digit; /* of the event that runs, or NUL */
 	bool dtmf_any;	 /* dtmf_timestamp is valid */
@@ -305,6 +323,17 @@ tx_fn tx_plain, tx_crypt;
 void dtmf_take(struct mstream *stream, const struct packet *packet);
 void dtmf_expire(struct mstream *stream);
 
+/* dial.c */
+void dial_start(struct mstream *stream, const struct media_digit *digit);
+void dial_tick(struct mstream *stream);
+
+/* ear.c */
+struct ear *ear_new(struct mstream *stream);
+struct ear *ear_free(struct ear *ear);
+void ear_take(struct ear *ear, const struct packet *packet);
+/* A digit whose end never came because the audio stopped. Return: whether one is still held. */
+bool ear_expire(struct ear *ear, uint64_t now_us);
+
 /* latch.c */
 void latch_reset(struct mstream *stream);
 /* A packet from elsewhere than stream->remote. Return: whether it is to be taken. */
@@ -320,6 +349,9 @@ void sender_relay(struct mstream *to, struct packet *packet, uint8_t pt);
  * PACKET_TRAILER behind.
  */
 void sender_send(struct mstream *to, uint8_t *payload, size_t len, uint32_t frame);
+/* A packet of a telephone-event of our own; the first begins it and says with which timestamp. */
+uint32_t sender_dial(struct mstream *to, const uint8_t event[static 4], bool first,
+		     uint32_t timestamp);
 /* Passes on a telephone-event of a member that is mixed; rate is the event's clock. */
 void sender_event(struct mstream *to, const struct packet *packet, uint32_t rate);
 /* Where its timeline stands: what was not sent took its time all the same. */

@@ -69,6 +69,10 @@ void sender_relay(struct mstream *to, struct packet *packet, uint8_t pt)
 
 	if (!to->remote_len || pt == MEDIA_PT_NONE)
 		return;
+	if (sender->dialling) {
+		sender->anchored = false; /* what follows is joined on anew */
+		return;
+	}
 	ahead = (int16_t)(packet->seq - sender->in_last);
 	if (!sender->anchored || sender->in_ssrc != packet->ssrc || ahead > RELAY_JUMP ||
 	    ahead < -RELAY_JUMP) {
@@ -110,7 +114,7 @@ void sender_send(struct mstream *to, uint8_t *payload, size_t len, uint32_t fram
 					  : sender->timestamp + sender->frame,
 	};
 
-	if (!to->remote_len || now_us < sender->event_until_us) {
+	if (!to->remote_len || sender->dialling || now_us < sender->event_until_us) {
 		sender->mark = true; /* a telephone-event takes the place of audio */
 		return;
 	}
@@ -134,7 +138,8 @@ void sender_event(struct mstream *to, const struct packet *packet, uint32_t rate
 			      .ssrc = sender->ssrc,
 			      .pt = to->params.tx_event_pt };
 
-	if (!to->remote_len || out.pt == MEDIA_PT_NONE || packet->payload_len < 4 || !rate)
+	if (!to->remote_len || out.pt == MEDIA_PT_NONE || packet->payload_len < 4 || !rate ||
+	    sender->dialling)
 		return;
 	end = packet->payload[1] & 0x80;
 	if (first) {
@@ -154,4 +159,30 @@ void sender_event(struct mstream *to, const struct packet *packet, uint32_t rate
 	sender->mark = true; /* for the audio that follows; its time is taken from the clock */
 	packet_write_header(data, &out);
 	to->tx(to, data, PACKET_HEADER + 4);
+}
+
+uint32_t sender_dial(struct mstream *to, const uint8_t event[static 4], bool first,
+		     uint32_t timestamp)
+{
+	struct sender *sender = &to->sender;
+	uint8_t data[PACKET_HEADER + 4 + PACKET_TRAILER];
+	struct packet out = { .seq = sender->seq,
+			      .ssrc = sender->ssrc,
+			      .pt = to->params.tx_event_pt,
+			      .marker = first };
+
+	if (first) {
+		timestamp = sender_timestamp_now(sender, to->loop->now_us);
+		sender->timestamp = timestamp;
+		sender->sent_us = to->loop->now_us;
+		sender->started = true;
+	}
+	out.timestamp = timestamp;
+	sender->seq++;
+	sender->packets++;
+	sender->octets += 4;
+	memcpy(data + PACKET_HEADER, event, 4);
+	packet_write_header(data, &out);
+	to->tx(to, data, PACKET_HEADER + 4);
+	return timestamp;
 }

@@ -243,6 +243,8 @@ void stream_take(struct mstream *stream, uint8_t *data, size_t len, const union 
 	}
 	if (packet.pt != stream->rx_audio_pt && !other_type(stream, &packet))
 		return;
+	if (stream->ear && packet.codec != MEDIA_CODEC_EVENT)
+		ear_take(stream->ear, &packet);
 	stream->on_rtp(stream, &packet);
 }
 
@@ -315,10 +317,12 @@ static void on_timer(struct timer *timer, void *arg)
 	struct mstream *stream = arg;
 	struct media_event event = { .type = MEDIA_EVENT_QUALITY };
 	uint64_t now_us = stream->loop->now_us, wait_ms = HOUSEKEEPING_MS, due_ms;
+	bool sounds;
 
 	settle(stream, is_settled(stream));
 	watchdog(stream);
 	dtmf_expire(stream);
+	sounds = stream->ear && ear_expire(stream->ear, now_us);
 	if (now_us >= stream->reports.due_us) {
 		report_send(stream, false);
 		stream->reports.due_us = now_us + report_interval_us();
@@ -328,7 +332,7 @@ static void on_timer(struct timer *timer, void *arg)
 	due_ms = (stream->reports.due_us - now_us) / 1000;
 	if (due_ms < wait_ms)
 		wait_ms = due_ms;
-	timer_start(timer, stream->dtmf_digit ? DTMF_CHECK_MS : wait_ms + 1);
+	timer_start(timer, stream->dtmf_digit || sounds ? DTMF_CHECK_MS : wait_ms + 1);
 }
 
 /* ---- settings ---- */

@@ -87,3 +87,209 @@ def test_what_cannot_be_muted(tenant, talk):
     events.wait_ended(call_id)
     reply = tenant.post("/api/mute-call/", {"call_id": call_id, "leg_id": leg_id, "muted": True})
     assert reply.status_code == 409 and reply.json()["state"] == "ended"
+
+
+# ---- digits ----
+
+ALL = "0123456789*#ABCD"
+MANY = (ALL * 8)[:112] + "0011223344"  # 122, some of them twice in a row
+
+
+def dial(tenant, call_id, digits, **fields):
+    return tenant.ok("POST", "/api/dtmf/", {"call_id": call_id, "digits": digits, **fields},
+                     202)["operation_id"]
+
+
+def wait_sent(events, call_id, operation, timeout=60):
+    sent = events.wait_call("dtmf_sent", call_id, timeout,
+                            predicate=lambda m: m["detail"]["operation_id"] == operation)
+    assert sent["detail"]["complete"] is True
+    return sent["detail"]
+
+
+def infos(call):
+    """The digits that came as INFO, each request once."""
+    found = {}
+    for message in call.find("INFO"):
+        fields = dict(line.split("=", 1) for line in message.body.split("\r\n") if "=" in line)
+        assert message.get("content-type") == "application/dtmf-relay"
+        found.setdefault(message.cseq, fields)
+    return "".join(found[cseq]["Signal"] for cseq in sorted(found))
+
+
+@pytest.mark.core
+def test_digits_as_events_are_counted_at_the_far_end(tenant, talk):
+    call_id, events, desk, remote = talk()
+    operation = dial(tenant, call_id, MANY, duration_ms=60, gap_ms=40, method="rfc4733")
+    sent = wait_sent(events, call_id, operation)
+    assert sent["method"] == "rfc4733"
+    assert remote.ear.digits() == MANY
+    for packets in remote.ear.events_heard():
+        assert [p.marker for p in packets] == [True] + [False] * (len(packets) - 1)
+        assert [p.payload[1] >> 7 for p in packets[-3:]] == [1, 1, 1], "the end is said thrice"
+        durations = [int.from_bytes(p.payload[2:4], "big") for p in packets]
+        assert durations == sorted(durations) and durations[-1] == 480
+    with_events = [p for p in remote.ear.packets]
+    assert all((b.seq - a.seq) & 0xFFFF == 1 for a, b in zip(with_events, with_events[1:]))
+    assert desk.ear.digits() == ""
+    steady(desk.ear, remote.ear)
+    remote.bye()
+    events.wait_ended(call_id)
+
+
+def test_digits_as_info_are_counted_at_the_far_end(tenant, talk):
+    call_id, events, desk, remote = talk()
+    operation = dial(tenant, call_id, MANY, duration_ms=60, gap_ms=40, method="info")
+    assert wait_sent(events, call_id, operation)["method"] == "info"
+    net.until(lambda: len(infos(remote)) >= len(MANY), 10, "all INFOs are there")
+    assert infos(remote) == MANY
+    assert remote.ear.digits() == "", "not twice"
+    remote.bye()
+    events.wait_ended(call_id)
+
+
+def test_digits_as_tones_are_counted_at_the_far_end(tenant, talk):
+    call_id, events, desk, remote = talk()
+    operation = dial(tenant, call_id, MANY, duration_ms=80, gap_ms=60, method="inband")
+    assert wait_sent(events, call_id, operation)["method"] == "inband"
+    assert remote.ear.tones() == MANY
+    assert remote.ear.digits() == ""
+    assert remote.ear.lost() == 0
+    steady(desk.ear, remote.ear)
+    remote.bye()
+    events.wait_ended(call_id)
+
+
+def test_auto_takes_what_the_far_end_can(tenant, line, far_end):
+    """Without telephone-events, by INFO; nobody needs to know."""
+    events = tenant.events()
+    call = tenant.make_call(line, far_end.number, {"echo": True})
+    remote = far_end.expect_invite(ear=Ear(far_end.address, tone=620, events=False)).answer()
+    events.wait_call("answered", call["id"])
+    operation = dial(tenant, call["id"], "1,w2")
+    began = time.monotonic()
+    assert wait_sent(events, call["id"], operation)["method"] == "info"
+    assert time.monotonic() - began > 1.5, "a comma is a second, a w half of one"
+    assert infos(remote) == "12"
+    reply = tenant.post("/api/dtmf/", {"call_id": call["id"], "digits": "1", "method": "rfc4733"})
+    assert reply.status_code == 400 and "method" in reply.json()
+    remote.bye()
+    events.wait_ended(call["id"])
+
+
+def test_the_profile_says_how_digits_go(tenant, provider, far_end):
+    line = tenant.registered_profile(provider, dtmf_mode="inband")
+    events = tenant.events()
+    call = tenant.make_call(line, far_end.number, {"say": "hello " * 40})
+    remote = far_end.expect_invite(ear=Ear(far_end.address, tone=None)).answer()
+    events.wait_call("answered", call["id"])
+    operation = dial(tenant, call["id"], "159D", duration_ms=200)
+    assert wait_sent(events, call["id"], operation)["method"] == "inband"
+    assert remote.ear.tones() == "159D"
+    remote.bye()
+    events.wait_ended(call["id"])
+
+
+def test_operations_queue_one_behind_the_other(tenant, talk):
+    call_id, events, desk, remote = talk()
+    first = dial(tenant, call_id, "123", duration_ms=100)
+    second = dial(tenant, call_id, "456", duration_ms=100)
+    to_desk = dial(tenant, call_id, "9", leg_id=leg(tenant, call_id, "agent")["id"])
+    for operation in (first, second, to_desk):
+        wait_sent(events, call_id, operation)
+    assert remote.ear.digits() == "123456" and desk.ear.digits() == "9"
+    remote.bye()
+    events.wait_ended(call_id)
+
+
+def heard_digits(events, call_id, leg_id=None):
+    return [(m["detail"]["digit"], m["detail"]["method"])
+            for m in events.all("call.dtmf", call_id=call_id)
+            if leg_id in (None, m["detail"]["leg_id"])]
+
+
+@pytest.mark.core
+def test_digits_of_the_far_end_are_told_once(tenant, talk):
+    call_id, events, desk, remote = talk()
+    for digit in ALL:
+        remote.ear.press(digit)
+    net.until(lambda: len(heard_digits(events, call_id)) >= 16, 20, "all digits were told")
+    remote_leg = leg(tenant, call_id, "remote")["id"]
+    assert heard_digits(events, call_id, remote_leg) == [(d, "rfc4733") for d in ALL]
+    assert desk.ear.digits() == ALL, "the other party gets them as well"
+    for digit, body, kind in (("7", "Signal=7\r\nDuration=200\r\n", "application/dtmf-relay"),
+                              ("#", "#", "application/dtmf")):
+        remote.request("INFO", body=body, content_type=kind)
+        remote.expect(lambda m: m.method == "INFO" and m.status == 200)
+        events.wait_call("dtmf", call_id,
+                         predicate=lambda m: m["detail"]["digit"] == digit
+                         and m["detail"]["method"] == "info")
+    # A phone that says it both ways at once.
+    before = len(heard_digits(events, call_id))
+    remote.ear.press("4")
+    remote.request("INFO", body="Signal=4\r\nDuration=160\r\n",
+                   content_type="application/dtmf-relay")
+    remote.ear.press("5")
+    events.wait_call("dtmf", call_id, predicate=lambda m: m["detail"]["digit"] == "5"
+                     and m["seq"] > before)
+    net.until(lambda: heard_digits(events, call_id)[-1][0] == "5", 10, "5 was told last")
+    assert [d for d, _ in heard_digits(events, call_id)[before:]] == ["4", "5"]
+    remote.bye()
+    events.wait_ended(call_id)
+
+
+def test_tones_of_a_far_end_without_events_are_digits(tenant, line, far_end):
+    events = tenant.events()
+    call = tenant.make_call(line, far_end.number, {"echo": True})
+    remote = far_end.expect_invite(ear=Ear(far_end.address, tone=None, events=False)).answer()
+    events.wait_call("answered", call["id"])
+    remote.ear.say(ear.dtmf(MANY))
+    net.until(lambda: len(heard_digits(events, call["id"])) >= len(MANY), 40, "all were told")
+    assert heard_digits(events, call["id"]) == [(d, "inband") for d in MANY]
+    remote.bye()
+    events.wait_ended(call["id"])
+
+
+def test_tones_of_who_has_events_are_sound(tenant, line, far_end):
+    events = tenant.events()
+    call = tenant.make_call(line, far_end.number, {"echo": True})
+    remote = far_end.expect_invite(ear=Ear(far_end.address, tone=None)).answer()
+    events.wait_call("answered", call["id"])
+    remote.ear.say(ear.dtmf("123"))
+    net.until(lambda: remote.ear.tones() == "123", 10, "the echo brings them back")
+    remote.ear.press("8")
+    events.wait_call("dtmf", call["id"])
+    assert heard_digits(events, call["id"]) == [("8", "rfc4733")]
+    remote.bye()
+    events.wait_ended(call["id"])
+
+
+def test_bad_digits(tenant, talk):
+    call_id, events, desk, remote = talk()
+    for fields, name in (({"digits": "12x"}, "digits"), ({"digits": ""}, "digits"),
+                         ({}, "digits"), ({"digits": 5}, "digits"),
+                         ({"digits": "1" * 257}, "digits"),
+                         ({"digits": "1", "duration_ms": 49}, "duration_ms"),
+                         ({"digits": "1", "duration_ms": 6001}, "duration_ms"),
+                         ({"digits": "1", "gap_ms": 1}, "gap_ms"),
+                         ({"digits": "1", "method": "smoke"}, "method"),
+                         ({"digits": "1", "leg_id": str(uuid.uuid4())}, "leg_id")):
+        reply = tenant.post("/api/dtmf/", {"call_id": call_id, **fields})
+        assert reply.status_code == 400 and list(reply.json()) == [name], (fields, reply.text)
+    for _ in range(4):
+        dial(tenant, call_id, "," * 256)
+    reply = tenant.post("/api/dtmf/", {"call_id": call_id, "digits": ",,,"})
+    assert reply.status_code == 429 and reply.json()["code"] == "limit"
+    remote.bye()
+    events.wait_ended(call_id)
+    reply = tenant.post("/api/dtmf/", {"call_id": call_id, "digits": "1"})
+    assert reply.status_code == 409 and reply.json()["state"] == "ended"
+
+
+def test_digits_before_the_answer_are_refused(tenant, line, far_end):
+    call = tenant.make_call(line, far_end.number, {"echo": True})
+    remote = far_end.expect_invite(ear=Ear(far_end.address))
+    remote.ring()
+    reply = tenant.post("/api/dtmf/", {"call_id": call["id"], "digits": "1"})
+    assert reply.status_code == 409 and reply.json()["code"] == "wrong_state"
+    tenant.hangup(call["id"])

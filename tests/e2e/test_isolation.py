@@ -64,6 +64,7 @@ TABLE = {
     "GET /api/calls/{}/timeline": Route(thing="call"),
     "POST /api/answer-call": Route(thing="call", member="call_id", body=CONNECT),
     "POST /api/hangup-call": Route(thing="call", member="call_id"),
+    "POST /api/dtmf": Route(thing="call", member="call_id", body={"digits": "1"}),
     "POST /api/mute-call": Route(thing="call", member="call_id",
                                  body={"leg_id": NOBODY, "muted": True}),
 

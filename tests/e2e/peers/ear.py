@@ -76,6 +76,43 @@ def frames_with(samples, freq, rate=RATE, min_level=0.02, min_share=0.6):
             for i in range(0, len(samples) - size + 1, size)]
 
 
+KEYS = ("123A", "456B", "789C", "*0#D")
+ROWS, COLUMNS = (697, 770, 852, 941), (1209, 1336, 1477, 1633)
+
+
+def dtmf(digits, on_s=0.1, off_s=0.08, level=0.2, rate=RATE):
+    """Digits as their two tones."""
+    parts = []
+    for digit in digits:
+        row = next(i for i, keys in enumerate(KEYS) if digit in keys)
+        parts += [tone(ROWS[row], on_s, level, rate)
+                  + tone(COLUMNS[KEYS[row].index(digit)], on_s, level, rate),
+                  numpy.zeros(int(off_s * rate))]
+    return numpy.concatenate(parts)
+
+
+def dtmf_digits(samples, rate=RATE):
+    """Which digits sound in the samples: a key for 30 ms or more, then 20 ms of none."""
+    size, digits, held, misses, hits = rate // 100, [], None, 0, 0
+    for i in range(0, len(samples) - 2 * size + 1, size):
+        window = samples[i:i + 2 * size]  # 20 ms, every 10 ms
+        rows = [tone_share(window, f, rate) for f in ROWS]
+        columns = [tone_share(window, f, rate) for f in COLUMNS]
+        key = None
+        if level_of(window) > 0.02 and max(rows) > 0.2 and max(columns) > 0.2 \
+                and max(rows) + max(columns) > 0.75:
+            key = KEYS[rows.index(max(rows))][columns.index(max(columns))]
+        if key and key == held:
+            hits, misses = hits + 1, 0
+            if hits == 2:
+                digits.append(key)
+        elif held and misses < 1:
+            misses += 1
+        else:
+            held, hits, misses = key, 0, 0
+    return "".join(digits)
+
+
 def hears(samples, freq, rate=RATE, at_least_s=0.2, **limits):
     """Whether samples carry the tone for at_least_s in total."""
     return sum(frames_with(samples, freq, rate, **limits)) * FRAME_S >= at_least_s
@@ -134,8 +171,10 @@ class Packet:
 class Ear:
     """One side's media: sends `tone` (Hz; None: silence) once connected, keeps what arrives."""
 
-    def __init__(self, address, tone=440, codecs=("PCMU", "PCMA"), direction="sendrecv"):
+    def __init__(self, address, tone=440, codecs=("PCMU", "PCMA"), direction="sendrecv",
+                 events=True):
         self.address = address
+        self.events = events  # whether it says that it takes telephone-events
         self.tone = tone
         self.codecs = list(codecs)
         self.direction = direction
@@ -148,6 +187,7 @@ class Ear:
         self._payload_type = PAYLOAD[self.codecs[0]]
         self._frames = {}
         self._event_type = 101
+        self._sounds = []  # frames that are sent before the tone goes on
         self._digits = []  # packets of telephone-events that are still to be sent
         self._news = threading.Condition()
         self._open()
@@ -175,10 +215,11 @@ class Ear:
         lines = ["v=0", f"o=ear {self._session} {self._version} IN IP4 {self.address}", "s=-",
                  f"c=IN IP4 {self.address}", "t=0 0",
                  f"m=audio {self.port if port is None else port} RTP/AVP "
-                 + " ".join([str(PAYLOAD[name]) for name in names] + ["101"])]
+                 + " ".join([str(PAYLOAD[name]) for name in names] + ["101"] * self.events)]
         lines += [f"a=rtpmap:{PAYLOAD[name]} {name}/8000" for name in names]
-        lines += ["a=rtpmap:101 telephone-event/8000", "a=fmtp:101 0-15", "a=ptime:20",
-                  f"a={direction or self.direction}"]
+        if self.events:
+            lines += ["a=rtpmap:101 telephone-event/8000", "a=fmtp:101 0-15"]
+        lines += ["a=ptime:20", f"a={direction or self.direction}"]
         return "\r\n".join(lines) + "\r\n"
 
     def bump(self):
@@ -245,6 +286,25 @@ class Ear:
         self._digits.append([(number, n, False) for n in range(1, packets + 1)]
                             + [(number, packets, True)] * 3)
 
+    def say(self, samples):
+        """Send these samples in place of the tone."""
+        samples = samples[:len(samples) - len(samples) % FRAME]
+        octets = encode(samples, self._payload_type)
+        self._sounds += [octets[i:i + FRAME] for i in range(0, len(octets), FRAME)]
+
+    def tones(self, since=0.0):
+        """The digits heard as tones in the audio."""
+        return dtmf_digits(self.samples(since))
+
+    def events_heard(self, since=0.0):
+        """The packets of each telephone-event, one list an event."""
+        found = {}
+        with self._news:
+            for packet in self.packets:
+                if packet.payload_type == 101 and packet.at >= since:
+                    found.setdefault((packet.ssrc, packet.timestamp), []).append(packet)
+        return list(found.values())
+
     def digits(self, since=0.0):
         """The digits heard as telephone-events, each once."""
         found = {}
@@ -265,6 +325,8 @@ class Ear:
                 self._digits.pop(0)
             octets = struct.pack("!BBH", number, (0x80 if end else 0) | 10, step * FRAME)
             return self._event_type, step == 1, self._event_began, octets
+        if self._sounds:
+            return self._payload_type, False, self.sent, self._sounds.pop(0)
         return self._payload_type, self.sent == 0, self.sent, self._frame(self.sent)
 
     def _run(self):

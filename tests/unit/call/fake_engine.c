@@ -66,9 +66,11 @@ struct channel *fake_incoming(struct engine *engine, const struct channel_info *
 
 void fake_say(struct channel *channel, enum engine_event_type type)
 {
-	send(channel,
-	     (struct engine_event){
-		     .type = type, .target = "sip:x@y", .digit = '5', .duration_ms = 160 });
+	send(channel, (struct engine_event){ .type = type,
+					     .target = "sip:x@y",
+					     .digit = '5',
+					     .duration_ms = 160,
+					     .method = DTMF_INFO });
 }
 
 static void end(struct channel *channel, const struct channel_end *why)
@@ -91,6 +93,14 @@ void fake_settle(struct engine *engine)
 		if (engine->channels[i]->hung_up)
 			end(engine->channels[i],
 			    &(struct channel_end){ .reason = engine->channels[i]->reason });
+}
+
+void fake_digits_done(struct channel *channel, bool ok)
+{
+	send(channel, (struct engine_event){ .type = ENGINE_DTMF_SENT,
+					     .operation = channel->operation,
+					     .method = DTMF_RFC4733,
+					     .ok = ok });
 }
 
 void fake_sound_done(struct channel *channel, bool ok)
@@ -308,6 +318,24 @@ void bridge_hear(struct bridge *bridge, struct channel *listener, struct channel
 {
 	bridge->deaf_listener = hears ? NULL : listener;
 	bridge->deaf_source = hears ? NULL : source;
+}
+
+int channel_dtmf(struct channel *channel, const struct dtmf_spec *spec, uint32_t *ret_operation)
+{
+	bug_on(channel->ended);
+	if (channel->fail_dtmf)
+		return channel->fail_dtmf;
+	(void)strncat(channel->digits, spec->digits,
+		      sizeof(channel->digits) - strlen(channel->digits) - 1);
+	channel->dtmf = *spec;
+	channel->dtmf.digits = NULL;
+	*ret_operation = ++channel->operation;
+	return 0;
+}
+
+void channel_dtmf_stop(struct channel *channel)
+{
+	fake_digits_done(channel, false);
 }
 
 void channel_mute(struct channel *channel, bool muted)

@@ -14,6 +14,10 @@ struct channel {
 	struct bridge *bridge;
 	struct channel *like;
 	bool playing, muted;
+	char digits[512];      /* all that it was given to send */
+	struct dtmf_spec dtmf; /* the last; without its digits */
+	uint32_t operation;
+	int fail_dtmf;
 	int sound_kind;
 	char said[256];
 	uint32_t sound_id;
@@ -60,4 +64,6 @@ void fake_say(struct channel *channel, enum engine_event_type type);
 void fake_end(struct channel *channel, enum end_reason reason, int code);
 /* Every channel we hung up says that it has ended. */
 void fake_settle(struct engine *engine);
+/* What the last channel_dtmf() asked for is over. */
+void fake_digits_done(struct channel *channel, bool ok);
 void fake_sound_done(struct channel *channel, bool ok);

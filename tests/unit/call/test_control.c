@@ -124,12 +124,111 @@ static void what_cannot_be_muted_is_refused(void **state)
 	assert_string_equal(world->reply->state, "ended");
 }
 
+/* ---- digits ---- */
+
+static struct reply *dial_digits(struct world *world, struct asker asker, struct id call,
+				 struct id leg, const char *digits, enum dtmf_mode method)
+{
+	struct dtmf_request *request = xzalloc(sizeof(*request));
+
+	(void)str_copy(request->digits, sizeof(request->digits), digits);
+	request->duration_ms = 200;
+	request->gap_ms = 100;
+	request->method = method;
+	return world_do(world, &(struct command){ .type = COMMAND_DTMF,
+						  .asker = asker,
+						  .call_id = call,
+						  .leg_id = leg,
+						  .body = request });
+}
+
+static void digits_go_to_the_remote_leg_and_their_end_is_told(void **state)
+{
+	struct world *world = *state;
+	struct asker anna = world_anna(world);
+	struct pair pair = talk(world);
+	struct id operation;
+
+	assert_int_equal(
+		dial_digits(world, anna, pair.call, (struct id){ 0 }, "1,2#", DTMF_INFO)->code,
+		REPLY_OK);
+	operation = world->reply->operation_id;
+	assert_false(id_is_none(operation));
+	assert_string_equal(pair.remote->digits, "1,2#");
+	assert_string_equal(pair.agent->digits, "");
+	assert_int_equal(pair.remote->dtmf.duration_ms, 200);
+	assert_int_equal(pair.remote->dtmf.gap_ms, 100);
+	assert_int_equal(pair.remote->dtmf.method, DTMF_INFO);
+	assert_int_equal(world_events(world, EVENT_CALL_DTMF_SENT), 0);
+	fake_digits_done(pair.remote, true);
+	assert_int_equal(world_events(world, EVENT_CALL_DTMF_SENT), 1);
+	assert_non_null(
+		strstr(world_event(world, EVENT_CALL_DTMF_SENT)->detail, id_str(operation)));
+	assert_non_null(
+		strstr(world_event(world, EVENT_CALL_DTMF_SENT)->detail, "\"complete\":true"));
+
+	assert_int_equal(dial_digits(world, anna, pair.call, pair.agent_leg, "9", DTMF_AUTO)->code,
+			 REPLY_OK);
+	assert_string_equal(pair.agent->digits, "9");
+	over(world, pair.call); /* what was not sent yet leaves nothing behind */
+}
+
+static void digits_that_come_are_told_with_their_method(void **state)
+{
+	struct world *world = *state;
+	struct pair pair = talk(world);
+
+	fake_say(pair.remote, ENGINE_DTMF);
+	assert_int_equal(world_events(world, EVENT_CALL_DTMF), 1);
+	assert_non_null(strstr(world_event(world, EVENT_CALL_DTMF)->detail, "\"digit\":\"5\""));
+	assert_non_null(strstr(world_event(world, EVENT_CALL_DTMF)->detail, "\"method\":\"info\""));
+	assert_non_null(
+		strstr(world_event(world, EVENT_CALL_DTMF)->detail, id_str(pair.remote_leg)));
+	over(world, pair.call);
+}
+
+static void digits_are_refused_where_they_cannot_go(void **state)
+{
+	struct world *world = *state;
+	struct asker anna = world_anna(world);
+	struct id none = { 0 };
+	struct pair pair = talk(world);
+
+	assert_int_equal(dial_digits(world, anna, id_new(), none, "1", DTMF_AUTO)->code,
+			 REPLY_NOT_FOUND);
+	assert_int_equal(dial_digits(world, anna, pair.call, id_new(), "1", DTMF_AUTO)->code,
+			 REPLY_INVALID);
+	pair.remote->fail_dtmf = DTMF_E_METHOD;
+	assert_int_equal(dial_digits(world, anna, pair.call, none, "1", DTMF_INBAND)->code,
+			 REPLY_INVALID);
+	assert_string_equal(world->reply->field, "method");
+	assert_int_equal(dial_digits(world, anna, pair.call, none, "1", DTMF_AUTO)->code,
+			 REPLY_UNSUPPORTED);
+	pair.remote->fail_dtmf = DTMF_E_FULL;
+	assert_int_equal(dial_digits(world, anna, pair.call, none, "1", DTMF_AUTO)->code,
+			 REPLY_LIMIT);
+	pair.remote->fail_dtmf = 0;
+	fake_say(pair.remote, ENGINE_HELD);
+	assert_int_equal(dial_digits(world, anna, pair.call, none, "1", DTMF_AUTO)->code,
+			 REPLY_CALL_HELD);
+	assert_string_equal(pair.remote->digits, "");
+	over(world, pair.call);
+	assert_int_equal(world_call(world, "+4930123", CONNECT_ANY_DEVICE)->code, REPLY_OK);
+	pair.call = world->reply->call->id;
+	assert_int_equal(dial_digits(world, anna, pair.call, none, "1", DTMF_AUTO)->code,
+			 REPLY_WRONG_STATE);
+	over(world, pair.call);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, begin, end)
 	static const struct CMUnitTest tests[] = {
 		T(a_leg_is_muted_and_heard_again),
 		T(what_cannot_be_muted_is_refused),
+		T(digits_go_to_the_remote_leg_and_their_end_is_told),
+		T(digits_that_come_are_told_with_their_method),
+		T(digits_are_refused_where_they_cannot_go),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

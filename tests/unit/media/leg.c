@@ -131,7 +131,7 @@ static void tx_keep(struct mstream *stream, uint8_t *data, size_t len)
 		kept->at_us = stream->loop->now_us;
 		kept->len = packet.payload_len;
 		memcpy(kept->payload, packet.payload,
-		       packet.payload_len < 64 ? packet.payload_len : 64);
+		       packet.payload_len < 160 ? packet.payload_len : 160);
 	}
 	hear(leg, &packet);
 }

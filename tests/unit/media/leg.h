@@ -22,7 +22,7 @@ struct heard_packet {
 	struct packet header;
 	uint64_t at_us;
 	size_t len;
-	uint8_t payload[64]; /* its beginning */
+	uint8_t payload[160]; /* its beginning */
 };
 
 struct leg {
