@@ -62,7 +62,8 @@ static const struct db_list prompt_list_table = {
 	.count = "SELECT count(*) FROM prompt",
 	.fields = prompt_fields,
 	.row_size = sizeof(struct prompt),
-	.orders = (const struct db_order[]){ { "name" }, { "created_at" }, { "duration_ms" }, { 0 } },
+	.orders =
+		(const struct db_order[]){ { "name" }, { "created_at" }, { "duration_ms" }, { 0 } },
 	.order = "created_at DESC",
 	.tie = "id",
 };

@@ -125,6 +125,24 @@ int profile_get(struct db *db, struct arena *arena, struct id tenant, struct id 
 	return r < 0 ? err_pass(r) : r;
 }
 
+int profile_get_locked(struct db *db, struct arena *arena, struct id tenant, struct id id,
+		       struct sip_profile *ret)
+{
+	int64_t one = 0;
+	int r;
+
+	bug_on(!db_in_transaction(db));
+	/* SQLite has one writer, who began with BEGIN IMMEDIATE. */
+	if (db_engine(db) == DB_POSTGRESQL) {
+		r = db_num(db,
+			   "SELECT 1 FROM sip_profile WHERE tenant_id = $1 AND id = $2 FOR UPDATE",
+			   DB_ARGS(V(tenant), V(id)), &one);
+		if (r)
+			return r < 0 ? err_pass(r) : r;
+	}
+	return profile_get(db, arena, tenant, id, ret);
+}
+
 int profile_update(struct db *db, const struct seal *seal, struct sip_profile *profile,
 		   struct arena *arena)
 {

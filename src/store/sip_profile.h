@@ -86,6 +86,9 @@ must_check int profile_insert(struct db *db, const struct seal *seal, struct sip
 			      struct arena *arena);
 must_check int profile_get(struct db *db, struct arena *arena, struct id tenant, struct id id,
 			   struct sip_profile *ret);
+/* The same, to be changed: inside a transaction, until whose end everybody else who wants to change it waits. */
+must_check int profile_get_locked(struct db *db, struct arena *arena, struct id tenant,
+				  struct id id, struct sip_profile *ret);
 /* All but id, tenant, line_token and created_at; the secret only when `password` is not NULL.
  * Return: 0, DB_E_NONE, PROFILE_E_EXISTS, PROFILE_E_OWNER.
  */

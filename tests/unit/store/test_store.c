@@ -667,6 +667,65 @@ static void a_server_and_user_name_are_one_profile_a_tenant(void **state)
 	assert_int_equal(profile_delete(base->db, base->tenant.id, two.id), DB_E_NONE);
 }
 
+struct editor {
+	void *fixture;
+	struct base *base;
+	struct id id;
+	bool first;
+	int outcome;
+	pthread_t thread;
+};
+
+static int edit_body(struct db *db, void *arg)
+{
+	auto_(arena_free) struct arena *arena = arena_new();
+	struct editor *editor = arg;
+	struct sip_profile profile;
+	int r = profile_get_locked(db, arena, editor->base->tenant.id, editor->id, &profile);
+
+	if (r)
+		return r;
+	if (editor->first)
+		profile.max_calls++;
+	else
+		profile.expires++;
+	return profile_update(db, editor->base->seal, &profile, arena);
+}
+
+static void *edit(void *arg)
+{
+	struct editor *editor = arg;
+	auto_(db_close) struct db *db = fixture_open(editor->fixture);
+
+	for (int i = 0; i < 40 && !editor->outcome; i++)
+		editor->outcome = db_transact(db, edit_body, editor);
+	return NULL;
+}
+
+static void edits_at_once_of_one_profile_all_last(void **state)
+{
+	auto_(base_free) struct base *base = base_new(state);
+	struct sip_profile one = new_profile(base, "s.example", "u"), got;
+	struct editor editors[4];
+
+	one.max_calls = 1;
+	one.expires = 1000;
+	assert_int_equal(profile_insert(base->db, base->seal, &one, base->arena), 0);
+	for (int i = 0; i < 4; i++) {
+		editors[i] = (struct editor){
+			.fixture = *state, .base = base, .id = one.id, .first = i < 2
+		};
+		assert_int_equal(pthread_create(&editors[i].thread, NULL, edit, &editors[i]), 0);
+	}
+	for (int i = 0; i < 4; i++) {
+		pthread_join(editors[i].thread, NULL);
+		assert_int_equal(editors[i].outcome, 0);
+	}
+	assert_int_equal(profile_get(base->db, base->arena, base->tenant.id, one.id, &got), 0);
+	assert_int_equal(got.max_calls, 81);
+	assert_int_equal(got.expires, 1080);
+}
+
 static void the_default_profile_is_the_chosen_or_the_oldest(void **state)
 {
 	auto_(base_free) struct base *base = base_new(state);
@@ -872,8 +931,7 @@ static void prompts_belong_to_their_tenant_up_to_a_limit(void **state)
 	assert_int_equal(prompt_insert(base->db, &second, 2, base->arena), 0);
 	got = (struct prompt){ .name = "Third", .sha256 = "00", .tenant_id = base->tenant.id };
 	assert_int_equal(prompt_insert(base->db, &got, 2, base->arena), PROMPT_E_FULL);
-	assert_int_equal(
-		prompt_get(base->db, base->arena, base->tenant.id, greeting.id, &got), 0);
+	assert_int_equal(prompt_get(base->db, base->arena, base->tenant.id, greeting.id, &got), 0);
 	assert_string_equal(got.say, "Good morning");
 	assert_int_equal(got.size, 28844);
 	assert_int_equal(prompt_list(base->db, base->arena, base->tenant.id, &filter, &rows, &info),
@@ -883,8 +941,8 @@ static void prompts_belong_to_their_tenant_up_to_a_limit(void **state)
 	assert_int_equal(prompt_get(base->db, base->arena, id_new(), greeting.id, &got), DB_E_NONE);
 	assert_int_equal(prompt_delete(base->db, id_new(), greeting.id), DB_E_NONE);
 	assert_int_equal(prompt_delete(base->db, base->tenant.id, greeting.id), 0);
-	assert_int_equal(
-		prompt_get(base->db, base->arena, base->tenant.id, greeting.id, &got), DB_E_NONE);
+	assert_int_equal(prompt_get(base->db, base->arena, base->tenant.id, greeting.id, &got),
+			 DB_E_NONE);
 }
 
 static void a_device_gets_its_credentials_once(void **state)
@@ -1095,6 +1153,7 @@ int main(void)
 		BOTH_ENGINES(a_profile_keeps_everything_and_its_password_sealed),
 		BOTH_ENGINES(an_update_without_a_password_keeps_it),
 		BOTH_ENGINES(a_server_and_user_name_are_one_profile_a_tenant),
+		BOTH_ENGINES(edits_at_once_of_one_profile_all_last),
 		BOTH_ENGINES(the_default_profile_is_the_chosen_or_the_oldest),
 		BOTH_ENGINES(profiles_are_listed_by_filter),
 		BOTH_ENGINES(a_user_with_profiles_goes_only_with_an_heir),
