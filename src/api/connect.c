@@ -1,7 +1,6 @@
 /* `connect`: what the other party of a call is put through to (API.md section 6) */
 #include "api/private.h"
 
-#include <stdio.h>
 #include <unistd.h>
 
 #define SAY_MAX 4000
@@ -70,14 +69,14 @@ static void take_say(const json_t *connect, struct connect_spec *ret, json_t **b
 static void take_play(struct api_req *req, const json_t *connect, struct connect_spec *ret,
 		      json_t **bad)
 {
-	int len;
+	struct prompt prompt = { 0 };
 
 	ret->kind = CONNECT_PLAY;
 	if (!api_id(connect, "play", true, &ret->id, bad))
 		return;
-	len = snprintf(ret->path, sizeof(ret->path), "%s/prompts/%s/%s.wav",
-		       req->api->setup.data_dir, id_str(req->user->tenant), id_str(ret->id));
-	if (len >= (int)sizeof(ret->path) || access(ret->path, R_OK) != 0)
+	if (prompt_get(req->db, req->arena, req->user->tenant, ret->id, &prompt) != 0 ||
+	    !api_prompt_path(req->api, req->user->tenant, ret->id, ret->path, sizeof(ret->path)) ||
+	    access(ret->path, R_OK) != 0)
 		field_complain(bad, "play", "There is no such prompt.");
 }
 

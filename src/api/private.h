@@ -27,6 +27,8 @@ enum api_scope {
 	SCOPE_CALLS_READ,
 	SCOPE_CALLS_CONTROL,
 	SCOPE_REPORTS_READ,
+	SCOPE_PROMPTS_READ,
+	SCOPE_PROMPTS_WRITE,
 	SCOPE_ADMIN,
 	SCOPE_COUNT,
 };
@@ -45,11 +47,16 @@ struct api_route {
 	struct api_done *(*handle)(struct api_req *req);
 	enum api_scope scope;
 	unsigned flags;
+	/* Not 0: the body may be a form (web_is_form()) with a `file` of so many bytes and texts of up to 4 KiB; it is
+	 * taken in only once the asker is known. JSON is welcome, too.
+	 */
+	size_t upload_max;
 };
 
 /* Tables, one a resource, each ending with { 0 }; api_tables lists them and ends with NULL. */
 extern const struct api_route auth_routes[], user_routes[], profile_routes[], device_routes[],
-	call_routes[], control_routes[], call_log_routes[], event_routes[], system_routes[];
+	call_routes[], control_routes[], call_log_routes[], prompt_routes[], event_routes[],
+	system_routes[];
 extern const struct api_route *const api_tables[];
 
 struct api_user {
@@ -85,6 +92,7 @@ struct api {
 	struct web *web;
 	struct ws *ws;
 	struct work_pool *hashers;
+	struct work_pool *makers; /* of prompts */
 	struct throttle *throttle;
 	struct tickets *tickets;
 	struct events *events;
@@ -102,6 +110,8 @@ struct api_done *api_ok(struct api_req *req, int status, const struct field *fie
 struct api_done *api_no_content(struct api_req *req) must_check;
 struct api_done *api_text(struct api_req *req, int status, const char *type, char *body, size_t len)
 	must_check;
+/* A file, or the part of it that was asked for. */
+struct api_done *api_file(struct api_req *req, const struct web_file *file) must_check;
 /* {"detail", "code"}: the sentence is the code's usual one. */
 struct api_done *api_error(struct api_req *req, int status, const char *code) must_check;
 struct api_done *api_error_detail(struct api_req *req, int status, const char *code,
@@ -225,6 +235,11 @@ struct api_done *api_profile_get(struct api_req *req, struct id id, bool to_chan
 struct api_done *api_call_reply(struct api_req *req, int status, struct reply *reply) must_check;
 /* The call is not live: 409 when it was, else 404. `ended_is_fine`: 200 with the ended call instead. */
 struct api_done *api_call_not_live(struct api_req *req, struct id id, bool ended_is_fine)
+	must_check;
+
+/* ---- prompts.c ---- */
+/* Where a prompt's WAV file lies. Return: false when the path is too long. */
+bool api_prompt_path(const struct api *api, struct id tenant, struct id id, char *ret, size_t size)
 	must_check;
 
 /* ---- events.c ---- */

@@ -178,15 +178,18 @@ static void check_incoming(struct db *db, struct api_req *req, const struct sip_
 				       : "There is no such profile.");
 }
 
-/* Admins give profiles to others; everybody else's are their own. */
-static void take_owner(struct db *db, struct api_req *req, struct sip_profile *profile,
-		       struct id before)
+/* Admins give profiles to others; everybody else's are their own. An id that is none of ours says nothing about
+ * anybody: another tenant's users are as unknown as those that never were.
+ */
+static void check_owner(struct db *db, struct api_req *req, const struct sip_profile *profile,
+			struct id before, json_t **complaints)
 {
-	if (id_eq(profile->owner, before))
+	if (id_eq(profile->owner, before) || json_object_get(*complaints, "owner"))
 		return;
-	if (req->user->role != USER_ADMIN || id_is_none(profile->owner) ||
-	    !user_exists(db, req, profile->owner))
-		profile->owner = before;
+	if (req->user->role != USER_ADMIN)
+		field_complain(complaints, "owner", "Only administrators give profiles to others.");
+	else if (id_is_none(profile->owner) || !user_exists(db, req, profile->owner))
+		field_complain(complaints, "owner", "There is no such user.");
 }
 
 json_t *profile_take(struct db *db, struct api_req *req, bool partial, struct sip_profile *profile)
@@ -195,8 +198,7 @@ json_t *profile_take(struct db *db, struct api_req *req, bool partial, struct si
 	int max_calls = profile->max_calls;
 	json_t *complaints = profile_from_json(req->body, partial, req->arena, profile);
 
-	/* An id that is none of ours says nothing about anybody. */
-	take_owner(db, req, profile, owner);
+	check_owner(db, req, profile, owner, &complaints);
 	check_servers(req, profile, &complaints);
 	if (!json_object_get(complaints, "max_calls"))
 		check_max_calls(req, profile, partial ? max_calls : 0, &complaints);
@@ -239,7 +241,8 @@ static int profile_change(struct db *db, void *arg)
 		change->profile.tenant_id = req->user->tenant;
 		change->profile.owner = req->user->id;
 	} else {
-		r = profile_get(db, req->arena, req->user->tenant, change->id, &change->profile);
+		r = profile_get_locked(db, req->arena, req->user->tenant, change->id,
+				       &change->profile);
 		if (r)
 			return r;
 		change->forbidden = !may_touch(req, &change->profile, true);

@@ -23,6 +23,12 @@ struct api_done *api_text(struct api_req *req, int status, const char *type, cha
 	return done();
 }
 
+struct api_done *api_file(struct api_req *req, const struct web_file *file)
+{
+	web_answer_file(req->web, file);
+	return done();
+}
+
 /* The first answer to an Idempotency-Key is kept; what a client may try again (429, 5xx) is not an answer. */
 static void remember(struct api_req *req, int status, const char *body, const char *location)
 {
@@ -98,6 +104,7 @@ static const struct {
 	{ "last_admin", "The organisation would be left without an administrator." },
 	{ "limit", "A limit was reached." },
 	{ "no_device", "None of your phones is registered." },
+	{ "no_space", "There is no room to store this." },
 	{ "not_authenticated", "Authentication credentials were not provided. Send the header "
 			       "'Authorization: Bearer ACCESS-TOKEN'." },
 	{ "not_found", "Not found." },
@@ -109,6 +116,7 @@ static const struct {
 	{ "profile_not_usable", "This profile cannot make calls now." },
 	{ "signup_closed",
 	  "Sign-up is closed on this server. Ask an administrator for an account." },
+	{ "speech_failed", "The text could not be spoken. Try again later." },
 	{ "token_not_valid", "The token is invalid or expired. Refresh it or log in again." },
 	{ "too_many_attempts", "Too many attempts. Try again later." },
 	{ "user_in_use", "Something still belongs to this user." },

@@ -8,6 +8,7 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <strings.h>
+#include <sys/mman.h>
 
 #define TOKENS 512	   /* verified tokens a worker remembers */
 #define USERS 1024	   /* and users */
@@ -17,8 +18,8 @@ METRIC_COUNTER(denied_metric, "jackfield_api_denied_total",
 	       "Requests without a good token or without the right", NULL);
 
 const struct api_route *const api_tables[] = {
-	auth_routes,	user_routes,	 profile_routes, device_routes, call_routes,
-	control_routes, call_log_routes, event_routes,	 system_routes, NULL,
+	auth_routes,	 user_routes,	profile_routes, device_routes, call_routes, control_routes,
+	call_log_routes, prompt_routes, event_routes,	system_routes, NULL,
 };
 
 const char *const api_scope_names[] = {
@@ -30,6 +31,8 @@ const char *const api_scope_names[] = {
 	[SCOPE_CALLS_READ] = "calls:read",
 	[SCOPE_CALLS_CONTROL] = "calls:control",
 	[SCOPE_REPORTS_READ] = "reports:read",
+	[SCOPE_PROMPTS_READ] = "prompts:read",
+	[SCOPE_PROMPTS_WRITE] = "prompts:write",
 	[SCOPE_ADMIN] = "admin",
 	[SCOPE_COUNT] = NULL,
 };
@@ -40,7 +43,11 @@ unsigned api_role_scopes(int role)
 
 	for (unsigned scope = SCOPE_SELF; scope < SCOPE_COUNT; scope++)
 		all |= 1u << scope;
-	return role == USER_ADMIN ? all : all & ~(1u << SCOPE_ADMIN);
+	if (role != USER_ADMIN)
+		all &= ~(1u << SCOPE_ADMIN);
+	if (role == USER_AGENT)
+		all &= ~(1u << SCOPE_PROMPTS_WRITE);
+	return all;
 }
 
 /* ---- A worker ---- */
@@ -264,13 +271,35 @@ static struct api_done *take_body(struct api_req *req)
 	return NULL;
 }
 
+/* The body's, or, of a form, what is in its fields: its boundaries differ each time. */
+static const char *request_hash(struct api_req *req)
+{
+	const char *text, *hash, *name;
+	uint64_t size = 0;
+	size_t len = 0;
+	void *map;
+	int fd;
+
+	if (!req->route->upload_max || !web_is_form(req->web)) {
+		text = web_body(req->web, &len);
+		return idempotency_hash(req->arena, text, len);
+	}
+	fd = web_form_file(req->web, &size, &name);
+	map = fd >= 0 && size ? mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0) : MAP_FAILED;
+	hash = idempotency_hash(req->arena, map == MAP_FAILED ? "" : map,
+				map == MAP_FAILED ? 0 : size);
+	if (map != MAP_FAILED)
+		munmap(map, size);
+	text = arena_printf(req->arena, "%s %s", hash, web_form_text(req->web, "name") ?: "");
+	return idempotency_hash(req->arena, text, strlen(text));
+}
+
 /* Idempotency-Key: the first request claims it, whoever comes again gets the first one's answer. */
 static struct api_done *claim_key(struct api_req *req)
 {
-	const char *key = web_header(req->web, "Idempotency-Key"), *text;
+	const char *key = web_header(req->web, "Idempotency-Key");
 	struct idempotency request = { .route = req->route->operation };
 	struct idempotency_answer answer = { 0 };
-	size_t len = 0;
 	int r;
 
 	if (!(req->route->flags & API_CREATES) || !key || !*key)
@@ -279,11 +308,10 @@ static struct api_done *claim_key(struct api_req *req)
 		return api_invalid_field(
 			req, "Idempotency-Key",
 			"Ensure this header has at most 255 printable characters.");
-	text = web_body(req->web, &len);
 	request.tenant = req->user->tenant;
 	request.user = req->user->id;
 	request.key = arena_strdup(req->arena, key);
-	request.request_hash = idempotency_hash(req->arena, text, len);
+	request.request_hash = request_hash(req);
 	r = idempotency_claim(req->db, req->arena, &request, clock_wall_us(), &answer);
 	if (r == IDEMPOTENCY_E_RUNNING)
 		return api_error(req, 409, "idempotency_running");
@@ -328,13 +356,12 @@ static void resume_free(void *arg)
 	free(resume);
 }
 
-struct api_done *api_park(struct api_req *req, unsigned timeout_ms,
-			  struct api_done *(*next)(struct api_req *req, void *state), void *state,
-			  void (*state_free)(void *state))
+static void resume_keep(struct api_req *req,
+			struct api_done *(*next)(struct api_req *req, void *state), void *state,
+			void (*state_free)(void *state))
 {
 	struct resume *resume = xzalloc(sizeof(*resume));
 
-	bug_on(web_state(req->web)); /* once a request is enough so far */
 	resume->next = next;
 	resume->state = state;
 	resume->state_free = state_free;
@@ -344,7 +371,46 @@ struct api_done *api_park(struct api_req *req, unsigned timeout_ms,
 	resume->idempotency_key = xstrdup(req->idempotency_key);
 	resume->request_hash = xstrdup(req->request_hash);
 	web_set_state(req->web, resume, resume_free);
+}
+
+struct api_done *api_park(struct api_req *req, unsigned timeout_ms,
+			  struct api_done *(*next)(struct api_req *req, void *state), void *state,
+			  void (*state_free)(void *state))
+{
+	resume_keep(req, next, state, state_free);
 	web_park(req->web, timeout_ms);
+	return api_gone(req);
+}
+
+/* The whole of the body is there. */
+static struct api_done *body_turn(struct api_req *req, void *state)
+{
+	struct api_done *no = NULL;
+
+	(void)state;
+	if (!(req->route->flags & API_RAW) && !(req->route->upload_max && web_is_form(req->web)))
+		no = take_body(req);
+	if (!no)
+		no = claim_key(req);
+	return no ?: req->route->handle(req);
+}
+
+/* Who asks is known: the body may come. */
+static struct api_done *receive_turn(struct api_req *req)
+{
+	struct web_form_limits limits = {
+		.dir = req->api->setup.data_dir,
+		.file = "file",
+		.file_max = req->route->upload_max,
+		.texts_max = 8,
+		.text_max = 4096,
+	};
+
+	resume_keep(req, body_turn, NULL, NULL);
+	if (web_is_form(req->web))
+		web_receive_form(req->web, &limits);
+	else
+		web_receive(req->web, NULL);
 	return api_gone(req);
 }
 
@@ -352,19 +418,23 @@ static struct api_done *first_turn(struct api_req *req, struct api_user *user)
 {
 	struct api_done *no = admit(req, user);
 
-	if (!no && !(req->route->flags & API_RAW))
-		no = take_body(req);
-	if (!no)
-		no = claim_key(req);
-	return no ?: req->route->handle(req);
+	if (no)
+		return no;
+	return req->route->upload_max ? receive_turn(req) : body_turn(req, NULL);
 }
 
 static struct api_done *next_turn(struct api_req *req, struct resume *resume)
 {
+	struct api_done *answer;
+
+	/* Ours from here on: what comes next may park again. */
+	web_set_state(req->web, NULL, NULL);
 	req->user = resume->has_user ? &resume->user : NULL;
 	req->idempotency_key = resume->idempotency_key;
 	req->request_hash = resume->request_hash;
-	return resume->next(req, resume->state);
+	answer = resume->next(req, resume->state);
+	resume_free(resume);
+	return answer;
 }
 
 static void worker_handle(void *state, struct web_req *web)
@@ -409,7 +479,9 @@ static struct web_route *routes_for_web(void)
 			*at++ = (struct web_route){
 				.method = route->method,
 				.path = route->path,
-				.flags = route->flags & API_QUIET ? WEB_QUIET : 0,
+				.body_max = route->upload_max ? route->upload_max + (1u << 20) : 0,
+				.flags = (route->flags & API_QUIET ? WEB_QUIET : 0) |
+					 (route->upload_max ? WEB_BODY_LATER : 0),
 				.arg = route,
 			};
 	return routes;
@@ -464,6 +536,7 @@ static int api_begin(struct api *api, const struct api_setup *setup)
 		return err_pass(r);
 	api->dummy_hash = api_password_hash("nobody has this password");
 	api->hashers = work_pool_new("hash", api->setup.hashers, 64);
+	api->makers = work_pool_new("prompt", 2, 32);
 	api->throttle = throttle_new();
 	api->tickets = tickets_new();
 	api->events = events_new(api);
@@ -497,8 +570,9 @@ struct api *api_stop(struct api *api)
 	if (!api)
 		return NULL;
 	web_stop(api->web);
-	work_pool_free(
-		api->hashers); /* its last jobs wake requests that are gone: nothing comes of it */
+	/* Their last jobs wake requests that are gone: nothing comes of it. */
+	work_pool_free(api->hashers);
+	work_pool_free(api->makers);
 	events_free(api->events);
 	ws_stop(api->ws);
 	tickets_free(api->tickets);

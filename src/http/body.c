@@ -21,7 +21,8 @@ bool body_begin(struct web_req *req)
 		req->body_declared = -1;
 	else if (length && !str_to_i64(length, 0, INT64_MAX, &req->body_declared))
 		req->body_declared = INT64_MAX;
-	if (req->body_declared > 0 && (uint64_t)req->body_declared > req->body_max + req->drain_max) {
+	if (req->body_declared > 0 &&
+	    (uint64_t)req->body_declared > req->body_max + req->drain_max) {
 		body_refuse(req);
 		return false;
 	}

@@ -105,8 +105,7 @@ static void disposition_add(struct web_req *req, const struct web_file *file)
 /* 0, or the status that answers without the file */
 static int preconditions(const struct web_req *req, const struct web_file *file)
 {
-	const char *match = web_header(req, "If-Match"),
-		   *none = web_header(req, "If-None-Match");
+	const char *match = web_header(req, "If-Match"), *none = web_header(req, "If-None-Match");
 
 	if (match && !etag_listed(match, file->etag, false))
 		return 412;
@@ -118,8 +117,8 @@ static bool range_holds(const struct web_req *req, const struct web_file *file)
 {
 	const char *condition = web_header(req, "If-Range");
 
-	return !req->head && (!condition || (*condition == '"' &&
-					     etag_listed(condition, file->etag, false)));
+	return !req->head &&
+	       (!condition || (*condition == '"' && etag_listed(condition, file->etag, false)));
 }
 
 static void file_describe(struct web_req *req, const struct web_file *file)
@@ -145,11 +144,10 @@ static void file_send(struct web_req *req, const struct web_file *file, uint64_t
 		return;
 	}
 	if (range == RANGE_GOOD)
-		web_add_header(req, "Content-Range",
-			       arena_printf(req->arena, "bytes %llu-%llu/%llu",
-					    (unsigned long long)at,
-					    (unsigned long long)(at + len - 1),
-					    (unsigned long long)size));
+		web_add_header(
+			req, "Content-Range",
+			arena_printf(req->arena, "bytes %llu-%llu/%llu", (unsigned long long)at,
+				     (unsigned long long)(at + len - 1), (unsigned long long)size));
 	disposition_add(req, file);
 	if (len) {
 		req->file_fd = file->fd;

@@ -111,9 +111,10 @@ static void req_options(struct web_req *req, const char *allow)
 	web_add_header(req, "Allow", allow);
 	if (origin && web_cors_origin(req->web, origin)) {
 		web_add_header(req, "Access-Control-Allow-Methods", allow);
-		web_add_header(req, "Access-Control-Allow-Headers",
-			       "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match,"
-			       " If-Range, Range");
+		web_add_header(
+			req, "Access-Control-Allow-Headers",
+			"Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match,"
+			" If-Range, Range");
 		web_add_header(req, "Access-Control-Max-Age", "600");
 	}
 	req->status = 200;
@@ -270,7 +271,7 @@ unsigned web_turn(const struct web_req *req)
 
 void web_set_state(struct web_req *req, void *state, void (*free_fn)(void *state))
 {
-	bug_on(req->owner && req->owner != state);
+	bug_on(req->owner && state && req->owner != state);
 	req->owner = state;
 	req->owner_free = free_fn;
 }
@@ -428,9 +429,10 @@ static void answer_headers(struct web_req *req, struct MHD_Response *response)
 		MHD_add_response_header(response, "Connection", "close");
 	if (origin && web_cors_origin(req->web, origin)) {
 		MHD_add_response_header(response, "Access-Control-Allow-Origin", origin);
-		MHD_add_response_header(response, "Access-Control-Expose-Headers",
-					"Accept-Ranges, Content-Disposition, Content-Range, ETag, Location,"
-					" Retry-After, X-Request-Id");
+		MHD_add_response_header(
+			response, "Access-Control-Expose-Headers",
+			"Accept-Ranges, Content-Disposition, Content-Range, ETag, Location,"
+			" Retry-After, X-Request-Id");
 		MHD_add_response_header(response, "Vary", "Origin");
 	}
 }

@@ -175,8 +175,8 @@ static void req_deadline(struct web_req *req, uint64_t bytes)
 {
 	uint64_t more = bytes / WEB_BYTES_PER_S;
 
-	conn_deadline(req->conn, req->web->setup.body_timeout_s +
-					 (unsigned)(more < 864000 ? more : 864000));
+	conn_deadline(req->conn,
+		      req->web->setup.body_timeout_s + (unsigned)(more < 864000 ? more : 864000));
 }
 
 static void on_connection(void *cls, struct MHD_Connection *conn, void **context,

@@ -105,7 +105,9 @@ bool web_stopping(const struct web_req *req);
 /* How many turns this request had before: 0 on the first. */
 unsigned web_turn(const struct web_req *req);
 
-/* The owner's own state of a request, from turn to turn; `free_fn` runs (on the web thread) when the request ends. */
+/* The owner's own state of a request, from turn to turn; `free_fn` runs (on the web thread) when the request
+ * ends. NULL takes the present one back, unfreed.
+ */
 void web_set_state(struct web_req *req, void *state, void (*free_fn)(void *state));
 void *web_state(const struct web_req *req);
 
@@ -128,7 +130,7 @@ struct web_sink {
 	 */
 	int (*put)(void *arg, const char *data, size_t len);
 	int (*end)(void *arg); /* the body is whole; may be NULL. Return: as put() */
-	void *arg; /* outlives the request: see web_set_state() */
+	void *arg;	       /* outlives the request: see web_set_state() */
 };
 /* Ends the turn; NULL: into memory, for web_body(). A further turn follows unless the body was answered already. */
 void web_receive(struct web_req *req, const struct web_sink *sink);
@@ -137,11 +139,11 @@ void web_receive(struct web_req *req, const struct web_sink *sink);
  * as it comes. Kept by the request.
  */
 struct web_form_limits {
-	const char *dir;     /* exists */
-	const char *file;    /* the file's field; files in other fields are 400 */
-	uint64_t file_max;   /* bytes; beyond: 413 */
-	unsigned texts_max;  /* at most 16 */
-	unsigned text_max;   /* bytes of each */
+	const char *dir;    /* exists */
+	const char *file;   /* the file's field; files in other fields are 400 */
+	uint64_t file_max;  /* bytes; beyond: 413 */
+	unsigned texts_max; /* at most 16 */
+	unsigned text_max;  /* bytes of each */
 };
 bool web_is_form(const struct web_req *req); /* by its Content-Type */
 /* Ends the turn, as web_receive() does. */
@@ -159,7 +161,7 @@ int web_form_file(const struct web_req *req, uint64_t *ret_size, const char **re
  * are seen to (RFC 9110 13, 14). Several ranges at once are answered with the whole.
  */
 struct web_file {
-	int fd; /* a regular file; taken over */
+	int fd;		  /* a regular file; taken over */
 	const char *type; /* static */
 	const char *etag; /* a strong one, without its quotes; NULL: none */
 	const char *name; /* of the download, UTF-8; NULL: none */

@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from peers import net
+from peers import ear, net
 
 NOBODY = "00000000-0000-7000-8000-000000000000"
 
@@ -17,7 +17,7 @@ NOBODY = "00000000-0000-7000-8000-000000000000"
 class Route:
     """What is tried on a route. `thing`: whose id goes into the path (its first {parameter}) and,
     as `member`, into the body or the query. `role`: the least role that may use it at all.
-    `own`: an agent may not touch a colleague's thing (403)."""
+    `own`: an agent may not touch a colleague's thing (403), nor a supervisor change it."""
     open: bool = False
     thing: str = None
     member: str = None
@@ -56,6 +56,12 @@ TABLE = {
 
     "GET /api/devices": Route(), "POST /api/devices": Route(),
     "DELETE /api/devices/{}": Route(thing="device"),
+
+    "GET /api/prompts": Route(),
+    "POST /api/prompts": Route(role="supervisor", body={"name": "x", "say": "x"}),
+    "GET /api/prompts/{}": Route(thing="prompt", own=False),
+    "DELETE /api/prompts/{}": Route(thing="prompt", own=False, role="supervisor"),
+    "GET /api/prompts/{}/audio": Route(thing="prompt", own=False),
 
     "POST /api/make-call": Route(thing="profile", member="profile_id",
                                  body={"to": "100", **CONNECT}),
@@ -129,7 +135,8 @@ def things(tenant, provider, far_end):
     remote = far_end.expect_invite()
     remote.ring()
     yield {"profile": line["id"], "call": call["id"], "device": tenant.add_device()["id"],
-           "user": tenant.add_user("agent").user["id"]}
+           "user": tenant.add_user("agent").user["id"],
+           "prompt": tenant.add_prompt("Tone", ear.tone(850, 0.5))["id"]}
     tenant.hangup(call["id"])
 
 
@@ -162,7 +169,7 @@ def test_roles(tenant, routes, things):
             continue
         for client, role in ((agent, "agent"), (supervisor, "supervisor")):
             reading = key.startswith("GET ")
-            forbidden = row.role == "admin" or (
+            forbidden = row.role == "admin" or (row.role, role) == ("supervisor", "agent") or (
                 row.thing and row.own and (role == "agent" or not reading))
             if forbidden:
                 reply = attempt(client, key, things)
@@ -209,6 +216,8 @@ def test_a_body_cannot_name_another_tenants_things(tenants, tenant, things, prov
         ("PATCH", f"/api/sip-profiles/{line['id']}/",
          {"incoming": {"type": "number", "number": "100", "profile_id": things["profile"]}}),
         ("PATCH", "/api/auth/me/", {"default_profile_id": things["profile"]}),
+        ("POST", "/api/make-call/", {"profile_id": line["id"], "to": far_end.number,
+                                     "connect": {"play": things["prompt"]}}),
     ]
     for method, path, body in tries:
         assert intruder.request(method, path, body).status_code in (400, 404), (path, body)
@@ -223,6 +232,12 @@ def test_what_a_body_may_not_set(tenant, tenants):
     me = agent.me()
     assert me["role"] == "agent" and me["tenant"] == tenant.me()["tenant"]
     profile = tenant.add_profile(server=net.fresh_address(), user="trunk", register=False,
-                                 id=NOBODY, owner=other.user["id"], tenant=NOBODY)
+                                 id=NOBODY, tenant=NOBODY)
     assert profile["id"] != NOBODY
+    # An owner elsewhere is as unknown as one that never was.
+    for stranger in (other.user["id"], NOBODY):
+        reply = tenant.post("/api/add-sip-profile/",
+                            {"server": net.fresh_address(), "username": "given", "password": "x",
+                             "owner": stranger})
+        assert (reply.status_code, reply.json()) == (400, {"owner": ["There is no such user."]})
     assert other.ok("GET", "/api/list-sip-profiles/")["count"] == 0

@@ -1,6 +1,4 @@
 """Calls to the outside, heard by real ears."""
-import uuid
-
 import pytest
 
 from peers import ear, net
@@ -110,10 +108,7 @@ def test_echo_brings_the_own_tone_back(tenant, line, far_end):
 
 
 def test_play_is_heard(tenant, line, far_end):
-    prompt = str(uuid.uuid4())
-    path = tenant.daemon.directory / "data" / "prompts" / tenant.me()["tenant"]["id"]
-    path.mkdir(parents=True)
-    ear.write_wav(path / f"{prompt}.wav", ear.tone(850, 2.0))
+    prompt = tenant.add_prompt("A tone", ear.tone(850, 2.0))["id"]
     events = tenant.events()
     call = tenant.make_call(line, far_end.number, {"play": prompt})
     remote = far_end.expect_invite(ear=Ear(far_end.address, tone=None)).answer()

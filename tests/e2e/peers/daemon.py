@@ -1,5 +1,6 @@
 """The daemon under test, its API's client and its event stream."""
 import contextlib
+import io
 import json
 import os
 import pathlib
@@ -13,7 +14,7 @@ import requests
 import requests.adapters
 import websocket
 
-from . import contract, net
+from . import contract, ear, net
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 CONTRACT = contract.load()
@@ -270,6 +271,15 @@ class Client:
         registration = self.register(profile["id"])
         assert registration["state"] == "registered", registration
         return self.profile(profile["id"])
+
+    # ---- prompts ----
+
+    def add_prompt(self, name, samples, rate=ear.RATE):
+        """An upload, as a person would make it."""
+        file = io.BytesIO()
+        ear.write_wav(file, samples, rate)
+        return self.ok("POST", "/api/prompts/", status=201, data={"name": name},
+                       files={"file": ("sound.wav", file.getvalue(), "audio/wav")})
 
     # ---- devices ----
 

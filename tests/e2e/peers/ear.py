@@ -138,7 +138,7 @@ def read_wav(path):
 
 
 def write_wav(path, samples, rate=RATE):
-    with wave.open(str(path), "wb") as file:
+    with wave.open(path if hasattr(path, "write") else str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(rate)

@@ -50,6 +50,8 @@ size_t peer_read(int fd, void *buf, size_t want)
 	while (len < want) {
 		ssize_t got = recv(fd, (char *)buf + len, want - len, 0);
 
+		if (got < 0 && errno == EINTR)
+			continue;
 		if (got <= 0)
 			break;
 		len += (size_t)got;
