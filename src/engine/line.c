@@ -296,22 +296,48 @@ struct testing {
 	void *arg;
 };
 
+/* A message: printable, but for its newlines. */
+static void message_text(const char *key, const char *text, struct buf *out)
+{
+	buf_addf(out, ",\"%s\":", key);
+	if (!text) {
+		buf_adds(out, "null");
+		return;
+	}
+	buf_addc(out, '"');
+	for (; *text; text++) {
+		if (*text == '"' || *text == '\\')
+			buf_addc(out, '\\');
+		if (*text == '\n')
+			buf_adds(out, "\\n");
+		else
+			buf_addc(out, *text);
+	}
+	buf_addc(out, '"');
+}
+
 static void step_text(const struct probe_step *step, struct buf *out)
 {
 	buf_adds(out, "{\"name\":");
 	json_text_str(out, step->name);
 	buf_addf(out, ",\"ok\":%s,\"ms\":%u,\"detail\":", step->ok ? "true" : "false", step->ms);
 	json_text_str(out, step->detail);
+	message_text("sent", step->sent, out);
+	message_text("received", step->received, out);
 	buf_addc(out, '}');
 }
 
 static void tested(const struct probe_result *result, void *arg)
 {
 	struct testing *testing = arg;
-	auto_(buf_fini) struct buf out = BUF_MAX(8192);
+	static const char *const nat[] = { "unknown", "none", "behind" };
+	auto_(buf_fini) struct buf out = BUF_MAX(131072);
 	bool first = true;
 
-	buf_addf(&out, "{\"ok\":%s,\"steps\":[", result->ok ? "true" : "false");
+	buf_addf(&out, "{\"ok\":%s,\"nat\":\"%s\",\"seen_as\":", result->ok ? "true" : "false",
+		 nat[result->nat]);
+	json_text_str(&out, result->seen_as);
+	buf_adds(&out, ",\"steps\":[");
 	for (unsigned i = 0; i < result->count; i++) {
 		if (!result->steps[i].ran)
 			continue;

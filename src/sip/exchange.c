@@ -118,6 +118,7 @@ static void try_send(struct exchange *ex)
 		.prefer = ex->args.prefer,
 		.any_address = ex->args.any_address,
 		.unverified = ex->args.unverified,
+		.keep = ex->args.keep,
 		.handlers = &request_fns,
 		.arg = ex,
 	};

@@ -34,7 +34,7 @@ struct exchange_args {
 	struct flow *flow; /* with `hop`: only when the hop cannot be resolved or reached */
 	const struct hop *hop;
 	const struct target *prefer;
-	bool any_address, unverified;
+	bool any_address, unverified, keep;
 	const struct exchange_handlers *handlers;
 	void *arg;
 };

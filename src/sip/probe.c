@@ -45,6 +45,14 @@ static struct probe *probe_free(struct probe *probe)
 	return NULL;
 }
 
+static void result_fini(struct probe_result *result)
+{
+	for (unsigned i = 0; i < PROBE_STEPS; i++) {
+		free(take(result->steps[i].sent));
+		free(take(result->steps[i].received));
+	}
+}
+
 static void finish(struct probe *probe)
 {
 	void (*done)(const struct probe_result *, void *) = probe->done;
@@ -57,6 +65,7 @@ static void finish(struct probe *probe)
 	result.ok = result.ok && result.steps[STEP_DNS].ran;
 	probe_free(probe);
 	done(&result, arg);
+	result_fini(&result);
 }
 
 static void step_end(struct probe *probe, bool ok, const char *fmt, ...) format_printf(3, 4);
@@ -76,9 +85,12 @@ static void step_end(struct probe *probe, bool ok, const char *fmt, ...)
 	timer_stop(&probe->step_timer);
 }
 
+static void keep_messages(struct probe *probe, const struct inmsg *in);
+
 static void overdue(struct timer *timer, void *arg)
 {
 	(void)timer;
+	keep_messages(arg, NULL);
 	step_end(arg, false, "No answer in time");
 	finish(arg);
 }
@@ -116,14 +128,85 @@ static void contact_line(struct exchange *ex, struct flow *flow, struct outmsg *
 	outmsg_header(lines, "Contact", "<%s>", uri.data);
 }
 
-static const char *nat_words(const struct inmsg *in)
-{
-	struct pl received;
+/* ---- the messages themselves ---- */
 
-	if (msg_param_decode(&in->msg->via.params, "received", &received) ||
-	    flow_is_stream(in->flow))
-		return "";
-	return "; we are behind NAT";
+#define TEXT_MAX 8192
+
+/* `response="..."` of the credentials in that line is hidden: it could be used to guess the password. */
+static void line_put(struct buf *out, const char *line, size_t len)
+{
+	static const char key[] = "response=\"";
+	bool secret = !strncasecmp(line, "Authorization:", 14) ||
+		      !strncasecmp(line, "Proxy-Authorization:", 20);
+	const char *at = secret ? memmem(line, len, key, sizeof(key) - 1) : NULL;
+	const char *end =
+		at ? memchr(at + sizeof(key) - 1, '"', len - (size_t)(at + sizeof(key) - 1 - line))
+		   : NULL;
+	size_t shown = secret ? (at ? (size_t)(at - line) + sizeof(key) - 1 : 0) : len;
+
+	for (size_t i = 0; i < shown; i++)
+		buf_addc(out, line[i] >= 0x20 && line[i] < 0x7f ? line[i] : '?');
+	if (secret)
+		buf_addf(out, "(hidden)%.*s", end ? (int)(line + len - end) : 0, end ? end : "");
+	buf_addc(out, '\n');
+}
+
+static char *message_text(const struct mbuf *mb)
+{
+	auto_(buf_fini) struct buf out = BUF_MAX(2 * TEXT_MAX);
+	size_t len = mb ? mb->end : 0;
+	/* terminated, so that a line's name can be looked at like a string */
+	auto_(free) char *copy =
+		xstrndup(mb ? (const char *)mb->buf : "", len < TEXT_MAX ? len : TEXT_MAX);
+
+	for (const char *line = copy; *line;) {
+		size_t n = strcspn(line, "\r\n");
+
+		line_put(&out, line, n);
+		line += n;
+		line += *line == '\r';
+		line += *line == '\n';
+	}
+	return out.failed || !out.data ? NULL : xstrdup(out.data);
+}
+
+static void keep_messages(struct probe *probe, const struct inmsg *in)
+{
+	struct probe_step *step = &probe->result.steps[probe->step];
+	const struct request *request = probe->exchange ? exchange_request(probe->exchange) : NULL;
+
+	free(step->sent);
+	free(step->received);
+	step->sent = request && request_sent(request) ? message_text(request_sent(request)) : NULL;
+	step->received = in ? message_text(in->msg->mb) : NULL;
+}
+
+/* RFC 3581: where the server saw the request come from, against where it said it came from. */
+static void nat_read(struct probe *probe, const struct inmsg *in)
+{
+	struct probe_result *result = &probe->result;
+	struct pl host, port, received, rport = pl_null;
+	bool moved, has_received, has_rport;
+
+	if (uri_decode_hostport(&in->msg->via.sentby, &host, &port))
+		return;
+	has_received = !msg_param_decode(&in->msg->via.params, "received", &received);
+	has_rport = !msg_param_decode(&in->msg->via.params, "rport", &rport) && pl_isset(&rport);
+	if (!has_received && !has_rport)
+		return;
+	moved = has_received && pl_cmp(&received, &host);
+	if (has_rport && !flow_is_stream(in->flow)) /* of a stream it is only the connection's */
+		moved = moved || pl_u32(&rport) != (pl_isset(&port) ? pl_u32(&port) : SIP_PORT);
+	result->nat = moved ? PROBE_NAT_BEHIND : PROBE_NAT_NONE;
+	(void)re_snprintf(result->seen_as, sizeof(result->seen_as), "%r%s%r",
+			  has_received ? &received : &host, has_rport ? ":" : "", &rport);
+	text_clean(result->seen_as, sizeof(result->seen_as), result->seen_as,
+		   strlen(result->seen_as));
+}
+
+static const char *nat_words(const struct probe *probe)
+{
+	return probe->result.nat == PROBE_NAT_BEHIND ? "; we are behind NAT" : "";
 }
 
 static void on_response(struct exchange *ex, const struct inmsg *in, void *arg)
@@ -136,9 +219,11 @@ static void on_response(struct exchange *ex, const struct inmsg *in, void *arg)
 	if (code < 200)
 		return;
 	text_clean(words, sizeof(words), in->msg->reason.p, in->msg->reason.l);
+	keep_messages(probe, in);
+	nat_read(probe, in);
 	if (probe->step == STEP_OPTIONS) {
 		/* any answer proves that a SIP server is there; many refuse OPTIONS to strangers */
-		step_end(probe, true, "%u %s%s", code, words, nat_words(in));
+		step_end(probe, true, "%u %s%s", code, words, nat_words(probe));
 		probe->exchange = exchange_free(probe->exchange);
 		step_begin(probe, STEP_REGISTER);
 		return;
@@ -155,6 +240,7 @@ static void on_response(struct exchange *ex, const struct inmsg *in, void *arg)
 static void on_failed(struct exchange *ex, enum request_failure failure, void *arg)
 {
 	(void)ex;
+	keep_messages(arg, NULL);
 	step_end(arg, false, "%s", request_failure_words(failure));
 	finish(arg);
 }
@@ -172,6 +258,7 @@ static void ask(struct probe *probe)
 		.flow = probe->flow,
 		.hop = probe->flow ? NULL : &probe->hop,
 		.unverified = probe->account->unverified,
+		.keep = true,
 		.handlers = &handlers,
 		.arg = probe,
 	};
@@ -326,5 +413,8 @@ int probe_start(struct ua *ua, const struct account_setup *setup,
 
 struct probe *probe_cancel(struct probe *probe)
 {
-	return probe ? probe_free(probe) : NULL;
+	if (!probe)
+		return NULL;
+	result_fini(&probe->result);
+	return probe_free(probe);
 }

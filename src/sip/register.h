@@ -107,10 +107,18 @@ struct probe_step {
 	bool ran, ok;
 	uint32_t ms;
 	char detail[160];
+	/* The last message of ours and its answer as they went over the wire, or NULL: printable ASCII and newlines,
+	 * without what proves the password.
+	 */
+	char *sent, *received;
 };
+
+enum probe_nat { PROBE_NAT_UNKNOWN, PROBE_NAT_NONE, PROBE_NAT_BEHIND };
 
 struct probe_result {
 	bool ok;
+	enum probe_nat nat; /* by the Via of the answers: are we where we say we are? */
+	char seen_as[64];   /* our address as the server sees it, or "" */
 	unsigned count;
 	struct probe_step steps[PROBE_STEPS];
 };
@@ -118,7 +126,7 @@ struct probe_result {
 struct probe;
 
 /* Resolves, reaches, asks OPTIONS, and fetches the bindings with a REGISTER that has no Contact (which proves the
- * password and changes nothing). `done` exactly once, within 15 s, never from inside; then the probe is gone.
+ * password and changes nothing). `done` exactly once (the result lives no longer), within 15 s, never from inside; then the probe is gone.
  * Return: 0 or ACCOUNT_E_*.
  */
 must_check int probe_start(struct ua *ua, const struct account_setup *setup,

@@ -10,7 +10,8 @@ struct request {
 	struct outmsg *msg;
 	struct flow *given; /* the only way, when the owner named one */
 	struct hop hop;
-	bool by_hop, any_address, ack, invite, cancelled, final, self_owned, over_tcp;
+	bool by_hop, any_address, ack, invite, cancelled, final, self_owned, over_tcp, keep;
+	struct mbuf *sent; /* when it is to be kept */
 	struct {
 		enum sip_transp transport;
 		struct sa addr;
@@ -57,6 +58,7 @@ static void request_destroy(struct request *req)
 	flow_unref(req->flow);
 	flow_unref(req->given);
 	mem_deref(req->msg);
+	mem_deref(req->sent);
 	free(req->targets);
 	free(req);
 }
@@ -227,6 +229,10 @@ static bool attempt_send(struct request *req, bool *ret_bad)
 		return false;
 	}
 	req->attempts++;
+	if (req->keep) {
+		mem_deref(req->sent);
+		req->sent = mem_ref(mb);
+	}
 	if (req->ack)
 		fine = flow_send(req->flow, mb) == 0;
 	else
@@ -397,6 +403,7 @@ static struct request *request_new(struct stack *stack, const struct request_arg
 	if (args->prefer)
 		req->prefer.addr = args->prefer->addr;
 	req->any_address = args->any_address;
+	req->keep = args->keep;
 	req->ack = strcmp(method, "ACK") == 0;
 	req->invite = strcmp(method, "INVITE") == 0;
 	req->handlers = args->handlers;
@@ -469,4 +476,9 @@ enum resolve_outcome request_resolve_outcome(const struct request *req)
 unsigned request_attempts(const struct request *req)
 {
 	return req->attempts;
+}
+
+const struct mbuf *request_sent(const struct request *req)
+{
+	return req->sent;
 }

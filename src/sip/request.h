@@ -48,6 +48,7 @@ struct request_args {
 	const struct hop *hop; /* NULL: by the topmost Route, else the Request-URI */
 	bool any_address;      /* the policy on addresses does not apply (devices' own contacts) */
 	bool unverified;       /* TLS: any certificate will do */
+	bool keep;	       /* for request_sent() */
 	/* tried first when it is among the targets (stick to the registrar that accepted) */
 	const struct target *prefer;
 	const struct request_handlers *handlers;
@@ -77,3 +78,5 @@ struct flow *request_flow(const struct request *req); /* of the present attempt,
 const struct target *request_target(const struct request *req); /* likewise */
 enum resolve_outcome request_resolve_outcome(const struct request *req);
 unsigned request_attempts(const struct request *req);
+/* The bytes of the last attempt, from `buf` to `end`; NULL: none, or not kept. */
+const struct mbuf *request_sent(const struct request *req);

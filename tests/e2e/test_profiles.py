@@ -275,6 +275,10 @@ def test_the_test_button_names_each_step(tenant, provider, transport):
     assert good["ok"] is True, good
     assert "register" in " ".join(step["name"] for step in good["steps"]).lower()
     assert all(step["ok"] and step["ms"] >= 0 for step in good["steps"])
+    last = good["steps"][-1]
+    assert last["sent"].startswith("REGISTER sip:") and last["received"].startswith("SIP/2.0 200")
+    assert 'response="(hidden)"' in last["sent"]
+    assert good["nat"] in ("none", "unknown"), good
     bad = tenant.ok("POST", "/api/test-sip-profile/", {**fields, "password": "wrong"}, 200)
     assert bad["ok"] is False and not bad["steps"][-1]["ok"] and bad["steps"][-1]["detail"]
     assert tenant.ok("GET", "/api/list-sip-profiles/")["count"] == 0, "nothing is saved"

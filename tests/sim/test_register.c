@@ -696,19 +696,35 @@ static void a_proxys_profile_is_known_by_its_servers_address_too(void **state)
 /* ---- trying ---- */
 
 static struct probe_result tried;
+static char tried_sent[4096], tried_received[4096];
 
 static void on_tried(const struct probe_result *result, void *arg)
 {
+	const struct probe_step *last = &result->steps[PROBE_STEPS - 1];
 	unsigned *count = arg;
 
 	tried = *result;
+	str_copy(tried_sent, sizeof(tried_sent), last->sent);
+	str_copy(tried_received, sizeof(tried_received), last->received);
 	(*count)++;
+}
+
+static const char *response_of(const char *message)
+{
+	static char value[80];
+	const char *at = strstr(message, "response=\"");
+
+	assert_non_null(at);
+	snprintf(value, sizeof(value), "%.*s", (int)strcspn(at + 10, "\""), at + 10);
+	assert_true(strlen(value) >= 32);
+	return value;
 }
 
 static void a_probe_tells_each_step(void **state)
 {
 	unsigned count = 0;
 	struct probe *probe;
+	const char *options, *via;
 
 	(void)state;
 	assert_int_equal(probe_start(deck.ua, &account, on_tried, &count, &probe), 0);
@@ -720,6 +736,12 @@ static void a_probe_tells_each_step(void **state)
 	refuse(200, NULL);
 	assert_int_equal(count, 1);
 	assert_true(tried.ok);
+	assert_true(str_has_prefix(tried_sent, "REGISTER sip:10.0.0.2 SIP/2.0\nVia: "));
+	assert_non_null(strstr(tried_sent, "\nAuthorization: Digest "));
+	assert_non_null(strstr(tried_sent, "response=\"(hidden)\""));
+	assert_null(strstr(tried_sent, response_of(reg())));
+	assert_true(str_has_prefix(tried_received, "SIP/2.0 200 Because\n"));
+	assert_int_equal(tried.nat, PROBE_NAT_UNKNOWN); /* the test's registrar tells nothing */
 	assert_true(tried.steps[0].ok && tried.steps[1].ok && tried.steps[3].ok &&
 		    tried.steps[4].ok);
 	assert_false(tried.steps[2].ran);
@@ -727,10 +749,20 @@ static void a_probe_tells_each_step(void **state)
 
 	assert_int_equal(probe_start(deck.ua, &account, on_tried, &count, &probe), 0);
 	kit_run(&deck.kit, 50);
-	deck_answer(&deck, deck_got(&deck, "OPTIONS "), 200, "r", NULL, NULL);
+	options = deck_got(&deck, "OPTIONS ");
+	via = kit_header(options, "Via");
+	kit_say(&deck.kit, SIP_TRANSP_UDP,
+		"SIP/2.0 200 OK\nVia: %.*s;received=1.2.3.4;rport=7\nFrom: %s\nTo: %s;tag=r\nCall-ID: %s\nCSeq: %s\n"
+		"Content-Length: 0\n\n",
+		(int)(strstr(via, ";rport") - via), via, kit_header(options, "From"),
+		kit_header(options, "To"), kit_header(options, "Call-ID"),
+		kit_header(options, "CSeq"));
+	kit_run(&deck.kit, 5);
 	refuse(401, CHALLENGE);
 	refuse(401, CHALLENGE);
 	assert_int_equal(count, 2);
+	assert_int_equal(tried.nat, PROBE_NAT_BEHIND);
+	assert_string_equal(tried.seen_as, "1.2.3.4:7");
 	assert_false(tried.ok);
 	assert_non_null(strstr(tried.steps[4].detail, "password"));
 
