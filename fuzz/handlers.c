@@ -190,8 +190,14 @@ static void rig_begin(void)
 
 /* ---- One request ---- */
 
+#define FORM "multipart/form-data; boundary=b"
+#define FILE_HEAD "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"f\"\r\n\r\n"
+#define FILE_TAIL "\r\n--b--\r\n"
+
 static const struct {
 	const char *method, *path;
+	const char *type;	 /* NULL: JSON */
+	const char *head, *tail; /* around the input; NULL: none */
 } targets[] = {
 	{ "POST", "/api/add-sip-profile/" },
 	{ "POST", "/api/make-call/" },
@@ -209,6 +215,9 @@ static const struct {
 	{ "POST", "/api/auth/signup/" },
 	{ "DELETE", "/api/delete-sip-profile/" },
 	{ "POST", "/api/auth/change-password/" },
+	{ "POST", "/api/prompts/" },
+	{ "POST", "/api/prompts/", FORM },
+	{ "POST", "/api/prompts/", FORM, FILE_HEAD, FILE_TAIL }, /* the decoders */
 };
 
 static int server_connect(void)
@@ -271,6 +280,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static char text[ANSWER_MAX + 1];
 	auto_(buf_fini) struct buf request = BUF_MAX(128 * 1024);
 	struct linger now = { .l_onoff = 1 }; /* ports are few */
+	const char *head, *tail;
 	size_t target;
 	int fd;
 
@@ -279,12 +289,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!rig.api)
 		rig_begin();
 	target = data[0] % ARRAY_LEN(targets);
-	buf_addf(
-		&request,
-		"%s %s HTTP/1.1\r\nHost: f\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\n"
-		"Content-Length: %zu\r\n\r\n",
-		targets[target].method, targets[target].path, rig.token, size - 1);
+	head = targets[target].head ?: "";
+	tail = targets[target].tail ?: "";
+	buf_addf(&request,
+		 "%s %s HTTP/1.1\r\nHost: f\r\nAuthorization: Bearer %s\r\nContent-Type: %s\r\n"
+		 "Content-Length: %zu\r\n\r\n%s",
+		 targets[target].method, targets[target].path, rig.token,
+		 targets[target].type ?: "application/json", strlen(head) + size - 1 + strlen(tail),
+		 head);
 	buf_add(&request, data + 1, size - 1);
+	buf_adds(&request, tail);
 	fd = server_connect();
 	must(send(fd, request.data, request.len, MSG_NOSIGNAL) == (ssize_t)request.len);
 	read_answer(fd, text);
