@@ -201,11 +201,12 @@ void channel_progress(struct channel *channel)
 
 static void fail_answer(struct channel *channel)
 {
-	struct channel_end end = { .reason = END_MEDIA_FAILED, .code = 500, .q850 = 47 };
+	/* Not 500: a provider must not take the whole of us for broken. */
+	struct channel_end end = { .reason = END_MEDIA_FAILED, .code = 480, .q850 = 47 };
 
 	channel->state = CHANNEL_LEAVING;
 	channel->leaving = END_MEDIA_FAILED;
-	session_reject(channel->main->session, 500, NULL, 47, NULL);
+	session_reject(channel->main->session, 480, NULL, 47, NULL);
 	channel_gone(channel, &end);
 }
 

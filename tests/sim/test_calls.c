@@ -484,6 +484,26 @@ static void a_call_follows_its_profile_to_another_address(void **state)
 	sim_ended(s, END_COMPLETED, 200, HANGUP_CALLEE);
 }
 
+static void without_a_port_a_call_is_refused_but_not_as_a_broken_server(void **state)
+{
+	static struct media_id taken[1100];
+	struct sim *s = *state;
+	struct media *media = engine_media(s->engine);
+	struct media_open open = { .owner = 1ull << 60 };
+	struct sim_dialog phone;
+	unsigned count = 0;
+
+	while (count < ARRAY_LEN(taken) && !media_stream_open(media, &open, &taken[count]))
+		count++;
+	assert_in_range(count, 1, ARRAY_LEN(taken) - 1);
+	sim_dial(&s->phone, &phone, "*43");
+	sim_run(s, 5);
+	(void)sim_expect(&s->phone, "SIP/2.0 480");
+	sim_ended(s, END_MEDIA_FAILED, 480, HANGUP_PLATFORM);
+	while (count)
+		media_stream_close(media, taken[--count]);
+}
+
 static void a_lost_bye_does_not_keep_the_call(void **state)
 {
 	struct sim *s = *state;
@@ -674,6 +694,7 @@ int main(void)
 		TEST(a_change_that_cannot_be_had_leaves_the_call_as_it_is),
 		TEST(a_codec_changes_in_mid_call_and_the_port_stays),
 		TEST(a_call_follows_its_profile_to_another_address),
+		TEST(without_a_port_a_call_is_refused_but_not_as_a_broken_server),
 		TEST(a_lost_bye_does_not_keep_the_call),
 		TEST(a_long_call_is_kept_by_its_session_timer),
 		TEST(a_call_is_cut_at_its_longest),
