@@ -155,6 +155,12 @@ void api_filter_int(struct api_req *req, const char *name, int64_t min, int64_t 
 		    json_t **complaints);
 const char *api_filter_text(struct api_req *req, const char *name, json_t **complaints);
 
+/* ---- body.c ---- */
+/* Return: NULL with req->body set, or the 400 or 415. */
+struct api_done *api_take_body(struct api_req *req) must_check;
+/* Idempotency-Key. Return: NULL, or the answer that is there already. */
+struct api_done *api_claim_key(struct api_req *req) must_check;
+
 /* ---- check.c: members of bodies ---- */
 /* A required or optional string of 1..max bytes without control characters; NULL when absent or complained of. */
 const char *api_str(const json_t *body, const char *name, bool required, size_t max,

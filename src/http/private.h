@@ -139,6 +139,18 @@ struct form *form_free(struct form *form);
 /* ---- stream.c ---- */
 struct MHD_Response *stream_response(struct web_req *req);
 
+/* ---- peer.c: kept by MHD as the connection's socket context ---- */
+struct peer;
+struct peer *peer_new(struct MHD_Connection *conn, struct wheel *wheel, unsigned seconds);
+struct peer *peer_free(struct peer *peer);
+/* The connection is cut then; 0: never. */
+void peer_deadline(struct MHD_Connection *conn, unsigned seconds);
+
+/* ---- bell.c ---- */
+struct web_bell *bell_new(struct ring *ring); /* owns the ring from here on */
+struct web_bell *bell_ref(struct web_bell *bell);
+void bell_unref(struct web_bell *bell);
+
 /* ---- listen.c ---- */
 /* Return: 0, WEB_E_ADDRESS, WEB_E_BUSY or negative; *ret_fd is to be closed even then if it is not -1. */
 must_check int listen_open(const char *text, int *ret_fd, unsigned *ret_port);

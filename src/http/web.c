@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <strings.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #define RING_CAPACITY 16384
@@ -24,21 +23,6 @@ METRIC_COUNTER(requests_5xx, "jackfield_http_requests_total", "Requests answered
 METRIC_HISTOGRAM(request_time, "jackfield_http_request_seconds", "From first byte to last", NULL);
 METRIC_COUNTER(refused_metric, "jackfield_http_refused_total",
 	       "Requests refused because the queue was full", NULL);
-METRIC_COUNTER(slow_metric, "jackfield_http_timeouts_total",
-	       "Connections cut because a phase took too long", NULL);
-METRIC_GAUGE(conn_metric, "jackfield_http_connections", "Open HTTP connections", NULL);
-
-/* A connection, from accept to close. */
-struct peer {
-	int fd;
-	struct timer deadline;
-};
-
-/* The ring into the web thread, which outlives the server for those who still hold tokens. */
-struct web_bell {
-	atomic_int refs;
-	struct ring *ring;
-};
 
 struct web {
 	struct web_setup setup;
@@ -63,35 +47,6 @@ void web_send(struct web *web, const struct web_msg *msg)
 {
 	/* Requests in work and parked are bounded far below the ring's capacity. */
 	bug_on(!ring_push(web->ring, msg));
-}
-
-struct web_bell *web_bell_ref(struct web *web)
-{
-	atomic_fetch_add_explicit(&web->bell->refs, 1, memory_order_relaxed);
-	return web->bell;
-}
-
-static void bell_unref(struct web_bell *bell)
-{
-	if (atomic_fetch_sub_explicit(&bell->refs, 1, memory_order_acq_rel) != 1)
-		return;
-	ring_free(bell->ring);
-	free(bell);
-}
-
-void web_token_drop(struct web_token token)
-{
-	bell_unref(token.bell);
-}
-
-void web_wake(struct web_token token)
-{
-	struct web_msg msg = { .kind = WEB_MSG_WAKE, .request = token.request, .turn = token.turn };
-
-	if (!ring_push(token.bell->ring, &msg))
-		log_rated(LOG_ERROR_,
-			  "http: a wake-up was lost; the request goes on when its time is up");
-	bell_unref(token.bell);
 }
 
 struct ws *web_ws(const struct web *web)
@@ -141,33 +96,20 @@ const char *web_cors_origin(const struct web *web, const char *origin)
 	return NULL;
 }
 
-/* ---- Deadlines of a connection ---- */
-
-static void on_deadline(struct timer *timer, void *arg)
+static void on_connection(void *cls, struct MHD_Connection *conn, void **context,
+			  enum MHD_ConnectionNotificationCode code)
 {
-	struct peer *peer = arg;
+	struct web *web = cls;
 
-	(void)timer;
-	metric_add(&slow_metric, 1);
-	shutdown(peer->fd, SHUT_RDWR); /* MHD sees the end and cleans up */
+	if (code == MHD_CONNECTION_NOTIFY_STARTED)
+		*context = peer_new(conn, web->wheel, web->setup.header_timeout_s);
+	else
+		*context = peer_free(*context);
 }
 
-static struct peer *conn_peer(struct MHD_Connection *conn)
+struct web_bell *web_bell_ref(struct web *web)
 {
-	const union MHD_ConnectionInfo *info =
-		MHD_get_connection_info(conn, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-
-	return info ? info->socket_context : NULL;
-}
-
-static void conn_deadline(struct MHD_Connection *conn, unsigned seconds)
-{
-	struct peer *peer = conn_peer(conn);
-
-	if (peer && seconds)
-		timer_start(&peer->deadline, (uint64_t)seconds * 1000);
-	else if (peer)
-		timer_stop(&peer->deadline);
+	return bell_ref(web->bell);
 }
 
 /* For a phase in which so many bytes go over the line. */
@@ -175,32 +117,8 @@ static void req_deadline(struct web_req *req, uint64_t bytes)
 {
 	uint64_t more = bytes / WEB_BYTES_PER_S;
 
-	conn_deadline(req->conn,
+	peer_deadline(req->conn,
 		      req->web->setup.body_timeout_s + (unsigned)(more < 864000 ? more : 864000));
-}
-
-static void on_connection(void *cls, struct MHD_Connection *conn, void **context,
-			  enum MHD_ConnectionNotificationCode code)
-{
-	struct web *web = cls;
-	struct peer *peer = *context;
-
-	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-		const union MHD_ConnectionInfo *info =
-			MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD);
-
-		peer = xzalloc(sizeof(*peer));
-		peer->fd = info->connect_fd;
-		timer_init(&peer->deadline, web->wheel, on_deadline, peer);
-		timer_start(&peer->deadline, (uint64_t)web->setup.header_timeout_s * 1000);
-		*context = peer;
-		metric_add(&conn_metric, 1);
-	} else if (peer) {
-		timer_stop(&peer->deadline);
-		free(peer);
-		*context = NULL;
-		metric_add(&conn_metric, -1);
-	}
 }
 
 /* ---- Requests ---- */
@@ -245,7 +163,7 @@ static void *on_uri(void *cls, const char *uri, struct MHD_Connection *conn)
 
 static void req_suspend(struct web_req *req)
 {
-	conn_deadline(req->conn, 0);
+	peer_deadline(req->conn, 0);
 	MHD_suspend_connection(req->conn);
 	req->suspended = true;
 	hmap_add(&req->web->suspended, &req->by_id, id_hash(req->id));
@@ -291,7 +209,7 @@ bool web_want_piece(struct web_req *req)
 /* The headers are there. */
 static enum MHD_Result on_head(struct web_req *req, const char *method, const char *url)
 {
-	conn_deadline(req->conn, req->web->setup.body_timeout_s);
+	peer_deadline(req->conn, req->web->setup.body_timeout_s);
 	if (!req_begin(req, method, url))
 		return req_send(req);
 	if (!(req->route->flags & WEB_BODY_LATER)) {
@@ -384,7 +302,7 @@ static void on_completed(void *cls, struct MHD_Connection *conn, void **arg,
 		req_log(req, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
 	req_free(req);
 	web->live--;
-	conn_deadline(conn, web->setup.idle_timeout_s);
+	peer_deadline(conn, web->setup.idle_timeout_s);
 }
 
 /* ---- Messages from workers ---- */
@@ -625,9 +543,8 @@ int web_start(const struct web_setup *setup, const struct web_route *routes, str
 	web->origins = xstrdup(setup->origins);
 	web->listen_fd = web->epoll_fd = -1;
 	web->router = router_new(routes);
-	web->bell = xzalloc(sizeof(*web->bell));
-	atomic_init(&web->bell->refs, 1);
-	web->ring = web->bell->ring = ring_new(sizeof(struct web_msg), RING_CAPACITY);
+	web->ring = ring_new(sizeof(struct web_msg), RING_CAPACITY);
+	web->bell = bell_new(web->ring);
 	web->wheel = wheel_new();
 	web->crew = crew_new(web, &setup->crew);
 	r = web_begin(web);
