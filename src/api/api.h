@@ -29,10 +29,11 @@ struct api_setup {
 	bool trust_forwarded;
 	bool allow_private; /* users may name private and loopback servers */
 	enum api_signup signup;
-	unsigned workers;     /* 0: 4 */
-	unsigned queue;	      /* 0: 256 */
-	unsigned hashers;     /* threads for passwords; 0: 2 */
-	const char *sip_host; /* what phones register to: shown with a new device */
+	unsigned workers; /* 0: 4 */
+	unsigned queue;	  /* 0: 256 */
+	unsigned hashers; /* threads for passwords; 0: 2 */
+	const char *
+		sip_host; /* what phones register to: shown with a new device; "": whatever the client calls us */
 	int sip_port;
 	const char *sip_transports; /* "udp,tcp,tls" */
 	int profile_max_calls;	    /* the most an admin may give a profile; 0: 1000 */

@@ -1,6 +1,8 @@
 /* A user's own SIP phones */
 #include "api/private.h"
 
+#include "store/profile_check.h"
+
 /* [{...}, ...] of the call loop, in the order asked for; NULL when it says nothing. */
 static json_t *ask_bindings(struct api_req *req, const struct device *rows, size_t count)
 {
@@ -76,6 +78,26 @@ static json_t *transports_json(const char *list)
 	return json;
 }
 
+/* What is typed into the phone. Listening everywhere there is no one address: the one this client came to will do. */
+static json_t *server_json(struct api_req *req)
+{
+	const char *fixed = req->api->setup.sip_host;
+	const char *asked = web_header(req->web, "Host");
+	char host[256];
+	size_t len;
+
+	if (*fixed || !asked || !str_copy(host, sizeof(host), asked))
+		return json_string(*fixed ? fixed : "");
+	if (host[0] == '[') {
+		len = strcspn(host + 1, "]");
+		memmove(host, host + 1, len);
+	} else {
+		len = strcspn(host, ":");
+	}
+	host[len] = '\0';
+	return json_string(profile_check_host(host) ? "" : host);
+}
+
 static struct api_done *device_create(struct api_req *req)
 {
 	struct device device = { .tenant_id = req->user->tenant, .user_id = req->user->id };
@@ -100,7 +122,7 @@ static struct api_done *device_create(struct api_req *req)
 	}
 	json = device_json(&device, NULL);
 	json_object_set_new(json, "password", json_string(password));
-	json_object_set_new(json, "server", json_string(setup->sip_host));
+	json_object_set_new(json, "server", server_json(req));
 	json_object_set_new(json, "port", json_integer(setup->sip_port));
 	json_object_set_new(json, "transports", transports_json(setup->sip_transports));
 	seal_forget(password, sizeof(password));

@@ -68,5 +68,10 @@ int load_all(struct db *db, const struct seal *seal, struct call_gate *gate)
 		r = profile_each(db, on_profile, &loader);
 	if (!r)
 		r = device_each(db, on_device, &loader);
+	if (loader.skipped)
+		log_error(
+			"left out, since their passwords do not open: put the right secret.key back and "
+			"restart, or set the passwords again",
+			LOG_INT("profiles_and_devices", loader.skipped));
 	return r ? err_pass(r) : 0;
 }

@@ -105,6 +105,12 @@ static int start_journal(struct daemon *daemon)
 	return r;
 }
 
+/* Listening on every address of the machine. */
+static bool is_any(const char *host)
+{
+	return str_eq(host, "0.0.0.0") || str_eq(host, "::") || str_eq(host, "*");
+}
+
 static int start_api(struct daemon *daemon)
 {
 	const struct config *config = daemon->config;
@@ -136,7 +142,9 @@ static int start_api(struct daemon *daemon)
 		.queue = (unsigned)config_int(config, "http", "queue"),
 		.max_connections = (unsigned)config_int(config, "http", "max_connections"),
 		.max_per_address = (unsigned)config_int(config, "http", "max_per_address"),
-		.sip_host = *public_address ? public_address : sip.host,
+		.sip_host = *public_address    ? public_address
+			    : is_any(sip.host) ? ""
+					       : sip.host,
 		.sip_port = has_sip ? sip.port : 0,
 		.sip_transports = has_tls ? "udp,tcp,tls" : "udp,tcp",
 		.profile_max_calls = (int)config_int(config, "limits", "calls_per_profile"),

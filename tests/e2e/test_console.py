@@ -27,6 +27,9 @@ def test_nonsense_on_the_command_line():
                   ("create-admin",)):
         done = run(*words)
         assert done.returncode == 2 and "jackfield serve" in done.stderr
+        assert all(word in done.stderr for word in words), "it is said what is wrong"
+    done = run("--help")
+    assert done.returncode == 0 and "jackfield serve" in done.stdout
 
 
 def test_check_config_names_every_bad_key(tmp_path):
@@ -40,6 +43,67 @@ def test_check_config_names_every_bad_key(tmp_path):
     config.write_text("[http]\nworkers = 2\n")
     assert run("check-config", "--config", config).returncode == 0
     assert run("check-config", "--config", tmp_path / "missing.conf").returncode == 1
+
+
+def test_check_config_of_something_else_is_short(tmp_path):
+    config = tmp_path / "jackfield.conf"
+    config.write_bytes(bytes(range(256)) * 1000)
+    done = run("check-config", "--config", config)
+    assert done.returncode == 1 and len(done.stderr.splitlines()) < 60
+    config.write_text("[sip]\npublic_address = my router\n")
+    done = run("check-config", "--config", config)
+    assert done.returncode == 1 and "public_address" in done.stderr
+    done = run("check-config", "--config", tmp_path)
+    assert done.returncode == 1 and done.stderr == f"{tmp_path}: Is a directory\n"
+
+
+def test_a_start_that_cannot_be_says_why(tmp_path):
+    def fails(*words, env=None):
+        address = net.fresh_address()
+        done = run("serve", "--data", tmp_path / "data", "--http", f"{address}:8080", "--sip",
+                   f"{address}:5060", *words, cwd=tmp_path, env=env)
+        assert done.returncode == 1
+        return done.stderr
+
+    (tmp_path / "no.db").write_text("this is no database, however long one reads on in it\n" * 9)
+    config = tmp_path / "jackfield.conf"
+    config.write_text(f"[db]\nurl = sqlite:{tmp_path}/no.db\n")
+    assert "file is not a database" in fails("--config", config)
+    config.write_text(f"[db]\nurl = sqlite:{tmp_path}/nowhere/x.db\n")
+    assert "nowhere/x.db: unable to open" in fails("--config", config)
+    key = tmp_path / "data" / "secret.key"
+    key.chmod(0o644)
+    assert "chmod 600" in fails()
+    key.chmod(0o600)
+    key.write_text("short")
+    assert "secret.key is not a key" in fails()
+
+
+def test_a_phone_is_told_an_address_that_it_can_use(tmp_path):
+    address = net.fresh_address()
+    process = subprocess.Popen(
+        [str(binary()), "serve", "--data", str(tmp_path / "data"), "--http", f"{address}:8080",
+         "--sip", f"0.0.0.0:{net.random.randrange(30000, 39999)}"], stderr=subprocess.DEVNULL)
+    try:
+        base = f"http://{address}:8080"
+        net.until(lambda: ready(base), 20, "ready")
+        access = requests.post(f"{base}/api/auth/signup/", timeout=5, json={
+            "email": "ada@example.com", "password": "correct horse battery"}).json()["access"]
+        for host, shown in ((f"{address}:8080", address), ("pbx.example.net", "pbx.example.net"),
+                            ("[::1]:8080", "::1"), ('a"b', "")):
+            made = requests.post(f"{base}/api/devices/", timeout=5, json={"name": "desk"}, headers={
+                "Host": host, "Authorization": f"Bearer {access}"})
+            assert made.status_code == 201 and made.json()["server"] == shown
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def ready(base):
+    try:
+        return requests.get(f"{base}/readyz", timeout=2).status_code == 200
+    except requests.RequestException:
+        return False
 
 
 def test_a_taken_port_is_told(daemon, tmp_path):
