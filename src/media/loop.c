@@ -180,6 +180,9 @@ static void command_stream(struct mloop *loop, struct mstream *stream,
 		else if (!stream->ear)
 			stream->ear = ear_new(stream);
 		break;
+	case CMD_STREAM_TAP:
+		tap_set(stream, command->object);
+		break;
 	case CMD_STOP:
 		if (stream->player && media_id_eq(stream->player->id, command->other))
 			player_end(stream, false);
@@ -271,6 +274,7 @@ void mloop_command(struct mloop *loop, const struct command *command)
 	case CMD_STREAM_CLOSE:
 	case CMD_DIGIT:
 	case CMD_LISTEN:
+	case CMD_STREAM_TAP:
 	case CMD_STOP:
 	case CMD_BRIDGE_ADD:
 	case CMD_BRIDGE_REMOVE:
@@ -280,6 +284,8 @@ void mloop_command(struct mloop *loop, const struct command *command)
 		stream = stream_get(loop, command->id);
 		if (stream)
 			command_stream(loop, stream, command);
+		else if (command->kind == CMD_STREAM_TAP)
+			tap_free(command->object);
 		if (command->kind == CMD_STREAM_UPDATE)
 			free(command->object);
 	}
@@ -317,6 +323,8 @@ void mloop_tick(struct mloop *loop)
 	}
 	for (struct mbridge *bridge = loop->mixing; bridge; bridge = bridge->mix_next)
 		mix_tick(bridge);
+	for (stream = loop->tapped; stream; stream = stream->tap_next)
+		tap_tick(stream);
 }
 
 static void run_ticks(struct mloop *loop)
@@ -331,7 +339,7 @@ static void run_ticks(struct mloop *loop)
 		metric_add(&ticks_lost, (int64_t)late);
 	}
 	for (; loop->tick_us <= loop->now_us; loop->tick_us += TICK_US)
-		if (loop->ticked || loop->mixing)
+		if (loop->ticked || loop->mixing || loop->tapped)
 			mloop_tick(loop);
 	wheel_advance(loop->wheel);
 	flush_notes(loop);
@@ -345,7 +353,7 @@ static int wait_ms(const struct mloop *loop)
 	uint64_t tick_ms = loop->tick_us > now_us ? (loop->tick_us - now_us + 999) / 1000 : 0;
 	uint64_t timer_ms;
 
-	if (loop->ticked || loop->mixing || loop->unsent)
+	if (loop->ticked || loop->mixing || loop->tapped || loop->unsent)
 		return (int)tick_ms;
 	timer_ms = wheel_wait_ms(loop->wheel);
 	return timer_ms > 1000 ? 1000 : (int)(timer_ms > tick_ms ? timer_ms : tick_ms);

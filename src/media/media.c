@@ -1,6 +1,7 @@
 #include "media/media.h"
 
 #include "media/pool.h"
+#include "media/recorder.h"
 
 #include <unistd.h>
 
@@ -28,6 +29,7 @@ struct mstream *mstream_free(struct mstream *stream)
 	stream_shut(stream);
 	mplayer_free(stream->player);
 	intake_free(stream->intake);
+	tap_free(stream->tap);
 	outlet_free(stream->outlet);
 	ear_free(stream->ear);
 	crypt_free(stream->crypt_tx);
@@ -227,6 +229,45 @@ void media_digit_send(struct media *media, struct media_id stream, const struct 
 void media_digit_listen(struct media *media, struct media_id stream, bool on)
 {
 	dispatch_stream(media, (struct command){ .kind = CMD_LISTEN, .id = stream, .on = on });
+}
+
+/* ---- recordings ---- */
+
+static uint64_t tick_now(void)
+{
+	return clock_mono_us() / TICK_US;
+}
+
+uint64_t media_record_open(struct media *media, const struct media_record *record)
+{
+	recorder_open(media->recorder, ++media->records, record, tick_now());
+	return media->records;
+}
+
+void media_record_tap(struct media *media, uint64_t number, bool wideband, struct media_id stream,
+		      enum media_side side)
+{
+	struct tap *tap = NULL;
+
+	if (number) {
+		tap = xzalloc(sizeof(*tap));
+		tap->recorder = media->recorder;
+		tap->number = number;
+		tap->side = (uint8_t)side;
+		tap->rate = wideband ? 16000 : 8000;
+	}
+	dispatch_stream(media,
+			(struct command){ .kind = CMD_STREAM_TAP, .id = stream, .object = tap });
+}
+
+void media_record_pause(struct media *media, uint64_t number, bool paused)
+{
+	recorder_pause(media->recorder, number, paused, tick_now());
+}
+
+void media_record_close(struct media *media, uint64_t number)
+{
+	recorder_close(media->recorder, number, tick_now());
 }
 
 /* ---- bridges ---- */

@@ -141,6 +141,15 @@ enum media_event_type {
 	MEDIA_EVENT_TALK, /* in a watched bridge it began to speak, or stopped: .talking */
 	MEDIA_EVENT_QUALITY,	 /* with each RTCP interval: .quality */
 	MEDIA_EVENT_CLOSED,	 /* the last one, the port is free again: final .quality */
+	MEDIA_EVENT_RECORDED,	 /* a recording has ended: .recorded; .stream is none */
+};
+
+/* How a recording ended. */
+struct media_recorded {
+	uint64_t number, owner;
+	int error; /* 0, or the negative errno that broke it off: -ENOSPC, ... */
+	uint64_t bytes, ms; /* of sound that can be read */
+	char sha256[65];    /* of the WAV file that it makes (vault.h); empty without sound */
 };
 
 struct media_event {
@@ -160,6 +169,7 @@ struct media_event {
 			uint32_t ms;   /* played of it */
 		} played;
 		struct media_quality quality;
+		struct media_recorded recorded;
 		uint32_t silent_ms;
 		bool talking;
 	};
@@ -177,6 +187,10 @@ struct media_config {
 	uint16_t port_min, port_max; /* RTP on even ports, RTCP on the odd one above */
 	unsigned max_streams;	     /* 0: as many as there are port pairs */
 	const char *cname;	     /* RTCP CNAME (RFC 7022); NULL: random a process */
+	/* Recordings: called on the recorder's thread before new files begin, may block; may be NULL. */
+	void (*before_files)(void *arg);
+	void *before_files_arg;
+	uint64_t disk_min_free; /* bytes that recordings leave free */
 	/* From media_poll() only. May call anything here. After media_stream_close() only CLOSED
 	 * still comes.
 	 */
@@ -308,6 +322,31 @@ void media_digit_send(struct media *media, struct media_id stream, const struct 
  * ends it by itself: who has those does not send tones, and one key must not count twice.
  */
 void media_digit_listen(struct media *media, struct media_id stream, bool on);
+
+/* ---- recordings ---- */
+
+enum media_side { MEDIA_SIDE_LEFT, MEDIA_SIDE_RIGHT };
+
+struct media_record {
+	const char *path; /* of the file to make, copied */
+	uint8_t key[32], label[16]; /* of the vault (vault.h) */
+	bool stereo;	  /* else both sides together */
+	bool wideband;	  /* 16 kHz, else 8 */
+	uint64_t owner;	  /* comes back in the event */
+};
+
+/* Time runs from now. Return: the recording's number, never 0. MEDIA_EVENT_RECORDED follows in any case, also by itself
+ * when the disk is full; from then on the number is ignored.
+ */
+uint64_t media_record_open(struct media *media, const struct media_record *record);
+/* What this stream says goes to that side of the recording, whatever else is done with it; 0: to none. A stream has
+ * one tap at most, which ends with it.
+ */
+void media_record_tap(struct media *media, uint64_t number, bool wideband, struct media_id stream,
+		      enum media_side side);
+/* What is said while it is paused becomes silence of the same length. */
+void media_record_pause(struct media *media, uint64_t number, bool paused);
+void media_record_close(struct media *media, uint64_t number);
 
 /* ---- bridges ---- */
 

@@ -4,6 +4,7 @@
  * comes by way of here; what is ordered meanwhile waits in its slot and follows it.
  */
 #include "media/pool.h"
+#include "media/recorder.h"
 
 #include <stdio.h>
 #include <sys/resource.h>
@@ -55,6 +56,8 @@ void command_drop(const struct command *command)
 		free(command->object);
 	else if (command->kind == CMD_BRIDGE_CHIME)
 		sound_unref(command->object);
+	else if (command->kind == CMD_STREAM_TAP)
+		tap_free(command->object);
 }
 
 static void queue_drop(struct queue *queue)
@@ -227,6 +230,29 @@ void pool_count_stream(struct media *media, struct slot *slot, int change)
 
 /* ---- the pool ---- */
 
+/* On the recorder's thread, which may wait. While the pool ends nobody polls any more. */
+static void on_recorded(void *arg, const struct media_recorded *end)
+{
+	struct media *media = arg;
+	struct from_loop message = { .event = { .type = MEDIA_EVENT_RECORDED, .recorded = *end } };
+
+	while (!ring_push(media->events, &message) && !atomic_load(&media->ending))
+		usleep(1000);
+}
+
+static struct recorder *recorder_make(struct media *media)
+{
+	const struct recorder_setup setup = {
+		.before_files = media->config.before_files,
+		.arg = media->config.before_files_arg,
+		.on_end = on_recorded,
+		.end_arg = media,
+		.min_free = media->config.disk_min_free,
+	};
+
+	return recorder_new(&setup);
+}
+
 static void raise_descriptor_limit(void)
 {
 	struct rlimit limit;
@@ -279,6 +305,7 @@ struct media *media_new(const struct media_config *config)
 	media->loops = xzalloc_array(config->threads + 1, sizeof(*media->loops));
 	media->backlog = xzalloc_array(config->threads + 1, sizeof(*media->backlog));
 	media->load = xzalloc_array(config->threads + 1, sizeof(*media->load));
+	media->recorder = recorder_make(media);
 	slots_init(media, media->config.max_streams);
 	if (config->threads)
 		raise_descriptor_limit();
@@ -305,6 +332,8 @@ struct media *media_free(struct media *media)
 			usleep(1000); /* it drains */
 		pthread_join(media->loops[i]->thread, NULL);
 	}
+	atomic_store(&media->ending, true);
+	recorder_free(media->recorder);
 	drop_notes(media);
 	for (unsigned i = 0; i < media->config.threads; i++) {
 		if (media->backlog[i].last)
@@ -348,6 +377,15 @@ static void stream_closed(struct media *media, struct slot *slot)
 	port_give(media->ports, slot->port);
 	pool_count_stream(media, slot, -1);
 	slot_give(media, slot);
+}
+
+static void deliver_recorded(struct media *media, const struct media_event *from)
+{
+	struct media_event event = *from;
+
+	event.owner = event.recorded.owner;
+	if (media->config.on_event)
+		media->config.on_event(&event, media->config.arg);
 }
 
 static void deliver(struct media *media, const struct media_event *from)
@@ -421,6 +459,8 @@ void media_poll(struct media *media)
 	while (ring_pop(media->events, &message)) {
 		if (message.note)
 			take_note(media, message.note);
+		else if (message.event.type == MEDIA_EVENT_RECORDED)
+			deliver_recorded(media, &message.event);
 		else if (message.event.type)
 			deliver(media, &message.event);
 	}

@@ -4,6 +4,8 @@
 #include "media/port.h"
 #include "media/private.h"
 
+#include <stdatomic.h>
+
 #define CNAME_SIZE 32
 
 struct waiting {
@@ -35,6 +37,8 @@ struct media {
 	char cname[CNAME_SIZE];
 	struct port_pool *ports;
 	struct ring *events;
+	struct recorder *recorder;
+	uint64_t records; /* numbers given to recordings */
 	struct mloop **loops;
 	struct queue *backlog; /* a loop: commands that did not fit its ring */
 	unsigned *load;	       /* streams of a loop */
@@ -43,6 +47,7 @@ struct media {
 	uint32_t players;
 	unsigned streams;
 	unsigned running; /* loops whose threads run */
+	atomic_bool ending;
 };
 
 /* NULL: no such thing, or it is closing. */

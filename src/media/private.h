@@ -10,6 +10,7 @@
  * sender.c    the one sender of a stream
  * dtmf.c      digits as they come; dial.c: as they go; ear.c: those in the audio
  * bridge.c    membership and the matrix; mix.c: its sums; plan.c: who is relayed and who is mixed
+ * tap.c       what a stream says, for a recording; recorder.c: the thread that writes it; vault.c: its file
  * intake.c    network to PCM: jitter buffer, decoder, concealment; outlet.c: PCM to network
  */
 #pragma once
@@ -38,6 +39,7 @@ struct intake;
 struct outlet;
 struct crypt;
 struct ear;
+struct recorder;
 
 /* ---- messages ---- */
 
@@ -69,6 +71,7 @@ enum command_kind {
 	CMD_STREAM_CLOSE,
 	CMD_DIGIT,
 	CMD_LISTEN,
+	CMD_STREAM_TAP, /* .object: struct tap, or NULL */
 	CMD_PLAY,
 	CMD_STOP,
 	CMD_BRIDGE_ADOPT,
@@ -88,7 +91,7 @@ struct command {
 	struct media_id id; /* the stream; for BRIDGE_ADOPT, _CLOSE, _WATCH and _CHIME the bridge */
 	struct media_id bridge;
 	struct media_id other; /* BRIDGE_HEAR: the talker; STOP: the player */
-	void *object; /* what is handed over: stream, bridge, player, sound; UPDATE: struct media_params */
+	void *object; /* what is handed over: stream, bridge, player, sound, tap; UPDATE: struct media_params */
 	struct media_digit digit;
 	int gain_db;
 	unsigned ms;
@@ -170,6 +173,15 @@ struct dial {
 	uint32_t before;    /* units in earlier segments, RFC 4733 2.5.1.3 */
 };
 
+/* What the stream says, for a recording: tap.c. */
+struct tap {
+	struct recorder *recorder;
+	uint64_t number;
+	uint8_t side;
+	unsigned rate;
+	struct intake *intake; /* NULL until a codec is known */
+};
+
 enum source { SOURCE_NONE, SOURCE_SILENCE, SOURCE_PLAYER, SOURCE_ECHO, SOURCE_RELAY, SOURCE_MIX };
 
 typedef void rx_fn(struct mstream *stream, struct packet *packet);
@@ -216,6 +228,8 @@ struct mstream {
 	struct outlet *outlet;
 	bool ticked;
 	struct mstream *tick_next, **tick_prev;
+	struct tap *tap;
+	struct mstream *tap_next, **tap_prev;
 	/* bridge */
 	struct mbridge *bridge;
 	unsigned member; /* its place there */
@@ -266,7 +280,7 @@ struct mloop {
 	struct wheel *wheel;
 	struct object **objects; /* by index */
 	uint32_t object_cap;
-	struct mstream *ticked;
+	struct mstream *ticked, *tapped;
 	struct mbridge *mixing;
 	struct note *unsent, **unsent_tail;
 	/* load: packets of the last tenth of a second decide whether to gather */
@@ -380,6 +394,15 @@ void mix_chime(struct mbridge *bridge, struct sound *sound); /* takes the refere
 void player_start(struct mstream *stream, struct mplayer *player);
 void player_end(struct mstream *stream, bool complete);
 void player_tick(struct mstream *stream);
+
+/* tap.c */
+struct tap *tap_free(struct tap *tap);
+void tap_set(struct mstream *stream, struct tap *tap); /* takes it; NULL: none */
+void tap_link(struct mstream *stream);		       /* to its loop's list, and out of it */
+void tap_unlink(struct mstream *stream);
+void tap_follow(struct mstream *stream); /* its codec may be another */
+void tap_take(struct mstream *stream, const struct packet *packet);
+void tap_tick(struct mstream *stream);
 
 /* report.c */
 void report_send(struct mstream *stream, bool bye);

@@ -185,6 +185,7 @@ static bool other_type(struct mstream *stream, struct packet *packet)
 			return false;
 		stream->rx_audio_us = stream->loop->now_us;
 		stream->rx_audio = packet->codec;
+		tap_follow(stream);
 		plan_stream(stream);
 	}
 	stream->rx_audio_pt = packet->pt;
@@ -245,6 +246,8 @@ void stream_take(struct mstream *stream, uint8_t *data, size_t len, const union 
 		return;
 	if (stream->ear && packet.codec != MEDIA_CODEC_EVENT)
 		ear_take(stream->ear, &packet);
+	if (stream->tap)
+		tap_take(stream, &packet);
 	stream->on_rtp(stream, &packet);
 }
 
@@ -408,6 +411,7 @@ void stream_update(struct mstream *stream, struct media_params *params)
 	map_formats(stream);
 	latch_reset(stream);
 	stream_set_remote(stream, &remote);
+	tap_follow(stream);
 	plan_stream(stream);
 }
 
@@ -429,6 +433,7 @@ void stream_attach(struct mstream *stream, struct mloop *loop)
 	}
 	timer_init(&stream->timer, loop->wheel, on_timer, stream);
 	timer_start(&stream->timer, HOUSEKEEPING_MS);
+	tap_link(stream);
 	plan_stream(stream);
 }
 
@@ -446,6 +451,7 @@ void stream_detach(struct mstream *stream)
 {
 	mbridge_remove(stream);
 	plan_clear(stream);
+	tap_unlink(stream);
 	timer_stop(&stream->timer);
 	if (stream->fd >= 0) {
 		(void)epoll_ctl(stream->loop->epoll_fd, EPOLL_CTL_DEL, stream->fd, NULL);

@@ -232,8 +232,10 @@ void world_run(struct world *world, unsigned ms)
 			if (!leg->quiet)
 				speak(leg);
 		}
-		if (world->loop->now_us % TICK_US == 0)
+		if (world->loop->now_us % TICK_US == 0) {
+			world->loop->tick_us = world->loop->now_us;
 			mloop_tick(world->loop);
+		}
 		wheel_advance_to(world->loop->wheel, world->loop->now_us / 1000);
 	}
 	world_collect(world);

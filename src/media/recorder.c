@@ -1,0 +1,536 @@
+#include "media/recorder.h"
+
+#include "base/metric.h"
+#include "base/hmap.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#define ORDERS 4096
+#define FRAMES 32768 /* three seconds of a hundred recorded calls */
+#define ROUND_US 50000
+#define BEHIND 10 /* ticks that a frame may be late */
+#define WINDOW 16 /* ticks kept open; more than BEHIND */
+#define TICK_MAX (2 * RECORD_PART)
+#define HASH_CHUNKS 32 /* a round: half a MiB */
+#define FREE_CHECK_ROUNDS 20
+#define TICK_MS 20
+
+METRIC_GAUGE(recordings_now, "jackfield_recordings", "Recordings being written", NULL);
+METRIC_COUNTER(frames_lost, "jackfield_recording_frames_lost_total",
+	       "Frames of 20 ms that became silence", "reason=\"ring\"");
+METRIC_COUNTER(frames_late, "jackfield_recording_frames_lost_total",
+	       "Frames of 20 ms that became silence", "reason=\"late\"");
+METRIC_COUNTER(bytes_total, "jackfield_recording_bytes_total", "Bytes of sound recorded", NULL);
+METRIC_COUNTER(failed_total, "jackfield_recordings_failed_total", "Recordings that broke off",
+	       NULL);
+
+enum order_kind { ORDER_OPEN, ORDER_PAUSE, ORDER_RESUME, ORDER_CLOSE, ORDER_QUIT };
+
+struct order {
+	enum order_kind kind;
+	uint64_t number, tick;
+	struct media_record *record; /* OPEN: handed over, path beside it */
+};
+
+struct window_tick {
+	bool said[2];
+	int16_t pcm[2][TICK_MAX];
+};
+
+enum phase { WAITING, RUNNING, HASHING };
+
+struct recording {
+	struct hnode node;
+	struct recording *next, **link;
+	uint64_t number, owner;
+	struct media_record record; /* its path is ours */
+	enum phase phase;
+	struct vault *vault;
+	uint64_t first, cursor, end; /* ticks; end: 0 while it runs */
+	uint64_t paused_at, resumed_at;
+	bool paused;
+	int error;
+	struct vault_reader *reader;
+	struct wav_hash *hash;
+	struct window_tick window[WINDOW];
+};
+
+struct recorder {
+	struct recorder_setup setup;
+	struct ring *orders;
+	struct ring *frames;
+	pthread_t thread;
+	bool started, manual, quit;
+	struct hmap by_number;
+	struct recording *all;
+	unsigned rounds;
+};
+
+static uint64_t hash_of(uint64_t number)
+{
+	return number * 0x9e3779b97f4a7c15ull;
+}
+
+static struct recording *find(struct recorder *recorder, uint64_t number)
+{
+	for (struct hnode *node = hmap_first(&recorder->by_number, hash_of(number)); node;
+	     node = hmap_same(node)) {
+		struct recording *recording = container_of_(node, struct recording, node);
+
+		if (recording->number == number)
+			return recording;
+	}
+	return NULL;
+}
+
+static unsigned tick_samples(const struct recording *recording)
+{
+	return recording->record.wideband ? TICK_MAX : RECORD_PART;
+}
+
+static unsigned channels_of(const struct recording *recording)
+{
+	return recording->record.stereo ? 2 : 1;
+}
+
+static struct window_tick *window_at(struct recording *recording, uint64_t tick)
+{
+	return &recording->window[tick % WINDOW];
+}
+
+/* ---- its end ---- */
+
+static void drop(struct recorder *recorder, struct recording *recording)
+{
+	hmap_del(&recorder->by_number, &recording->node);
+	*recording->link = recording->next;
+	if (recording->next)
+		recording->next->link = recording->link;
+	vault_free(recording->vault);
+	wav_hash_free(recording->hash);
+	vault_reader_free(recording->reader);
+	free((char *)recording->record.path);
+	explicit_bzero(recording, sizeof(*recording));
+	free(recording);
+	metric_add(&recordings_now, -1);
+}
+
+static void tell(struct recorder *recorder, struct recording *recording, uint64_t bytes)
+{
+	struct media_recorded end = {
+		.number = recording->number,
+		.owner = recording->owner,
+		.error = recording->error,
+		.bytes = bytes,
+		.ms = bytes / (channels_of(recording) * 2u) * 1000 /
+		      (recording->record.wideband ? 16000 : 8000),
+	};
+
+	if (recording->error)
+		metric_add(&failed_total, 1);
+	if (bytes && recording->hash)
+		wav_hash_text(recording->hash, end.sha256);
+	if (recorder->setup.on_end)
+		recorder->setup.on_end(recorder->setup.end_arg, &end);
+}
+
+/* What was written is read back: that it can be, and what its hash is. */
+static void begin_hashing(struct recorder *recorder, struct recording *recording)
+{
+	int r = 0;
+
+	if (recording->vault) {
+		r = vault_finish(recording->vault);
+		recording->vault = vault_free(recording->vault);
+	}
+	if (!recording->error)
+		recording->error = r;
+	recording->phase = HASHING;
+	r = vault_open(recording->record.path, recording->record.key, recording->record.label,
+		       &recording->reader);
+	if (!r && vault_size(recording->reader)) {
+		recording->hash = wav_hash_new(recording->reader);
+		return;
+	}
+	if (r && !recording->error)
+		recording->error = -EIO;
+	tell(recorder, recording, 0);
+	drop(recorder, recording);
+}
+
+static void hash_on(struct recorder *recorder, struct recording *recording, unsigned chunks)
+{
+	int r = wav_hash_step(recording->hash, chunks);
+
+	if (!r)
+		return;
+	if (r == VAULT_E_BAD)
+		recording->error = -EIO;
+	tell(recorder, recording,
+	     r == VAULT_E_BAD ? wav_hash_good(recording->hash) : vault_size(recording->reader));
+	drop(recorder, recording);
+}
+
+/* ---- from frames to the file ---- */
+
+static int16_t saturate(int v)
+{
+	return (int16_t)(v > INT16_MAX ? INT16_MAX : v < INT16_MIN ? INT16_MIN : v);
+}
+
+/* One tick as it goes to the file; silence where nobody spoke. */
+static unsigned weave(const struct recording *recording, const struct window_tick *tick,
+		      int16_t out[static 2 * TICK_MAX])
+{
+	unsigned samples = tick_samples(recording);
+
+	for (unsigned i = 0; i < samples; i++) {
+		int left = tick->said[0] ? tick->pcm[0][i] : 0;
+		int right = tick->said[1] ? tick->pcm[1][i] : 0;
+
+		if (recording->record.stereo) {
+			out[2 * i] = (int16_t)left;
+			out[2 * i + 1] = (int16_t)right;
+		} else {
+			out[i] = saturate(left + right);
+		}
+	}
+	return samples * channels_of(recording) * 2;
+}
+
+static void advance(struct recording *recording, uint64_t until)
+{
+	int16_t out[2 * TICK_MAX];
+
+	if (recording->end && until > recording->end)
+		until = recording->end;
+	for (; recording->cursor < until && !recording->error; recording->cursor++) {
+		struct window_tick *tick = window_at(recording, recording->cursor);
+		unsigned bytes = weave(recording, tick, out);
+
+		tick->said[0] = tick->said[1] = false;
+		recording->error = vault_append(recording->vault, out, bytes);
+		metric_add(&bytes_total, bytes);
+	}
+}
+
+static bool is_paused_at(const struct recording *recording, uint64_t tick)
+{
+	return tick >= recording->paused_at && (recording->paused || tick < recording->resumed_at);
+}
+
+/* Several who share a side (a conference in mono) are heard together. */
+static void add(struct window_tick *tick, const struct record_frame *frame, unsigned samples)
+{
+	int16_t *to = tick->pcm[frame->side] + frame->part * RECORD_PART;
+
+	if (!tick->said[frame->side]) {
+		memset(tick->pcm[frame->side], 0, samples * sizeof(*to));
+		tick->said[frame->side] = true;
+	}
+	for (unsigned i = 0; i < RECORD_PART; i++)
+		to[i] = saturate(to[i] + frame->pcm[i]);
+}
+
+static void take_frame(struct recorder *recorder, const struct record_frame *frame)
+{
+	struct recording *recording = find(recorder, frame->number);
+	unsigned samples;
+
+	if (!recording || recording->phase != RUNNING || frame->tick < recording->first ||
+	    is_paused_at(recording, frame->tick) ||
+	    (recording->end && frame->tick >= recording->end))
+		return;
+	samples = tick_samples(recording);
+	if (frame->tick < recording->cursor) {
+		metric_add(&frames_late, 1);
+		return;
+	}
+	if (frame->side > 1 || (frame->part + 1u) * RECORD_PART > samples)
+		return;
+	if (frame->tick >= recording->cursor + WINDOW)
+		advance(recording, frame->tick - WINDOW + 1);
+	add(window_at(recording, frame->tick), frame, samples);
+}
+
+/* ---- orders ---- */
+
+static bool disk_has_room(const struct recorder *recorder, const char *path)
+{
+	struct statvfs disk;
+	char dir[512];
+	const char *slash = strrchr(path, '/');
+
+	if (!slash || (size_t)(slash - path) >= sizeof(dir))
+		return true;
+	memcpy(dir, path, (size_t)(slash - path));
+	dir[slash - path] = '\0';
+	return statvfs(dir, &disk) ||
+	       (uint64_t)disk.f_bavail * disk.f_frsize >= recorder->setup.min_free;
+}
+
+static void order_open(struct recorder *recorder, const struct order *order)
+{
+	struct recording *recording = xzalloc(sizeof(*recording));
+
+	recording->number = order->number;
+	recording->record = *order->record;
+	recording->owner = order->record->owner;
+	recording->first = recording->cursor = order->tick;
+	recording->paused_at = UINT64_MAX;
+	recording->phase = WAITING;
+	explicit_bzero(order->record, sizeof(*order->record));
+	free(order->record);
+	hmap_add(&recorder->by_number, &recording->node, hash_of(recording->number));
+	recording->next = recorder->all;
+	recording->link = &recorder->all;
+	if (recording->next)
+		recording->next->link = &recording->next;
+	recorder->all = recording;
+	metric_add(&recordings_now, 1);
+}
+
+static void order_pause(struct recording *recording, const struct order *order)
+{
+	recording->paused = order->kind == ORDER_PAUSE;
+	if (!recording->paused) {
+		recording->resumed_at = order->tick;
+		return;
+	}
+	recording->paused_at = order->tick;
+	for (uint64_t tick = order->tick > recording->cursor ? order->tick : recording->cursor;
+	     tick < recording->cursor + WINDOW; tick++)
+		window_at(recording, tick)->said[0] = window_at(recording, tick)->said[1] = false;
+}
+
+static void take_orders(struct recorder *recorder)
+{
+	struct recording *recording;
+	struct order order;
+
+	while (ring_pop(recorder->orders, &order)) {
+		if (order.kind == ORDER_QUIT) {
+			recorder->quit = true;
+			continue;
+		}
+		if (order.kind == ORDER_OPEN) {
+			order_open(recorder, &order);
+			continue;
+		}
+		recording = find(recorder, order.number);
+		if (!recording)
+			continue;
+		if (order.kind == ORDER_CLOSE)
+			recording->end = order.tick;
+		else
+			order_pause(recording, &order);
+	}
+}
+
+/* Files are made together, after what is known of them was kept. */
+static void begin_files(struct recorder *recorder)
+{
+	bool kept = false;
+
+	for (struct recording *recording = recorder->all; recording; recording = recording->next) {
+		struct vault_form form = { recording->record.wideband ? 16000 : 8000,
+					   channels_of(recording) };
+
+		if (recording->phase != WAITING)
+			continue;
+		if (!kept && recorder->setup.before_files)
+			recorder->setup.before_files(recorder->setup.arg);
+		kept = true;
+		recording->phase = RUNNING;
+		recording->error = disk_has_room(recorder, recording->record.path)
+					   ? vault_create(recording->record.path,
+							  recording->record.key,
+							  recording->record.label, &form,
+							  &recording->vault)
+					   : -ENOSPC;
+	}
+}
+
+/* ---- the thread ---- */
+
+static void check_disk(struct recorder *recorder)
+{
+	if (++recorder->rounds % FREE_CHECK_ROUNDS)
+		return;
+	for (struct recording *recording = recorder->all; recording; recording = recording->next)
+		if (recording->phase == RUNNING && !recording->error &&
+		    !disk_has_room(recorder, recording->record.path))
+			recording->error = -ENOSPC;
+}
+
+static void step_all(struct recorder *recorder, uint64_t now_tick)
+{
+	struct recording *recording, *next;
+
+	for (recording = recorder->all; recording; recording = next) {
+		next = recording->next;
+		if (recording->phase == HASHING) {
+			hash_on(recorder, recording, HASH_CHUNKS);
+			continue;
+		}
+		if (!recording->error)
+			advance(recording, now_tick > BEHIND ? now_tick - BEHIND : 0);
+		if (recording->error ||
+		    (recording->end && now_tick >= recording->end + BEHIND)) {
+			if (!recording->error)
+				advance(recording, recording->end);
+			begin_hashing(recorder, recording);
+		}
+	}
+}
+
+void recorder_round(struct recorder *recorder, uint64_t now_tick)
+{
+	struct record_frame frame;
+
+	take_orders(recorder);
+	begin_files(recorder);
+	while (ring_pop(recorder->frames, &frame))
+		take_frame(recorder, &frame);
+	check_disk(recorder);
+	step_all(recorder, now_tick);
+}
+
+static uint64_t tick_now(void)
+{
+	return clock_mono_us() / (TICK_MS * 1000);
+}
+
+static void finish_all(struct recorder *recorder)
+{
+	for (struct recording *recording = recorder->all; recording; recording = recording->next)
+		if (!recording->end)
+			recording->end = tick_now();
+	while (recorder->all)
+		recorder_round(recorder, tick_now() + BEHIND);
+}
+
+static void *recorder_main(void *arg)
+{
+	struct recorder *recorder = arg;
+	struct pollfd fd = { .fd = ring_fd(recorder->orders), .events = POLLIN };
+
+	prctl(PR_SET_NAME, "recorder");
+	while (!recorder->quit) {
+		if (!recorder->all) {
+			if (poll(&fd, 1, -1) > 0)
+				ring_ack(recorder->orders);
+		} else {
+			usleep(ROUND_US); /* frames are gathered; their ring's bell stays silent */
+		}
+		/* The clock before the ring: what was said by then is in it. */
+		recorder_round(recorder, tick_now());
+	}
+	finish_all(recorder);
+	return NULL;
+}
+
+/* ---- for others ---- */
+
+struct recorder *recorder_new_manual(const struct recorder_setup *setup)
+{
+	struct recorder *recorder = xzalloc(sizeof(*recorder));
+
+	recorder->setup = *setup;
+	recorder->orders = ring_new(sizeof(struct order), ORDERS);
+	recorder->frames = ring_new(sizeof(struct record_frame), FRAMES);
+	recorder->manual = true;
+	return recorder;
+}
+
+struct recorder *recorder_new(const struct recorder_setup *setup)
+{
+	struct recorder *recorder = recorder_new_manual(setup);
+
+	recorder->manual = false;
+	return recorder;
+}
+
+/* Orders are few and their ring is read every 50 ms: when it is full the disk hangs, and the call loop must not. */
+static bool order(struct recorder *recorder, const struct order *order)
+{
+	if (ring_push(recorder->orders, order))
+		return true;
+	log_rated(LOG_ERROR_, "the recorder does not take orders: is the disk stuck?");
+	return false;
+}
+
+static void start(struct recorder *recorder)
+{
+	if (recorder->started || recorder->manual)
+		return;
+	bug_on(pthread_create(&recorder->thread, NULL, recorder_main, recorder) != 0);
+	recorder->started = true;
+}
+
+struct recorder *recorder_free(struct recorder *recorder)
+{
+	struct order quit = { .kind = ORDER_QUIT };
+
+	if (!recorder)
+		return NULL;
+	if (recorder->started) {
+		while (!order(recorder, &quit))
+			usleep(1000);
+		pthread_join(recorder->thread, NULL);
+	} else {
+		take_orders(recorder);
+		finish_all(recorder);
+	}
+	hmap_fini(&recorder->by_number);
+	ring_free(recorder->orders);
+	ring_free(recorder->frames);
+	free(recorder);
+	return NULL;
+}
+
+void recorder_open(struct recorder *recorder, uint64_t number, const struct media_record *record,
+		   uint64_t tick)
+{
+	struct order open = { .kind = ORDER_OPEN, .number = number, .tick = tick };
+
+	open.record = (void *)xmemdup(record, sizeof(*record));
+	open.record->path = xstrdup(record->path);
+	start(recorder);
+	if (order(recorder, &open))
+		return;
+	free((char *)open.record->path);
+	explicit_bzero(open.record, sizeof(*open.record));
+	free(open.record);
+	if (recorder->setup.on_end)
+		recorder->setup.on_end(recorder->setup.end_arg,
+				       &(struct media_recorded){ .number = number,
+								 .owner = record->owner,
+								 .error = -EIO });
+}
+
+void recorder_pause(struct recorder *recorder, uint64_t number, bool paused, uint64_t tick)
+{
+	(void)order(recorder, &(struct order){ .kind = paused ? ORDER_PAUSE : ORDER_RESUME,
+					       .number = number,
+					       .tick = tick });
+}
+
+void recorder_close(struct recorder *recorder, uint64_t number, uint64_t tick)
+{
+	(void)order(recorder,
+		    &(struct order){ .kind = ORDER_CLOSE, .number = number, .tick = tick });
+}
+
+void recorder_give(struct recorder *recorder, const struct record_frame *frame)
+{
+	if (!ring_push(recorder->frames, frame))
+		metric_add(&frames_lost, 1);
+}

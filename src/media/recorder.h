@@ -1,0 +1,52 @@
+/* media/recorder.h - from the taps of streams to files: one thread that may block on the disk
+ *
+ * A tap (tap.c, on a media loop) gives what its stream said in each 20 ms tick, with the tick's number, to a bounded
+ * ring; silence is not given at all. The recorder's thread puts frames at their ticks into a short window, closes
+ * ticks a little behind the clock, mixes, and appends to the recording's vault. Time that nobody spoke in is filled
+ * with silence, so that a recording is as long as it lasted whatever happened. When the disk is slow the ring
+ * fills, frames are lost (silence, counted), and media goes on.
+ *
+ * The thread begins with the first recording.
+ */
+#pragma once
+
+#include "base/ring.h"
+#include "media/media.h"
+#include "media/vault.h"
+
+#define RECORD_PART 160 /* samples a message: a tick at 8 kHz, half of one at 16 kHz */
+#define TICKS_A_SECOND 50
+
+struct recorder;
+
+struct recorder_setup {
+	/* Any thread but the call loop: what is known of recordings must be kept before their files begin. May be NULL. */
+	void (*before_files)(void *arg);
+	/* On the recorder's thread, once for each recording. */
+	void (*on_end)(void *arg, const struct media_recorded *end);
+	void *arg, *end_arg;
+	uint64_t min_free; /* bytes that must stay free on the disk */
+};
+
+struct recorder *recorder_new(const struct recorder_setup *setup);
+/* Ends all recordings as they are, then the thread. */
+struct recorder *recorder_free(struct recorder *recorder);
+
+/* The call loop's. `tick`: when it takes effect. */
+void recorder_open(struct recorder *recorder, uint64_t number, const struct media_record *record,
+		   uint64_t tick);
+void recorder_pause(struct recorder *recorder, uint64_t number, bool paused, uint64_t tick);
+void recorder_close(struct recorder *recorder, uint64_t number, uint64_t tick);
+
+struct record_frame {
+	uint64_t number, tick;
+	uint8_t side, part; /* enum media_side; which RECORD_PART of the tick */
+	int16_t pcm[RECORD_PART];
+};
+
+/* A media loop's: never blocks; what does not fit is counted and lost. */
+void recorder_give(struct recorder *recorder, const struct record_frame *frame);
+
+/* One round of the thread, with the clock where the caller puts it (tests; no thread then). */
+struct recorder *recorder_new_manual(const struct recorder_setup *setup);
+void recorder_round(struct recorder *recorder, uint64_t now_tick);

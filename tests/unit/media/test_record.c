@@ -1,0 +1,502 @@
+/* Recordings, by ear: what each side said is where and when it said it, whatever the call went through. */
+#include "leg.h"
+#include "media/recorder.h"
+#include "unit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define ALONE 0.85
+#define NOTHING 0.02
+
+struct studio {
+	struct world *world;
+	struct recorder *recorder;
+	char dir[64], path[96];
+	struct media_recorded end;
+	unsigned ends, kept;
+	struct media_record record;
+	int16_t *pcm; /* of the file, left then right where it is stereo */
+	size_t samples;
+};
+
+static void on_end(void *arg, const struct media_recorded *end)
+{
+	struct studio *studio = arg;
+
+	studio->end = *end;
+	studio->ends++;
+}
+
+static void before_files(void *arg)
+{
+	struct studio *studio = arg;
+
+	assert_int_equal(access(studio->path, F_OK), -1);
+	studio->kept++;
+}
+
+static void studio_open(struct studio *studio, bool stereo, bool wideband, uint64_t min_free)
+{
+	struct recorder_setup setup = { .before_files = before_files,
+					.arg = studio,
+					.on_end = on_end,
+					.end_arg = studio,
+					.min_free = min_free };
+
+	*studio = (struct studio){ .world = world_new() };
+	(void)snprintf(studio->dir, sizeof(studio->dir), "/tmp/jf-record-XXXXXX");
+	assert_non_null(mkdtemp(studio->dir));
+	(void)snprintf(studio->path, sizeof(studio->path), "%s/a", studio->dir);
+	studio->recorder = recorder_new_manual(&setup);
+	studio->record = (struct media_record){ .path = studio->path,
+						.stereo = stereo,
+						.wideband = wideband };
+	randombytes_buf(studio->record.key, sizeof(studio->record.key));
+	randombytes_buf(studio->record.label, sizeof(studio->record.label));
+}
+
+static uint64_t now_tick(const struct studio *studio)
+{
+	return studio->world->loop->now_us / TICK_US;
+}
+
+static void start(struct studio *studio)
+{
+	recorder_open(studio->recorder, 1, &studio->record, now_tick(studio));
+}
+
+static void tap(struct studio *studio, struct leg *leg, enum media_side side)
+{
+	struct tap *tap = xzalloc(sizeof(*tap));
+
+	tap->recorder = studio->recorder;
+	tap->number = 1;
+	tap->side = side;
+	tap->rate = studio->record.wideband ? 16000 : 8000;
+	tap_set(leg->stream, tap);
+}
+
+static void run(struct studio *studio, unsigned ms)
+{
+	for (; ms; ms -= 20) {
+		world_run(studio->world, 20);
+		if (ms % 100 == 0)
+			recorder_round(studio->recorder, now_tick(studio));
+	}
+}
+
+static void stop(struct studio *studio)
+{
+	recorder_close(studio->recorder, 1, now_tick(studio));
+	run(studio, 300);
+	for (unsigned i = 0; i < 1000 && !studio->ends; i++)
+		recorder_round(studio->recorder, now_tick(studio) + 100);
+	assert_int_equal(studio->ends, 1);
+	run(studio, 100);
+	assert_int_equal(studio->ends, 1);
+}
+
+static void load(struct studio *studio)
+{
+	auto_(vault_reader_free) struct vault_reader *reader = NULL;
+	unsigned channels = studio->record.stereo ? 2 : 1;
+	size_t got = 0, n;
+	uint8_t *raw;
+
+	assert_int_equal(vault_open(studio->path, studio->record.key, studio->record.label, &reader), 0);
+	assert_int_equal(vault_size(reader), studio->end.bytes);
+	raw = xzalloc(vault_size(reader) + 1);
+	for (; vault_read(reader, got, raw + got, vault_size(reader) - got, &n) == 0 && n; got += n)
+		;
+	assert_int_equal(got, vault_size(reader));
+	studio->samples = got / 2 / channels;
+	studio->pcm = xzalloc(got + 2);
+	for (size_t i = 0; i < studio->samples; i++)
+		for (unsigned c = 0; c < channels; c++)
+			memcpy(&studio->pcm[c * studio->samples + i], raw + (i * channels + c) * 2, 2);
+	free(raw);
+}
+
+static unsigned rate(const struct studio *studio)
+{
+	return studio->record.wideband ? 16000 : 8000;
+}
+
+/* Of a side (0: left or the only one) between two times. */
+static double share(const struct studio *studio, unsigned side, double from, double until, double freq)
+{
+	size_t a = (size_t)(from * rate(studio)), b = (size_t)(until * rate(studio));
+
+	assert_true(b <= studio->samples && a < b);
+	return tone_share(studio->pcm + side * studio->samples + a, b - a, rate(studio), freq);
+}
+
+static double loudness(const struct studio *studio, unsigned side, double from, double until)
+{
+	size_t a = (size_t)(from * rate(studio)), b = (size_t)(until * rate(studio));
+
+	return energy_rms(studio->pcm + side * studio->samples + a, b - a);
+}
+
+/* When a side is first heard, in seconds. */
+static double onset(const struct studio *studio, unsigned side)
+{
+	const int16_t *pcm = studio->pcm + side * studio->samples;
+
+	for (size_t i = 0; i < studio->samples; i++)
+		if (abs(pcm[i]) > 1500)
+			return (double)i / rate(studio);
+	return -1;
+}
+
+static void studio_close(struct studio *studio)
+{
+	(void)unlink(studio->path);
+	(void)rmdir(studio->dir);
+	free(studio->pcm);
+	world_free(studio->world);
+	recorder_free(studio->recorder);
+}
+
+static void each_side_has_its_own_channel(void **state)
+{
+	struct studio s;
+	struct leg *a, *b;
+
+	(void)state;
+	studio_open(&s, true, false, 0);
+	a = leg_new(s.world, MEDIA_CODEC_PCMU, 440);
+	b = leg_new(s.world, MEDIA_CODEC_PCMA, 1000);
+	leg_join(s.world, a);
+	leg_join(s.world, b);
+	start(&s);
+	tap(&s, a, MEDIA_SIDE_LEFT);
+	tap(&s, b, MEDIA_SIDE_RIGHT);
+	run(&s, 4000);
+	stop(&s);
+	load(&s);
+	assert_int_equal(s.end.error, 0);
+	assert_int_equal(s.kept, 1);
+	assert_int_equal(s.samples, 4 * 8000);
+	assert_int_equal(s.end.ms, 4000);
+	assert_true(share(&s, 0, 0.2, 3.9, 440) > ALONE && share(&s, 0, 0.2, 3.9, 1000) < NOTHING);
+	assert_true(share(&s, 1, 0.2, 3.9, 1000) > ALONE && share(&s, 1, 0.2, 3.9, 440) < NOTHING);
+	assert_true(fabs(onset(&s, 0) - onset(&s, 1)) <= 0.020);
+	studio_close(&s);
+}
+
+static void mono_has_both_and_wideband_its_rate(void **state)
+{
+	struct studio s;
+	struct leg *a, *b;
+
+	(void)state;
+	studio_open(&s, false, true, 0);
+	a = leg_new(s.world, MEDIA_CODEC_G722, 440);
+	b = leg_new(s.world, MEDIA_CODEC_OPUS, 5000); /* beyond what 8 kHz could hold */
+	leg_join(s.world, a);
+	leg_join(s.world, b);
+	start(&s);
+	tap(&s, a, MEDIA_SIDE_LEFT);
+	tap(&s, b, MEDIA_SIDE_RIGHT);
+	run(&s, 3000);
+	stop(&s);
+	load(&s);
+	assert_int_equal(s.samples, 3 * 16000);
+	assert_true(share(&s, 0, 0.5, 2.9, 440) > 0.3 && share(&s, 0, 0.5, 2.9, 5000) > 0.3);
+	studio_close(&s);
+}
+
+static void a_relayed_call_stays_relayed_and_loses_nothing(void **state)
+{
+	struct studio s;
+	struct leg *a, *b;
+
+	(void)state;
+	studio_open(&s, true, false, 0);
+	a = leg_new(s.world, MEDIA_CODEC_PCMU, 440);
+	b = leg_new(s.world, MEDIA_CODEC_PCMU, 1000);
+	leg_join(s.world, a);
+	leg_join(s.world, b);
+	run(&s, 1000);
+	start(&s);
+	tap(&s, a, MEDIA_SIDE_LEFT);
+	tap(&s, b, MEDIA_SIDE_RIGHT);
+	run(&s, 2000);
+	assert_int_equal(a->stream->source, SOURCE_RELAY);
+	assert_int_equal(b->stream->source, SOURCE_RELAY);
+	tap_set(a->stream, NULL);
+	tap_set(b->stream, NULL);
+	stop(&s);
+	run(&s, 1000);
+	assert_continuous(a);
+	assert_continuous(b);
+	/* 1 s before, 2 s recorded, 1.4 s after: a packet each 20 ms */
+	assert_in_range(a->packet_count, 220, 221);
+	assert_in_range(b->packet_count, 220, 221);
+	load(&s);
+	assert_true(share(&s, 0, 0.2, 1.9, 440) > ALONE && share(&s, 1, 0.2, 1.9, 1000) > ALONE);
+	studio_close(&s);
+}
+
+static void a_third_one_in_the_bridge_changes_nothing_of_it(void **state)
+{
+	struct studio s;
+	struct leg *a, *b, *c;
+
+	(void)state;
+	studio_open(&s, true, false, 0);
+	a = leg_new(s.world, MEDIA_CODEC_PCMU, 440);
+	b = leg_new(s.world, MEDIA_CODEC_PCMU, 1000);
+	c = leg_new(s.world, MEDIA_CODEC_PCMA, 700);
+	leg_join(s.world, a);
+	leg_join(s.world, b);
+	start(&s);
+	tap(&s, a, MEDIA_SIDE_LEFT);
+	tap(&s, b, MEDIA_SIDE_RIGHT);
+	run(&s, 2000);
+	leg_join(s.world, c); /* mixed now; not tapped, so not in the recording */
+	run(&s, 2000);
+	mloop_command(s.world->loop,
+		      &(struct command){ .kind = CMD_BRIDGE_REMOVE, .id = c->stream->object.id });
+	run(&s, 2000);
+	stop(&s);
+	load(&s);
+	assert_int_equal(s.samples, 6 * 8000);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_true(share(&s, 0, 2 * i + 0.3, 2 * i + 1.9, 440) > ALONE);
+		assert_true(share(&s, 1, 2 * i + 0.3, 2 * i + 1.9, 1000) > ALONE);
+		assert_true(share(&s, 0, 2 * i + 0.3, 2 * i + 1.9, 700) < NOTHING);
+	}
+	studio_close(&s);
+}
+
+static void a_pause_is_silence_of_equal_length(void **state)
+{
+	struct studio s;
+	struct leg *a;
+
+	(void)state;
+	studio_open(&s, true, false, 0);
+	a = leg_new(s.world, MEDIA_CODEC_PCMU, 440);
+	leg_join(s.world, a);
+	start(&s);
+	tap(&s, a, MEDIA_SIDE_LEFT);
+	run(&s, 1000);
+	recorder_pause(s.recorder, 1, true, now_tick(&s));
+	run(&s, 2000);
+	recorder_pause(s.recorder, 1, false, now_tick(&s));
+	run(&s, 1000);
+	stop(&s);
+	load(&s);
+	assert_int_equal(s.samples, 4 * 8000);
+	assert_true(share(&s, 0, 0.2, 1.0, 440) > ALONE);
+	assert_true(loudness(&s, 0, 1.0, 3.0) < 1);
+	assert_true(share(&s, 0, 3.1, 4.0, 440) > ALONE);
+	studio_close(&s);
+}
+
+static void silence_mute_and_a_new_codec_keep_the_clock(void **state)
+{
+	struct studio s;
+	struct leg *a, *b;
+
+	(void)state;
+	studio_open(&s, true, false, 0);
+	a = leg_new(s.world, MEDIA_CODEC_PCMU, 440);
+	b = leg_new(s.world, MEDIA_CODEC_PCMU, 1000);
+	leg_join(s.world, a);
+	leg_join(s.world, b);
+	start(&s);
+	tap(&s, a, MEDIA_SIDE_LEFT);
+	tap(&s, b, MEDIA_SIDE_RIGHT);
+	run(&s, 1000);
+	a->quiet = true; /* sends nothing at all */
+	mloop_command(s.world->loop, &(struct command){ .kind = CMD_BRIDGE_MUTE,
+							.id = b->stream->object.id,
+							.on = true });
+	run(&s, 1000);
+	a->quiet = false;
+	mloop_command(s.world->loop,
+		      &(struct command){ .kind = CMD_BRIDGE_MUTE, .id = b->stream->object.id });
+	run(&s, 1000);
+	stop(&s);
+	load(&s);
+	assert_int_equal(s.samples, 3 * 8000);
+	assert_true(share(&s, 0, 0.2, 0.9, 440) > ALONE);
+	assert_true(loudness(&s, 0, 1.25, 1.95) < 30);
+	assert_true(loudness(&s, 1, 1.05, 1.95) < 1);
+	assert_true(share(&s, 0, 2.3, 2.9, 440) > ALONE);
+	assert_true(share(&s, 1, 2.1, 2.9, 1000) > ALONE);
+	studio_close(&s);
+}
+
+static void a_slow_disk_loses_only_what_the_ring_does_not_hold(void **state)
+{
+	struct studio s;
+	struct leg *a;
+
+	(void)state;
+	studio_open(&s, false, false, 0);
+	a = leg_new(s.world, MEDIA_CODEC_PCMU, 440);
+	leg_join(s.world, a);
+	start(&s);
+	tap(&s, a, MEDIA_SIDE_LEFT);
+	run(&s, 1000);
+	world_run(s.world, 5000); /* nobody reads the ring meanwhile */
+	run(&s, 1000);
+	stop(&s);
+	load(&s);
+	assert_int_equal(s.samples, 7 * 8000);
+	for (unsigned i = 0; i < 7; i++)
+		assert_true(share(&s, 0, i + 0.2, i + 0.95, 440) > ALONE);
+	studio_close(&s);
+}
+
+static void a_full_disk_keeps_the_part_that_was_written(void **state)
+{
+	struct rlimit old, small = { 60000, 60000 };
+	struct studio s;
+	struct leg *a;
+
+	(void)state;
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	small.rlim_max = old.rlim_max;
+	studio_open(&s, false, false, 0);
+	a = leg_new(s.world, MEDIA_CODEC_PCMU, 440);
+	leg_join(s.world, a);
+	start(&s);
+	tap(&s, a, MEDIA_SIDE_LEFT);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	run(&s, 10000);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+	assert_int_equal(s.ends, 1);
+	assert_int_equal(s.end.error, -EFBIG);
+	assert_int_equal(s.end.bytes, 3 * VAULT_CHUNK); /* whole chunks below 60,000 */
+	load(&s);
+	assert_true(share(&s, 0, 0.2, 2.9, 440) > ALONE);
+	studio_close(&s);
+}
+
+static void a_disk_below_its_reserve_is_not_written_to(void **state)
+{
+	struct studio s;
+
+	(void)state;
+	studio_open(&s, false, false, UINT64_MAX / 2);
+	start(&s);
+	run(&s, 200);
+	assert_int_equal(s.ends, 1);
+	assert_int_equal(s.end.error, -ENOSPC);
+	assert_int_equal(s.end.bytes, 0);
+	assert_int_equal(access(s.path, F_OK), -1);
+	studio_close(&s);
+}
+
+/* ---- the file itself ---- */
+
+static void any_part_can_be_read_and_none_be_changed(void **state)
+{
+	struct vault_form form = { 8000, 2 };
+	auto_(free) uint8_t *data = xzalloc(100001);
+	struct vault_reader *reader = NULL;
+	struct vault *vault;
+	struct studio s;
+	uint8_t got[5000];
+	size_t n, have;
+	int fd;
+
+	(void)state;
+	studio_open(&s, true, false, 0);
+	randombytes_buf(data, 100000);
+	assert_int_equal(vault_create(s.path, s.record.key, s.record.label, &form, &vault), 0);
+	assert_int_equal(vault_append(vault, data, 60001), 0);
+	assert_int_equal(vault_append(vault, data + 60001, 39999), 0);
+	assert_int_equal(vault_finish(vault), 0);
+	assert_int_equal(vault_written(vault), 100000);
+	vault_free(vault);
+
+	assert_int_equal(vault_open(s.path, s.record.key, s.record.label, &reader), 0);
+	assert_int_equal(vault_size(reader), 100000);
+	for (unsigned i = 0; i < 200; i++) {
+		uint64_t at = randombytes_uniform(100000);
+		size_t want = 1 + randombytes_uniform(4999);
+
+		for (have = 0; have < want && at + have < 100000; have += n) {
+			assert_int_equal(vault_read(reader, at + have, got, want - have, &n), 0);
+			assert_true(n > 0);
+			assert_memory_equal(got, data + at + have, n);
+		}
+	}
+	reader = vault_reader_free(reader);
+
+	s.record.label[3] ^= 1;
+	assert_int_equal(vault_open(s.path, s.record.key, s.record.label, &reader), VAULT_E_BAD);
+	s.record.label[3] ^= 1;
+	fd = open(s.path, O_RDWR);
+	assert_true(pread(fd, got, 1, 20000) == 1); /* in the second chunk */
+	got[0] ^= 4;
+	assert_true(pwrite(fd, got, 1, 20000) == 1);
+	close(fd);
+	assert_int_equal(vault_open(s.path, s.record.key, s.record.label, &reader), 0);
+	assert_int_equal(vault_read(reader, 0, got, 100, &n), 0);
+	assert_int_equal(vault_read(reader, VAULT_CHUNK + 5, got, 100, &n), VAULT_E_BAD);
+	assert_int_equal(vault_read(reader, 2 * VAULT_CHUNK, got, 100, &n), 0);
+	vault_reader_free(reader);
+	studio_close(&s);
+}
+
+static void a_file_cut_anywhere_keeps_its_whole_chunks(void **state)
+{
+	struct vault_form form = { 8000, 1 };
+	auto_(free) uint8_t *data = xzalloc(50000);
+	struct vault_reader *reader = NULL;
+	struct vault *vault;
+	struct studio s;
+	struct stat st;
+
+	(void)state;
+	studio_open(&s, false, false, 0);
+	assert_int_equal(vault_create(s.path, s.record.key, s.record.label, &form, &vault), 0);
+	assert_int_equal(vault_append(vault, data, 50000), 0);
+	vault_free(vault); /* as a crash leaves it */
+	assert_int_equal(vault_open(s.path, s.record.key, s.record.label, &reader), 0);
+	assert_int_equal(vault_size(reader), 3 * VAULT_CHUNK);
+	reader = vault_reader_free(reader);
+	assert_int_equal(stat(s.path, &st), 0);
+	assert_int_equal(truncate(s.path, st.st_size - 7), 0);
+	assert_int_equal(vault_open(s.path, s.record.key, s.record.label, &reader), 0);
+	assert_int_equal(vault_size(reader), 2 * VAULT_CHUNK);
+	reader = vault_reader_free(reader);
+	assert_int_equal(truncate(s.path, 30), 0);
+	assert_int_equal(vault_open(s.path, s.record.key, s.record.label, &reader), VAULT_E_BAD);
+	studio_close(&s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(each_side_has_its_own_channel),
+		cmocka_unit_test(mono_has_both_and_wideband_its_rate),
+		cmocka_unit_test(a_relayed_call_stays_relayed_and_loses_nothing),
+		cmocka_unit_test(a_third_one_in_the_bridge_changes_nothing_of_it),
+		cmocka_unit_test(a_pause_is_silence_of_equal_length),
+		cmocka_unit_test(silence_mute_and_a_new_codec_keep_the_clock),
+		cmocka_unit_test(a_slow_disk_loses_only_what_the_ring_does_not_hold),
+		cmocka_unit_test(a_full_disk_keeps_the_part_that_was_written),
+		cmocka_unit_test(a_disk_below_its_reserve_is_not_written_to),
+		cmocka_unit_test(any_part_can_be_read_and_none_be_changed),
+		cmocka_unit_test(a_file_cut_anywhere_keeps_its_whole_chunks),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
