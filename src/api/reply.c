@@ -114,6 +114,7 @@ static const struct {
 	{ "profile_exists", "A profile for this server and username exists already." },
 	{ "profile_in_use", "Calls are up on this profile. Use force=true to hang them up." },
 	{ "profile_not_usable", "This profile cannot make calls now." },
+	{ "recording_not_allowed", "Calls of this profile are never recorded." },
 	{ "signup_closed",
 	  "Sign-up is closed on this server. Ask an administrator for an account." },
 	{ "speech_failed", "The text could not be spoken. Try again later." },
@@ -250,6 +251,8 @@ static struct api_done *reply_answer(struct api_req *req, const struct reply *re
 		return reply_error(req, 409, "call_held", reply);
 	case REPLY_DESTINATION:
 		return reply_error(req, 403, "destination_not_allowed", reply);
+	case REPLY_NO_RECORDING:
+		return reply_error(req, 403, "recording_not_allowed", reply);
 	case REPLY_LIMIT:
 		return reply_error(req, 429, "limit", reply);
 	case REPLY_INVALID:

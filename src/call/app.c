@@ -25,6 +25,8 @@ static command_fn *const handlers[] = {
 	[COMMAND_HANGUP_CALL] = do_hangup_call,
 	[COMMAND_DTMF] = do_dtmf,
 	[COMMAND_MUTE_LEG] = do_mute_leg,
+	[COMMAND_RECORD] = do_record,
+	[COMMAND_RECORDING_REPAIRED] = do_recording_repaired,
 	[COMMAND_CALLS] = do_calls,
 	[COMMAND_CALL_GET] = do_call_get,
 	[COMMAND_SNAPSHOT] = do_snapshot,
@@ -83,6 +85,8 @@ static void on_event(void *arg, const struct engine_event *event)
 		device = known_device(app, event->id);
 		if (device)
 			device_publish(app, device, event->text);
+	} else if (event->type == ENGINE_TAPE_DONE) {
+		record_done(app, event->id, event->tape);
 	} else if (event->user) {
 		leg_event(event->user, event);
 	}
@@ -97,6 +101,8 @@ struct call_app *call_app_new(const struct call_app_setup *setup)
 	app->bus = setup->bus;
 	app->wheel = engine_wheel(setup->engine);
 	app->limits = setup->limits;
+	app->seal = setup->recordings_dir ? setup->seal : NULL;
+	app->recordings_dir = setup->recordings_dir ? xstrdup(setup->recordings_dir) : NULL;
 	if (app->limits.tenant_max_calls <= 0)
 		app->limits.tenant_max_calls = 1000;
 	if (app->limits.ring_timeout_s <= 0)
@@ -119,9 +125,11 @@ struct call_app *call_app_free(struct call_app *app)
 	while (cursor = 0, (node = hmap_iter(&app->calls, &cursor, NULL)))
 		call_forget(container_of_(node, struct call, node));
 	drainers_tell(app, true);
+	recordings_fini(app);
 	directory_fini(app);
 	hmap_fini(&app->calls);
 	call_gate_free(app->gate);
+	free(app->recordings_dir);
 	free(app);
 	return NULL;
 }

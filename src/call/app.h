@@ -22,10 +22,13 @@ struct call_app_setup {
 	struct engine *engine; /* its handler becomes ours */
 	struct event_bus *bus;
 	struct call_limits limits;
+	const struct seal *seal;    /* for the keys of recordings; outlives the app */
+	const char *recordings_dir; /* NULL: nothing can be recorded */
 	size_t gate_capacity; /* 0: 65536 commands */
 };
 
 struct call_app;
+struct seal;
 
 struct call_app *call_app_new(const struct call_app_setup *setup);
 /* Forgets all calls without a word; drain first (COMMAND_DRAIN). The gate must have no more users. */

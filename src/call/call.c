@@ -146,6 +146,8 @@ void call_up(struct call *call)
 		call->ringing_at = call->answered_at;
 	call->shown = CALL_ANSWERED;
 	call_publish(call, EVENT_CALL_ANSWERED, NULL);
+	if (call->record || (call->profile && call->profile->spec->record == RECORD_ALWAYS))
+		record_start(call, true);
 }
 
 static enum end_reason reason_for(const struct call *call, const struct leg *leg)
@@ -185,6 +187,7 @@ void call_finish(struct call *call, enum ending_cause cause, struct leg *leg)
 
 	if (call_is_over(call))
 		return;
+	record_stop(call);
 	call->ended_at = wheel_wall_us(call->app->wheel);
 	settle_hold(call);
 	call_set_ending(call, &(struct ending){ cause, leg });
@@ -500,6 +503,7 @@ void call_forget(struct call *call)
 	chain_each_safe(leg, then, &call->legs, in_call)
 		leg_forget(leg);
 	uncount(call);
+	record_forget(call);
 	timer_stop(&call->reap);
 	timer_stop(&call->budget);
 	fsm_fini(&call->fsm);

@@ -28,6 +28,8 @@ enum command_type {
 	COMMAND_HANGUP_CALL, /* call_id, leg_id?, hangup_reason; reply: call */
 	COMMAND_DTMF, /* body: struct dtmf_request, call_id, leg_id?; reply: operation_id */
 	COMMAND_MUTE_LEG, /* call_id, leg_id, on; reply: call */
+	COMMAND_RECORD,	     /* body: struct record_wish, call_id; reply: recording */
+	COMMAND_RECORDING_REPAIRED, /* body: struct recording_view, of before the start */
 	COMMAND_CALLS, /* live calls the asker may see, newest first: reply: calls (page by offset, limit) */
 	COMMAND_CALL_GET, /* call_id; reply: call, or NOT_FOUND when it is not live */
 	COMMAND_SNAPSHOT, /* client (the hub's handle): answered through the event bus, not here */
@@ -46,6 +48,7 @@ enum reply_code {
 	REPLY_WRONG_STATE,	  /* 409 wrong_state, with state */
 	REPLY_CALL_HELD,	  /* 409 call_held */
 	REPLY_DESTINATION,	  /* 403 destination_not_allowed */
+	REPLY_NO_RECORDING,	  /* 403 recording_not_allowed */
 	REPLY_LIMIT,		  /* 429 limit; retry_after_s */
 	REPLY_INVALID,		  /* 400; field and detail name it */
 	REPLY_UNSUPPORTED,	  /* 409 not_supported: this connect kind is not built in yet */
@@ -112,6 +115,11 @@ struct dtmf_request {
 	enum dtmf_mode method;
 };
 
+struct record_wish {
+	enum { RECORD_START, RECORD_STOP, RECORD_PAUSE, RECORD_RESUME } action;
+	bool stereo;
+};
+
 enum hangup_reason { HANGUP_NORMAL, HANGUP_BUSY, HANGUP_DECLINED };
 
 struct reply;
@@ -141,6 +149,7 @@ struct reply {
 		state; /* WRONG_STATE, and HANGUP_CALL of what had ended before: a static name; else NULL */
 	struct call_view *call;
 	struct id operation_id;
+	struct recording_view *recording;
 	unsigned count; /* of calls or registrations */
 	unsigned total; /* CALLS: how many there are in all */
 	struct call_view **calls;

@@ -97,6 +97,10 @@ static size_t body_size(enum command_type type)
 		return sizeof(struct connect_spec);
 	case COMMAND_DTMF:
 		return sizeof(struct dtmf_request);
+	case COMMAND_RECORD:
+		return sizeof(struct record_wish);
+	case COMMAND_RECORDING_REPAIRED:
+		return sizeof(struct recording_view);
 	case COMMAND_PROFILE_DROP:
 	case COMMAND_PROFILE_REGISTER:
 	case COMMAND_PROFILE_WAIT:
@@ -178,6 +182,7 @@ void reply_free(void *arg)
 	if (!reply)
 		return;
 	free(reply->call);
+	free(reply->recording);
 	for (unsigned i = 0; reply->calls && i < reply->count; i++)
 		free(reply->calls[i]);
 	free(reply->calls);

@@ -290,6 +290,7 @@ void leg_event(struct leg *leg, const struct engine_event *event)
 		call_publish_leg(leg->call, leg, "audio");
 		break;
 	case ENGINE_TALKING:
+	case ENGINE_TAPE_DONE:
 	case ENGINE_QUALITY: /* read from the channel whenever a view is made */
 	case ENGINE_MODIFIED:
 	case ENGINE_REPLACES:

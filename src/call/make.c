@@ -172,6 +172,7 @@ static void describe(struct call *call, const struct making *making)
 	call->shown_number = copy_if_any(wish->caller_number);
 	call->shown_name = copy_if_any(wish->caller_name);
 	call->variables = copy_if_any(wish->variables);
+	call->record = wish->record;
 	if (wish->ring_timeout_s > 0)
 		call->ring_timeout_ms = wish->ring_timeout_s < CALL_SETUP_MS / 1000
 						? (unsigned)wish->ring_timeout_s * 1000
@@ -196,6 +197,9 @@ struct reply *do_make_call(struct call_app *app, struct command *command)
 		return reply_error(REPLY_FORBIDDEN, "profile_id",
 				   "This profile belongs to somebody else.");
 	making.user = user_want(app, asker->user, making.profile->tenant);
+	if (making.wish->record && making.profile->spec->record == RECORD_NEVER)
+		return reply_error(REPLY_NO_RECORDING, NULL,
+				   "Calls of this profile are never recorded.");
 	bad = admit(app, asker, &making);
 	if (bad)
 		return bad;

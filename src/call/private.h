@@ -93,6 +93,7 @@ struct leg {
 	struct profile *profile; /* holds a permit of it while the channel lives */
 	enum leg_role role;
 	enum leg_kind kind;
+	struct id recorded; /* the recording it is on, or none */
 	bool in_group, incoming, outbound, held, answered, metered, is_caller, muted;
 	char address[VIEW_ADDR_SIZE], codec[16];
 	struct quality_view quality; /* the last known, once the channel is gone */
@@ -134,6 +135,11 @@ struct call {
 	struct bridge *bridge;
 	struct outbound next; /* click-to-call: dialled once the first party is there */
 	struct sound_plan plan;
+	struct recording *recording; /* that runs or is paused, or NULL */
+	struct chain recordings;     /* not finished yet, this one among them */
+	struct id recording_id;	     /* the last one; or none */
+	struct recording_view *last_recording; /* of that one; or NULL */
+	bool record; /* from the answer on */
 	unsigned ring_timeout_ms, max_duration_ms;
 	bool parked, counted, bridged, ringback;
 	struct timer budget, reap;
@@ -191,13 +197,16 @@ struct connecting {
 	bool nobody;		  /* set: nothing could be rung; the call goes on as before */
 };
 
+struct recording;
 struct call_app {
 	struct engine *engine;
 	struct event_bus *bus;
 	struct wheel *wheel;
 	struct call_gate *gate;
 	struct call_limits limits;
-	struct hmap tenants, users, extensions, profiles, devices, calls;
+	struct hmap tenants, users, extensions, profiles, devices, calls, recordings;
+	const struct seal *seal; /* NULL: nothing can be recorded */
+	char *recordings_dir;
 	unsigned legs;
 	unsigned calls_up; /* not over yet, or with a channel left */
 	bool draining;
@@ -294,6 +303,15 @@ void call_drop_group(struct call *call, const struct leg *winner, enum end_reaso
 bool call_is_over(const struct call *call);
 bool call_is_held(const struct call *call);			       /* by either side */
 void answer_connect(struct call *call, struct connecting *connecting); /* answer.c */
+/* record.c */
+void record_start(struct call *call, bool stereo); /* does nothing while one runs */
+void record_stop(struct call *call);
+/* Call it whenever a leg became a party of the call, or its role changed: who is a party is recorded. */
+void record_follow(struct call *call);
+void record_done(struct call_app *app, struct id id, const struct tape_end *end);
+void record_forget(struct call *call); /* the call goes */
+enum recording_state record_shown(const struct call *call);
+void recordings_fini(struct call_app *app);
 /* call_end.c */
 struct leg *call_best_loss(struct call *call);
 void call_set_ending(struct call *call, const struct ending *ending);
@@ -351,6 +369,7 @@ typedef struct reply *command_fn(struct call_app *app, struct command *command);
 command_fn do_make_call, do_answer_call, do_hangup_call, do_mute_leg, do_dtmf, do_calls,
 	do_call_get, do_snapshot, do_status, do_drain, do_profile_put, do_profile_drop,
 	do_profile_register, do_profile_wait, do_profile_test, do_registrations, do_device_put,
-	do_device_drop, do_devices, do_user_put, do_user_drop, do_tenant_put;
+	do_device_drop, do_devices, do_user_put, do_user_drop, do_tenant_put,
+	do_record, do_recording_repaired;
 void waiters_tell(struct call_app *app, struct profile *profile, bool over);
 void drainers_tell(struct call_app *app, bool over);

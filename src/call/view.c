@@ -99,6 +99,8 @@ struct call_view *call_view_make(const struct call *call)
 	view->state = call->shown;
 	if (call->shown == CALL_ANSWERED && (view->hold_local || view->hold_remote))
 		view->state = CALL_HELD;
+	view->recording = record_shown(call);
+	view->recording_id = call->recording_id;
 	view->end_reason = call->end_reason;
 	view->sip_code = call->sip_code;
 	view->q850 = call->q850;

@@ -5,6 +5,7 @@
 #include "call/app.h"
 #include "daemon/loop.h"
 #include "engine/builtin.h"
+#include "event/journal.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -15,6 +16,7 @@
 #define WORK_QUEUE 1024
 #define GATE_CAPACITY 8192 /* commands: seconds of the busiest API */
 #define FLUSH_MS 250
+#define JOURNAL_WAIT_MS 5000
 #define LINGER_STEP_MS 20
 #define FDS_MIN 1024
 #define FDS_MAX 262144
@@ -23,6 +25,8 @@ struct core {
 	struct loop *loop;
 	const struct config *config; /* read by begin() only, while its owner waits */
 	struct event_bus *bus;
+	const struct seal *seal;
+	struct journal *journal;
 	struct wire *wire;
 	struct resolver *resolver;
 	struct stack *stack;
@@ -119,6 +123,15 @@ static int media_address(const struct config *config, union media_addr *ret)
 	return 0;
 }
 
+/* On the recorder's thread. */
+static void before_files(void *arg)
+{
+	struct core *core = arg;
+
+	if (!journal_sync(core->journal, JOURNAL_WAIT_MS))
+		log_rated(LOG_WARN_, "recordings begin although the journal does not answer");
+}
+
 static int engine_make(struct core *core)
 {
 	const struct config *config = core->config;
@@ -130,6 +143,9 @@ static int engine_make(struct core *core)
 			.threads = threads ? threads : cores > 0 ? (unsigned)cores : 1,
 			.port_min = (uint16_t)config_int(config, "rtp", "port_min"),
 			.port_max = (uint16_t)config_int(config, "rtp", "port_max"),
+			.before_files = before_files,
+			.before_files_arg = core,
+			.disk_min_free = (uint64_t)config_int(config, "recordings", "min_free_mb") << 20,
 		},
 		.pool = core->pool,
 		.home = core->home,
@@ -152,7 +168,10 @@ static int engine_make(struct core *core)
 static void app_make(struct core *core)
 {
 	const struct config *config = core->config;
+	auto_(free) char *recordings = settings_recordings_dir(config);
 	const struct call_app_setup setup = {
+		.seal = core->seal,
+		.recordings_dir = recordings,
 		.engine = core->engine,
 		.bus = core->bus,
 		.gate_capacity = GATE_CAPACITY,
@@ -258,7 +277,7 @@ static unsigned fds_wanted(void)
 	return max < FDS_MIN ? FDS_MIN : max > FDS_MAX ? FDS_MAX : (unsigned)max;
 }
 
-int core_start(const struct config *config, struct event_bus *bus, struct core **ret_core)
+int core_start(const struct core_setup *given, struct core **ret_core)
 {
 	struct core *core = xzalloc(sizeof(*core));
 	const struct loop_setup setup = {
@@ -269,8 +288,10 @@ int core_start(const struct config *config, struct event_bus *bus, struct core *
 	};
 	int r;
 
-	core->config = config;
-	core->bus = bus;
+	core->config = given->config;
+	core->bus = given->bus;
+	core->seal = given->seal;
+	core->journal = given->journal;
 	sem_init(&core->quiet, 0, 0);
 	r = loop_start(&setup, &core->loop);
 	core->config = NULL;
@@ -288,7 +309,8 @@ static bool is_quiet(const struct core *core)
 	struct engine_counts counts;
 
 	engine_count(core->engine, &counts);
-	return !counts.lines_registered && !counts.transactions && !counts.channels;
+	return !counts.lines_registered && !counts.transactions && !counts.channels &&
+	       !counts.tapes;
 }
 
 static void on_linger(struct timer *timer, void *arg)

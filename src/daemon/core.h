@@ -11,7 +11,15 @@ struct core;
 struct call_gate;
 
 /* Return: 0 with *ret_core, or negative or an outcome of what could not be started, said in the log. */
-must_check int core_start(const struct config *config, struct event_bus *bus, struct core **ret_core);
+struct seal;
+struct journal;
+struct core_setup {
+	const struct config *config; /* read before core_start() returns */
+	struct event_bus *bus;
+	const struct seal *seal;
+	struct journal *journal; /* keeps the row of a recording before its file begins */
+};
+must_check int core_start(const struct core_setup *setup, struct core **ret_core);
 /* Lets what is being sent leave (unregistrations, BYEs) for at most `linger_ms`, then ends the loop. */
 struct core *core_stop(struct core *core, unsigned linger_ms);
 struct call_gate *core_gate(struct core *core);

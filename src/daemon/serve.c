@@ -34,6 +34,7 @@ struct daemon {
 	struct event_bus *bus;
 	struct journal *journal;
 	struct core *core;
+	struct repair *repair;
 	struct api *api;
 	atomic_bool loaded, draining;
 };
@@ -208,7 +209,14 @@ static int start_all(struct daemon *daemon)
 	r = start_journal(daemon);
 	if (r)
 		return cannot(daemon, "journal", r);
-	r = core_start(daemon->config, daemon->bus, &daemon->core);
+	r = repair_find(daemon->db, daemon->config, daemon->seal, &daemon->repair);
+	if (r)
+		return cannot(daemon, "recordings", r);
+	r = core_start(&(struct core_setup){ .config = daemon->config,
+					     .bus = daemon->bus,
+					     .seal = daemon->seal,
+					     .journal = daemon->journal },
+		       &daemon->core);
 	if (r)
 		return cannot(daemon, "sip and sound", r);
 	/* The hub begins where the bus is now, so it must be there before the first event: the API before the load. */
@@ -219,6 +227,7 @@ static int start_all(struct daemon *daemon)
 	if (r)
 		return cannot(daemon, "load", r);
 	atomic_store(&daemon->loaded, true);
+	repair_start(daemon->repair, core_gate(daemon->core));
 	return 0;
 }
 
@@ -230,6 +239,7 @@ static int take_signals(struct daemon *daemon)
 
 	/* Blocked before the first thread is made, so that all inherit it. */
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of its writer */
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
@@ -347,6 +357,7 @@ static void stop_all(struct daemon *daemon, int signo)
 {
 	bool drained = daemon->api != NULL;
 
+	daemon->repair = repair_free(daemon->repair);
 	daemon->api = api_stop(daemon->api);
 	daemon->core = core_stop(daemon->core, !drained		  ? 0
 					       : signo == SIGTERM ? LINGER_MS

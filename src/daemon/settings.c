@@ -67,6 +67,11 @@ const struct config_item settings[] = {
 	{ "db", "statement_ms", CONFIG_INT, "10000", 100, 600000,
 	  .help = "How long a statement may take." },
 
+	{ "recordings", "directory", CONFIG_STR, "", 0, 900,
+	  .help = "Where sound is kept, encrypted; none: recordings in the data directory." },
+	{ "recordings", "min_free_mb", CONFIG_INT, "256", 0, 100000000,
+	  .help = "Recording stops while the disk has less free than this." },
+
 	{ "redis", "url", CONFIG_STR, "", 0, 2000, .secret = true, .env = "JACKFIELD_REDIS",
 	  .help = "Cluster to join. This version runs on one machine only: leave it empty." },
 
@@ -187,6 +192,13 @@ unsigned settings_read(const struct settings_flags *flags, struct buf *problems,
 const char *settings_data_dir(const struct config *config)
 {
 	return config_str(config, "daemon", "data");
+}
+
+char *settings_recordings_dir(const struct config *config)
+{
+	const char *dir = config_str(config, "recordings", "directory");
+
+	return *dir ? xstrdup(dir) : xasprintf("%s/recordings", settings_data_dir(config));
 }
 
 void settings_db_url(const struct config *config, struct buf *out)

@@ -17,6 +17,8 @@ must_check unsigned settings_read(const struct settings_flags *flags, struct buf
 
 /* Where the data are, and what the database's address is when none is set. */
 const char *settings_data_dir(const struct config *config);
+/* Where recordings are kept. Return: malloc. */
+char *settings_recordings_dir(const struct config *config);
 void settings_db_url(const struct config *config, struct buf *out);
 /* `[security] allow_private`, with `auto` resolved. */
 bool settings_allow_private(const struct config *config);

@@ -84,6 +84,8 @@ void event_emit(struct engine *engine, struct queued *queued)
 
 	if (event->type == ENGINE_ENDED)
 		event->end = &queued->end;
+	if (event->type == ENGINE_TAPE_DONE)
+		event->tape = &queued->tape;
 	event->info = queued->info;
 	event->registration = queued->registration;
 	event->text = event->target = queued->text;
@@ -186,6 +188,7 @@ struct engine *engine_free(struct engine *engine)
 	sound_unref(engine->waiting);
 	for (unsigned i = 0; i < CHIME_COUNT; i++)
 		sound_unref(engine->chimes[i]);
+	tapes_fini(engine);
 	lines_fini(engine);
 	phones_fini(engine);
 	timer_stop(&engine->flush);
@@ -233,6 +236,7 @@ void engine_count(const struct engine *engine, struct engine_counts *ret)
 		.streams = media_stream_count(engine->media),
 		.transactions = (unsigned)stack_live(engine->stack),
 		.dialogs = (unsigned)dialog_table_count(ua_dialogs(engine->ua)),
+		.tapes = (unsigned)engine->tapes.count,
 	};
 }
 

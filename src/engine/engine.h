@@ -18,6 +18,7 @@
 struct engine;
 struct channel;
 struct bridge;
+struct tape;
 
 enum engine_event_type {
 	/* lines and devices */
@@ -40,6 +41,7 @@ enum engine_event_type {
 	ENGINE_TALKING,	   /* a member of a watched bridge began to speak (.ok) or stopped */
 	ENGINE_QUALITY,	   /* .quality, every few seconds and at the end */
 	ENGINE_MODIFIED,   /* outcome of channel_hold/unhold: .ok */
+	ENGINE_TAPE_DONE,  /* a recording has ended, .id is its own: .tape; its handle is gone */
 	ENGINE_ENDED,	   /* exactly once a channel, the last: .end */
 };
 
@@ -51,6 +53,13 @@ struct channel_end {
 	bool by_far;		     /* the far end ended it; else we did, or a timeout */
 	bool completed_elsewhere;    /* another device took it */
 	bool answered_late;	     /* it answered while we cancelled */
+};
+
+/* What became of a recording. */
+struct tape_end {
+	int error; /* 0, or the errno that broke it off (ENOSPC: the disk is full) */
+	uint64_t bytes, ms; /* of PCM that can be read back */
+	char sha256[65];    /* of the WAV file it makes; empty when there is no sound */
 };
 
 /* What an incoming channel says of itself. */
@@ -74,6 +83,7 @@ struct engine_event {
 	const struct channel_info *info;
 	const struct channel_end *end;
 	const struct quality_view *quality;
+	const struct tape_end *tape;
 	struct channel *other;
 	const char *target;
 	uint32_t sound_id, operation;
@@ -208,10 +218,28 @@ void channel_mute(struct channel *channel, bool muted);
 /* It hears nobody in whatever bridge it is in or comes to; a sound that is played to it it hears. */
 void channel_deafen(struct channel *channel, bool deaf);
 
+/* -- recordings: a handle is valid until tape_stop() was called and until ENGINE_TAPE_DONE came, whichever is first -- */
+struct tape_spec {
+	struct id id;	  /* the recording's; bound into its file */
+	const char *path; /* of the file to make (media/vault.h) */
+	uint8_t key[32];
+	bool stereo;   /* left and right apart, else together */
+	bool wideband; /* 16 kHz, else 8 */
+};
+enum tape_side { TAPE_LEFT, TAPE_RIGHT };
+/* Time runs from now on, also while nobody speaks. ENGINE_TAPE_DONE follows: after tape_stop(), or when the disk fails. */
+struct tape *tape_new(struct engine *engine, const struct tape_spec *spec);
+/* What this channel says is recorded from now until it is removed or ends. A channel is on one tape at most. */
+void tape_add(struct tape *tape, struct channel *channel, enum tape_side side);
+void tape_remove(struct tape *tape, struct channel *channel);
+/* What is said meanwhile becomes silence of the same length. */
+void tape_pause(struct tape *tape, bool paused);
+void tape_stop(struct tape *tape);
+
 /* What is alive, for /readyz, /metrics and leak checks. */
 struct engine_counts {
 	unsigned lines, lines_registered, devices, devices_online, channels, bridges, streams,
-		transactions, dialogs;
+		transactions, dialogs, tapes;
 };
 void engine_count(const struct engine *engine, struct engine_counts *ret);
 /* Draining: unregisters all lines, refuses new calls with 503 + Retry-After. */

@@ -111,12 +111,22 @@ struct bridge {
 	bool watched;
 };
 
+/* A recording that has not ended yet. */
+struct tape {
+	struct hnode node; /* by number */
+	struct engine *engine;
+	struct id id;
+	uint64_t number;
+	bool wideband;
+};
+
 struct queued {
 	struct chain_link in_engine;
 	struct engine_event event;
 	struct channel_end end;
 	struct channel_info *info;
 	struct registration_view *registration;
+	struct tape_end tape;
 	char *text;
 };
 
@@ -134,7 +144,7 @@ struct engine {
 	unsigned watchdog_ms, max_channels;
 	engine_event_fn *fn;
 	void *arg;
-	struct hmap lines, phones, phone_names, channels;
+	struct hmap lines, phones, phone_names, channels, tapes;
 	struct chain loads; /* files being read */
 	struct chain events;
 	struct timer flush, moved;
@@ -203,6 +213,10 @@ void digits_agreed(struct channel *channel,
 		   bool far_sends_events); /* after each offer and answer */
 void digits_on_info(struct channel *channel, const struct session_body *body);
 void digits_on_media(struct channel *channel, const struct media_event *event);
+
+/* tape.c */
+void tape_on_media(struct engine *engine, const struct media_recorded *recorded);
+void tapes_fini(struct engine *engine);
 
 /* play.c */
 void playing_end(struct channel *channel,

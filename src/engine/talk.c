@@ -404,6 +404,7 @@ static void media_event(struct channel *channel, const struct media_event *event
 		channel->silent = false;
 		break;
 	case MEDIA_EVENT_DTMF:
+	case MEDIA_EVENT_RECORDED:
 	case MEDIA_EVENT_CLOSED:
 		break;
 	}
@@ -412,8 +413,13 @@ static void media_event(struct channel *channel, const struct media_event *event
 void talk_on_media(const struct media_event *event, void *arg)
 {
 	struct engine *engine = arg;
-	struct channel *channel = channel_get(engine, event->owner);
+	struct channel *channel;
 
+	if (event->type == MEDIA_EVENT_RECORDED) {
+		tape_on_media(engine, &event->recorded);
+		return;
+	}
+	channel = channel_get(engine, event->owner);
 	if (!channel || !media_id_eq(channel->stream, event->stream))
 		return; /* it has left already */
 	engine_enter(engine);

@@ -50,11 +50,15 @@ static void event_row(const struct event *event, struct arena *arena, struct cal
 		.id = event->id,
 		.tenant_id = event->tenant,
 		.call_id = event->call_id,
-		.call_seq = event->call ? event->call->seq : 0,
+		.call_seq = event->call	       ? event->call->seq
+			    : event->recording ? event->recording->call_seq
+					       : 0,
 		.seq = (int64_t)event->seq,
 		.type = event_type_names[event->type],
 		.time = event->time,
-		.state = event->call ? call_state_names[event->call->state] : NULL,
+		.state = event->call	    ? call_state_names[event->call->state]
+			 : event->recording ? record_state_names[event->recording->state]
+					    : NULL,
 	};
 	if (event->detail)
 		ret->detail = json_keep(event->detail, strlen(event->detail), arena);
@@ -67,8 +71,14 @@ void entry_of_event(const struct event *event, struct arena *arena, struct entry
 	*ret = (struct entry){ .tenant = event->tenant, .seq = (int64_t)event->seq };
 	ret->has_call = call != NULL;
 	/* Passing measurements are in the call's row; the timeline tells what happened. */
-	ret->has_event = event_type_topic(event->type) == TOPIC_CALLS &&
+	ret->has_event = (event_type_topic(event->type) == TOPIC_CALLS ||
+			  event_type_topic(event->type) == TOPIC_RECORDINGS) &&
 			 event->type != EVENT_CALL_UPDATED && !id_is_none(event->call_id);
+	ret->has_recording = event->recording != NULL;
+	if (ret->has_recording) {
+		recording_row_of_view(event->recording, (int64_t)event->seq, &ret->recording);
+		texts_keep(recording_fields, &ret->recording, arena);
+	}
 	if (ret->has_event)
 		event_row(event, arena, &ret->event);
 	if (!call)
@@ -169,11 +179,13 @@ static void put_row(struct buf *out, const struct field *fields, const void *row
 void entry_encode(const struct entry *entry, struct buf *out)
 {
 	put_num(out, FORM, 1);
-	put_num(out, (uint64_t)(entry->has_call | entry->has_event << 1), 1);
+	put_num(out, (uint64_t)(entry->has_call | entry->has_event << 1 | entry->has_recording << 2), 1);
 	buf_add(out, &entry->tenant, sizeof(entry->tenant));
 	put_num(out, (uint64_t)entry->seq, 8);
 	if (entry->has_event)
 		put_row(out, call_event_fields, &entry->event);
+	if (entry->has_recording)
+		put_row(out, recording_fields, &entry->recording);
 	if (!entry->has_call)
 		return;
 	put_row(out, call_row_fields, &entry->call);
@@ -346,6 +358,15 @@ static bool event_is_whole(const struct entry *entry)
 	       id_eq(event->tenant_id, entry->tenant) && event->type && event->time;
 }
 
+static bool recording_is_whole(const struct entry *entry)
+{
+	const struct recording_row *row = &entry->recording;
+
+	return !id_is_none(row->id) && !id_is_none(row->call_id) &&
+	       id_eq(row->tenant_id, entry->tenant) && row->state && row->layout &&
+	       row->started_at && row->storage;
+}
+
 static void get_call(struct reader *in, struct arena *arena, struct entry *entry)
 {
 	get_row(in, call_row_fields, &entry->call, arena);
@@ -377,13 +398,17 @@ bool entry_decode(const uint8_t *data, size_t len, struct arena *arena, struct e
 	memcpy(&entry.tenant, tenant, sizeof(entry.tenant));
 	entry.has_call = flags & 1;
 	entry.has_event = (flags & 2) != 0;
+	entry.has_recording = (flags & 4) != 0;
 	if (entry.has_event)
 		get_row(&in, call_event_fields, &entry.event, arena);
+	if (entry.has_recording && !in.bad)
+		get_row(&in, recording_fields, &entry.recording, arena);
 	if (entry.has_call && !in.bad)
 		get_call(&in, arena, &entry);
 	if (in.bad || in.at != in.end || id_is_none(entry.tenant))
 		return false;
 	if ((entry.has_event && !event_is_whole(&entry)) ||
+	    (entry.has_recording && !recording_is_whole(&entry)) ||
 	    (entry.has_call && !call_is_whole(&entry)))
 		return false;
 	*ret = entry;

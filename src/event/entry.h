@@ -6,6 +6,7 @@
 
 #include "event/event.h"
 #include "store/call.h"
+#include "store/recording.h"
 
 #define ENTRY_MAX (1u << 20) /* bytes of one entry; a call with hundreds of legs stays far below */
 #define ENTRY_LEGS_MAX 1024
@@ -13,11 +14,12 @@
 struct entry {
 	struct id tenant;
 	int64_t seq;
-	bool has_call, has_event;
+	bool has_call, has_event, has_recording;
 	struct call_row call;
 	struct call_event_row event; /* the timeline's row */
 	struct call_leg_row *legs;
 	unsigned leg_count;
+	struct recording_row recording;
 };
 
 /* Texts and legs live in the arena; nothing points into the event. */

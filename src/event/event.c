@@ -24,6 +24,11 @@ const char *const event_type_names[] = {
 	[EVENT_CONFERENCE_TALKING] = "conference.talking",
 	[EVENT_CONFERENCE_FAILED] = "conference.member_failed",
 	[EVENT_CONFERENCE_ENDED] = "conference.ended",
+	[EVENT_RECORDING_STARTED] = "recording.started",
+	[EVENT_RECORDING_PAUSED] = "recording.paused",
+	[EVENT_RECORDING_RESUMED] = "recording.resumed",
+	[EVENT_RECORDING_READY] = "recording.ready",
+	[EVENT_RECORDING_FAILED] = "recording.failed",
 	[EVENT_TYPE_COUNT] = NULL,
 };
 
@@ -32,6 +37,8 @@ const char *const event_topic_names[] = { "calls",	"registrations", "conferences
 
 enum event_topic event_type_topic(enum event_type type)
 {
+	if (type >= EVENT_RECORDING_STARTED && type <= EVENT_RECORDING_FAILED)
+		return TOPIC_RECORDINGS;
 	if (type >= EVENT_CONFERENCE_STARTED)
 		return TOPIC_CONFERENCES;
 	return type >= EVENT_REGISTRATION_CHANGED ? TOPIC_REGISTRATIONS : TOPIC_CALLS;
@@ -61,6 +68,7 @@ struct event *event_unref(struct event *event)
 	free(event->call);
 	free(event->registration);
 	free(event->conference);
+	free(event->recording);
 	free(event->detail);
 	free(event);
 	return NULL;

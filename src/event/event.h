@@ -35,6 +35,12 @@ enum event_type {
 	EVENT_CONFERENCE_TALKING, /* passing */
 	EVENT_CONFERENCE_FAILED,  /* somebody could not be got in: detail says who and why */
 	EVENT_CONFERENCE_ENDED,
+	/* topic recordings */
+	EVENT_RECORDING_STARTED,
+	EVENT_RECORDING_PAUSED,
+	EVENT_RECORDING_RESUMED,
+	EVENT_RECORDING_READY,
+	EVENT_RECORDING_FAILED,
 	EVENT_TYPE_COUNT,
 };
 extern const char *const event_type_names[]; /* "call.created", ... */
@@ -60,6 +66,7 @@ struct event {
 	struct call_view *call;			/* whole call after the change, or NULL */
 	struct registration_view *registration; /* or NULL */
 	struct conference_view *conference;	/* or NULL; agents in it see the event */
+	struct recording_view *recording; /* or NULL; beside a call it is for the journal alone */
 	char *detail; /* JSON text of what only this event says (dtmf digits, a device's bindings), or NULL */
 };
 

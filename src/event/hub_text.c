@@ -57,6 +57,8 @@ static json_t *event_data(const struct event *event, json_t *detail)
 		return conference_view_json(event->conference);
 	if (event->registration)
 		return registration_view_json(event->registration, false);
+	if (event->recording)
+		return recording_view_json(event->recording);
 	return detail ? json_incref(detail) : json_object();
 }
 

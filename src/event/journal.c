@@ -159,6 +159,8 @@ static int apply_body(struct db *db, void *arg)
 
 		if (entry->has_call && !batch->superseded[i])
 			r = apply_call(db, entry, arena);
+		if (r == 0 && entry->has_recording)
+			r = recording_put(db, &entry->recording, arena);
 		if (r == 0 && entry->has_event)
 			r = call_event_put(db, &entry->event, arena);
 	}
@@ -254,7 +256,7 @@ static int batch_spool(struct journal *journal, struct batch *batch)
 		struct entry entry = batch->entries[i];
 
 		entry.has_call = entry.has_call && !batch->superseded[i];
-		if (entry.has_call || entry.has_event || last[i])
+		if (entry.has_call || entry.has_event || entry.has_recording || last[i])
 			entry_frame(&entry, &framed);
 	}
 	bug_on(framed.failed);

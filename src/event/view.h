@@ -153,6 +153,25 @@ struct registration_view {
 	struct registration_change *history; /* part of the same allocation */
 };
 
+enum record_state { RECORD_RECORDING, RECORD_PAUSED, RECORD_PROCESSING, RECORD_READY, RECORD_FAILED };
+extern const char *const record_state_names[];
+
+#define RECORD_WAV_HEADER 44
+
+/* A recording of a call: one allocation, free() frees it. */
+struct recording_view {
+	struct id id, tenant, call_id, profile_id, user_id, other_user_id;
+	enum record_state state;
+	bool stereo, repaired;
+	int rate;
+	int64_t started_at, ended_at, duration_ms;
+	int64_t size; /* of the WAV file */
+	char sha256[65], reason[32];
+	char storage[40]; /* the file's name; not shown */
+	char secret[200]; /* its key, sealed; not shown */
+	uint32_t call_seq; /* of the call when it changed last */
+};
+
 /* Return: a new zeroed view with room for that many legs or changes; free() frees it whole. */
 struct call_view *call_view_new(unsigned leg_count);
 struct registration_view *registration_view_new(unsigned history_count);
@@ -163,4 +182,5 @@ struct conference_view *conference_view_new(unsigned member_count);
 bool conference_view_shows(const struct conference_view *view, struct id user);
 json_t *conference_view_json(const struct conference_view *view);
 json_t *call_view_json(const struct call_view *view);
+json_t *recording_view_json(const struct recording_view *view);
 json_t *registration_view_json(const struct registration_view *view, bool with_history);

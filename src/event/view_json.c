@@ -179,6 +179,27 @@ json_t *call_view_json(const struct call_view *view)
 	return json;
 }
 
+json_t *recording_view_json(const struct recording_view *view)
+{
+	json_t *json = json_object();
+
+	json_object_set_new(json, "id", id_json(view->id));
+	json_object_set_new(json, "call_id", id_json(view->call_id));
+	json_object_set_new(json, "profile_id", id_json(view->profile_id));
+	json_object_set_new(json, "user_id", id_json(view->user_id));
+	json_object_set_new(json, "state", json_string(record_state_names[view->state]));
+	json_object_set_new(json, "layout", json_string(view->stereo ? "stereo" : "mono"));
+	json_object_set_new(json, "rate", json_integer(view->rate));
+	json_object_set_new(json, "started_at", time_json(view->started_at));
+	json_object_set_new(json, "ended_at", time_json(view->ended_at));
+	json_object_set_new(json, "duration_ms", json_integer(view->duration_ms));
+	json_object_set_new(json, "size", json_integer(view->size));
+	json_object_set_new(json, "sha256", text_json(view->sha256));
+	json_object_set_new(json, "reason", text_json(view->reason));
+	json_object_set_new(json, "repaired", json_boolean(view->repaired));
+	return json;
+}
+
 static json_t *history_json(const struct registration_view *view)
 {
 	json_t *list = json_array();

@@ -224,3 +224,52 @@ int call_view_list(struct db *db, struct arena *arena, struct id tenant,
 	*ret_views = views;
 	return 0;
 }
+
+void recording_row_of_view(const struct recording_view *view, int64_t seq,
+			   struct recording_row *ret)
+{
+	*ret = (struct recording_row){
+		.id = view->id,
+		.tenant_id = view->tenant,
+		.call_id = view->call_id,
+		.profile_id = view->profile_id,
+		.user_id = view->user_id,
+		.state = record_state_names[view->state],
+		.layout = view->stereo ? "stereo" : "mono",
+		.rate = view->rate,
+		.started_at = view->started_at,
+		.ended_at = view->ended_at,
+		.duration_ms = view->duration_ms,
+		.size = view->size,
+		.sha256 = text_or_null(view->sha256),
+		.reason = text_or_null(view->reason),
+		.repaired = view->repaired,
+		.storage = view->storage,
+		.secret = text_or_null(view->secret),
+		.seq = seq,
+	};
+}
+
+struct recording_view *recording_view_of_row(const struct recording_row *row)
+{
+	struct recording_view *view = xzalloc(sizeof(*view));
+
+	view->id = row->id;
+	view->tenant = row->tenant_id;
+	view->call_id = row->call_id;
+	view->profile_id = row->profile_id;
+	view->user_id = row->user_id;
+	view->state = name_find(record_state_names, row->state);
+	view->stereo = row->layout && strcmp(row->layout, "stereo") == 0;
+	view->rate = row->rate;
+	view->started_at = row->started_at;
+	view->ended_at = row->ended_at;
+	view->duration_ms = row->duration_ms;
+	view->size = row->size;
+	view->repaired = row->repaired;
+	TEXT(view->sha256, row->sha256);
+	TEXT(view->reason, row->reason);
+	TEXT(view->storage, row->storage);
+	TEXT(view->secret, row->secret);
+	return view;
+}

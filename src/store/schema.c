@@ -119,11 +119,22 @@ static const char prompts_sql[] =
 	"CREATE INDEX prompt_created ON prompt (tenant_id, created_at, id);"
 	"CREATE INDEX prompt_name ON prompt (tenant_id, name, id);";
 
+static const char recordings_sql[] =
+	"CREATE TABLE recording ("
+	" id @id NOT NULL PRIMARY KEY, tenant_id @id NOT NULL, call_id @id NOT NULL, profile_id @id, user_id @id,"
+	" state TEXT NOT NULL, layout TEXT NOT NULL, rate INTEGER NOT NULL, started_at BIGINT NOT NULL,"
+	" ended_at BIGINT, duration_ms BIGINT NOT NULL, size BIGINT NOT NULL, sha256 TEXT, reason TEXT,"
+	" repaired BOOLEAN NOT NULL, storage TEXT NOT NULL, secret TEXT, seq BIGINT NOT NULL);"
+	"CREATE INDEX recording_started ON recording (tenant_id, started_at, id);"
+	"CREATE INDEX recording_call ON recording (tenant_id, call_id, started_at);"
+	"CREATE INDEX recording_open ON recording (id) WHERE state IN ('recording', 'paused', 'processing');";
+
 static const struct db_migration migrations[] = {
 	{ 1, "accounts", accounts_sql },
 	{ 2, "profiles and devices", lines_sql },
 	{ 3, "calls", calls_sql },
 	{ 4, "prompts", prompts_sql },
+	{ 5, "recordings", recordings_sql },
 };
 
 int store_migrate(struct db *db)

@@ -12,6 +12,7 @@
 #include "store/device.h"
 #include "store/idempotency.h"
 #include "store/prompt.h"
+#include "store/recording.h"
 #include "store/seal.h"
 #include "store/session.h"
 #include "store/setting.h"

@@ -353,3 +353,44 @@ void engine_drain(struct engine *engine)
 {
 	engine->drained = true;
 }
+
+struct tape *tape_new(struct engine *engine, const struct tape_spec *spec)
+{
+	engine->tape_spec = *spec;
+	engine->tapes++;
+	engine->tape.engine = engine;
+	return &engine->tape;
+}
+
+void tape_add(struct tape *tape, struct channel *channel, enum tape_side side)
+{
+	bug_on(channel->ended);
+	(void)tape;
+	channel->taped = 1 + (int)side;
+}
+
+void tape_remove(struct tape *tape, struct channel *channel)
+{
+	(void)tape;
+	channel->taped = 0;
+}
+
+void tape_pause(struct tape *tape, bool paused)
+{
+	tape->engine->tape_paused = paused;
+}
+
+void tape_stop(struct tape *tape)
+{
+	tape->engine->tapes_stopped++;
+}
+
+void fake_tape_done(struct engine *engine, int error, uint64_t bytes)
+{
+	struct tape_end end = { .error = error, .bytes = bytes, .ms = bytes / 16 };
+	struct engine_event event = { .type = ENGINE_TAPE_DONE,
+				      .id = engine->tape_spec.id,
+				      .tape = &end };
+
+	engine->fn(engine->arg, &event);
+}

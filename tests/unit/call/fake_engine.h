@@ -22,12 +22,17 @@ struct channel {
 	char said[256];
 	uint32_t sound_id;
 	int transfer_code;
+	int taped; /* 0, 1: left, 2: right */
 };
 
 struct bridge {
 	struct engine *engine;
 	unsigned members;
 	struct channel *deaf_source, *deaf_listener; /* the one cell that is off, if any */
+};
+
+struct tape {
+	struct engine *engine;
 };
 
 struct fake_device {
@@ -50,6 +55,10 @@ struct engine {
 	uint32_t next_sound;
 	unsigned lines_put, lines_dropped;
 	bool drained;
+	struct tape tape;
+	struct tape_spec tape_spec; /* of the last one; its path is gone */
+	unsigned tapes, tapes_stopped;
+	bool tape_paused;
 };
 
 struct engine *fake_engine_new(struct wheel *wheel);
@@ -66,4 +75,5 @@ void fake_end(struct channel *channel, enum end_reason reason, int code);
 void fake_settle(struct engine *engine);
 /* What the last channel_dtmf() asked for is over. */
 void fake_digits_done(struct channel *channel, bool ok);
+void fake_tape_done(struct engine *engine, int error, uint64_t bytes); /* the last one */
 void fake_sound_done(struct channel *channel, bool ok);

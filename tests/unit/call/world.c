@@ -131,7 +131,11 @@ struct world *world_new(void)
 	world->now_ms = 1000;
 	world->wheel = wheel_new_virtual(world->now_ms, 1800000000ll * 1000000);
 	world->engine = fake_engine_new(world->wheel);
-	setup = (struct call_app_setup){ .engine = world->engine, .bus = &world->bus };
+	world->seal = seal_new((const uint8_t[32]){ 7 });
+	setup = (struct call_app_setup){ .engine = world->engine,
+					 .bus = &world->bus,
+					 .seal = world->seal,
+					 .recordings_dir = "/nowhere" };
 	world->app = call_app_new(&setup);
 	new_ids(world);
 	/* On purpose before the users they belong to. */
@@ -154,6 +158,7 @@ void world_free(struct world *world)
 	snapshot_free(world->bus.snapshot);
 	fake_engine_free(world->engine);
 	wheel_free(world->wheel);
+	seal_free(world->seal);
 	free(world);
 }
 

@@ -3,6 +3,7 @@
 
 #include "call/app.h"
 #include "fake_engine.h"
+#include "store/seal.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,6 +20,7 @@ struct world {
 	struct wheel *wheel;
 	uint64_t now_ms;
 	struct engine *engine;
+	struct seal *seal;
 	struct event_bus bus;
 	struct call_app *app;
 	struct id tenant, anna, ben, line, line_ben, phone, phone2, phone_ben;
