@@ -53,6 +53,7 @@ static struct reply *answer(struct command *command)
 	case COMMAND_HANGUP_CALL:
 	case COMMAND_DTMF:
 	case COMMAND_MUTE_LEG:
+	case COMMAND_RECORD:
 	case COMMAND_ANSWER_CALL:
 		reply->code = REPLY_NOT_FOUND;
 		break;
@@ -72,6 +73,7 @@ static struct reply *answer(struct command *command)
 	case COMMAND_USER_PUT:
 	case COMMAND_USER_DROP:
 	case COMMAND_TENANT_PUT:
+	case COMMAND_RECORDING_REPAIRED:
 	case COMMAND_CALLS:
 	case COMMAND_SNAPSHOT:
 	case COMMAND_DRAIN:

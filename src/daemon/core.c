@@ -5,7 +5,6 @@
 #include "call/app.h"
 #include "daemon/loop.h"
 #include "engine/builtin.h"
-#include "event/journal.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -16,7 +15,6 @@
 #define WORK_QUEUE 1024
 #define GATE_CAPACITY 8192 /* commands: seconds of the busiest API */
 #define FLUSH_MS 250
-#define JOURNAL_WAIT_MS 5000
 #define LINGER_STEP_MS 20
 #define FDS_MIN 1024
 #define FDS_MAX 262144
@@ -26,7 +24,8 @@ struct core {
 	const struct config *config; /* read by begin() only, while its owner waits */
 	struct event_bus *bus;
 	const struct seal *seal;
-	struct journal *journal;
+	void (*before_files)(void *arg);
+	void *before_files_arg;
 	struct wire *wire;
 	struct resolver *resolver;
 	struct stack *stack;
@@ -123,15 +122,6 @@ static int media_address(const struct config *config, union media_addr *ret)
 	return 0;
 }
 
-/* On the recorder's thread. */
-static void before_files(void *arg)
-{
-	struct core *core = arg;
-
-	if (!journal_sync(core->journal, JOURNAL_WAIT_MS))
-		log_rated(LOG_WARN_, "recordings begin although the journal does not answer");
-}
-
 static int engine_make(struct core *core)
 {
 	const struct config *config = core->config;
@@ -143,8 +133,8 @@ static int engine_make(struct core *core)
 			.threads = threads ? threads : cores > 0 ? (unsigned)cores : 1,
 			.port_min = (uint16_t)config_int(config, "rtp", "port_min"),
 			.port_max = (uint16_t)config_int(config, "rtp", "port_max"),
-			.before_files = before_files,
-			.before_files_arg = core,
+			.before_files = core->before_files,
+			.before_files_arg = core->before_files_arg,
 			.disk_min_free = (uint64_t)config_int(config, "recordings", "min_free_mb") << 20,
 		},
 		.pool = core->pool,
@@ -291,7 +281,8 @@ int core_start(const struct core_setup *given, struct core **ret_core)
 	core->config = given->config;
 	core->bus = given->bus;
 	core->seal = given->seal;
-	core->journal = given->journal;
+	core->before_files = given->before_files;
+	core->before_files_arg = given->before_files_arg;
 	sem_init(&core->quiet, 0, 0);
 	r = loop_start(&setup, &core->loop);
 	core->config = NULL;

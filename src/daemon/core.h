@@ -12,12 +12,13 @@ struct call_gate;
 
 /* Return: 0 with *ret_core, or negative or an outcome of what could not be started, said in the log. */
 struct seal;
-struct journal;
 struct core_setup {
 	const struct config *config; /* read before core_start() returns */
 	struct event_bus *bus;
 	const struct seal *seal;
-	struct journal *journal; /* keeps the row of a recording before its file begins */
+	/* On the recorder's thread: the row of a recording is to be kept before its file begins. */
+	void (*before_files)(void *arg);
+	void *before_files_arg;
 };
 must_check int core_start(const struct core_setup *setup, struct core **ret_core);
 /* Lets what is being sent leave (unregistrations, BYEs) for at most `linger_ms`, then ends the loop. */

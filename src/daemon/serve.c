@@ -23,6 +23,7 @@
 #define WAIT_TRIES_A_LINE 30 /* one a second */
 #define LOOP_LATE_MS 5000    /* the call loop has not gone round for so long: not ready */
 #define LINGER_MS 4000	     /* for unregistrations, which are tried for as long */
+#define JOURNAL_WAIT_MS 5000
 #define LINGER_AT_ONCE_MS 1000
 
 struct daemon {
@@ -192,6 +193,13 @@ static int start_http(struct daemon *daemon)
 	return r;
 }
 
+/* On the recorder's thread. */
+static void before_files(void *arg)
+{
+	if (!journal_sync(arg, JOURNAL_WAIT_MS))
+		log_rated(LOG_WARN_, "recordings begin although the journal does not answer");
+}
+
 static int start_all(struct daemon *daemon)
 {
 	const char *dir = settings_data_dir(daemon->config);
@@ -215,7 +223,8 @@ static int start_all(struct daemon *daemon)
 	r = core_start(&(struct core_setup){ .config = daemon->config,
 					     .bus = daemon->bus,
 					     .seal = daemon->seal,
-					     .journal = daemon->journal },
+					     .before_files = before_files,
+					     .before_files_arg = daemon->journal },
 		       &daemon->core);
 	if (r)
 		return cannot(daemon, "sip and sound", r);

@@ -73,5 +73,6 @@ bool conference_view_shows(const struct conference_view *view, struct id user)
 			return true;
 	return false;
 }
+
 const char *const record_state_names[] = { "recording", "paused", "processing",
 					   "ready",	"failed", NULL };

@@ -100,6 +100,7 @@ struct web_req {
 	struct web_pair header[WEB_HEADER_MAX];
 	int file_fd; /* of a file's answer, else -1 */
 	uint64_t file_at, file_len;
+	struct web_source source; /* of a file without a descriptor; free is NULL else */
 	bool streaming;
 	struct web_piece {
 		char *data;
@@ -150,6 +151,9 @@ void peer_deadline(struct MHD_Connection *conn, unsigned seconds);
 struct web_bell *bell_new(struct ring *ring); /* owns the ring from here on */
 struct web_bell *bell_ref(struct web_bell *bell);
 void bell_unref(struct web_bell *bell);
+
+/* ---- file.c ---- */
+struct MHD_Response *source_response(struct web_req *req);
 
 /* ---- listen.c ---- */
 /* Return: 0, WEB_E_ADDRESS, WEB_E_BUSY or negative; *ret_fd is to be closed even then if it is not -1. */

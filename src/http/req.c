@@ -40,6 +40,8 @@ struct web_req *req_free(struct web_req *req)
 	free(req->piece.data);
 	if (req->file_fd >= 0)
 		close(req->file_fd);
+	if (req->source.free)
+		req->source.free(req->source.arg);
 	arena_free(req->arena);
 	free(req);
 	return NULL;
@@ -388,6 +390,8 @@ static struct MHD_Response *answer_response(struct web_req *req)
 			req->file_fd = -1; /* closed with the response */
 		return response;
 	}
+	if (req->source.free)
+		return source_response(req);
 	if (req->answer) {
 		response = MHD_create_response_from_buffer_with_free_callback(req->answer_len,
 									      req->answer, free);

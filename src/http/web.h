@@ -160,8 +160,17 @@ int web_form_file(const struct web_req *req, uint64_t *ret_size, const char **re
 /* A file, or what was asked for of it: HEAD, If-None-Match (304), If-Match (412), Range with If-Range (206, 416)
  * are seen to (RFC 9110 13, 14). Several ranges at once are answered with the whole.
  */
+/* Bytes that are made as they are asked for, on the web thread: it must not block beyond reading a local file. */
+struct web_source {
+	uint64_t size;
+	/* Return: bytes put into buf, at most max; 0 or less cuts the connection. */
+	ssize_t (*read)(void *arg, uint64_t at, char *buf, size_t max);
+	void (*free)(void *arg);
+	void *arg;
+};
 struct web_file {
-	int fd;		  /* a regular file; taken over */
+	const struct web_source *source; /* copied; its arg is taken over; NULL: fd */
+	int fd; /* a regular file; taken over */
 	const char *type; /* static */
 	const char *etag; /* a strong one, without its quotes; NULL: none */
 	const char *name; /* of the download, UTF-8; NULL: none */
