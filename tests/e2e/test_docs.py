@@ -1,4 +1,4 @@
-"""docs/API.md: every command in it works, in its order, and its table of errors is complete."""
+"""README.md and docs/API.md: every command in them works, in its order, and its table of errors is complete."""
 import os
 import re
 import subprocess
@@ -9,10 +9,11 @@ from peers.daemon import ROOT
 from peers.ear import Ear
 
 GUIDE = (ROOT / "docs" / "API.md").read_text()
+TOUR = (ROOT / "README.md").read_text()
 
 
-def blocks(kind):
-    return re.findall(rf"```{kind}\n(.*?)```", GUIDE, re.S)
+def blocks(kind, text=GUIDE):
+    return re.findall(rf"```{kind}\n(.*?)```", text, re.S)
 
 
 class Shell:
@@ -93,3 +94,28 @@ def test_the_table_of_errors_is_complete():
         used |= set(re.findall(r'"code", "(\w+)"', source))
     assert used - table == set(), "say what it means"
     assert table - used - {"wrong_state"} == set(), "nobody says this any more"
+
+
+def test_the_five_minutes_of_the_readme(daemon, provider, far_ends, tmp_path):
+    far_end = far_ends()
+    user = provider.add_user(net.token("line"), "secret")
+    number = "".join(re.search(r'"to": "(\+49 [\d ]+)"', TOUR).group(1).split())
+    provider.add_number(number, far_end.address)
+    yours = {"http://127.0.0.1:8080": f"http://{daemon.http}", "sip.example.net": provider.address,
+             "4930123\"": f"{user}\"", "you@example.com": f"{net.token('you')}@example.com",
+             "wsdump ": "timeout 5 wsdump --eof-wait 2 </dev/null "}
+    shell = Shell(tmp_path)
+    said = []
+    for block in blocks("sh", TOUR):
+        for old, new in yours.items():
+            block = block.replace(old, new)
+        said.append(shell.run(block.rstrip() + (" || true" if "wsdump" in block else "")))
+        if '"say"' in block:
+            heard = Ear(far_end.address, tone=None)
+            far_end.expect_invite(ear=heard).answer()
+    shell.close()
+    said = "\n".join(said)
+    assert '"state":"registered"' in said
+    assert '"code":"no_device"' in said, "no phone has signed in yet"
+    assert '"type":"snapshot"' in said
+    assert re.findall(r'"code":"(?!no_device)', said) == []
