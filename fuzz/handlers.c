@@ -7,6 +7,7 @@
 
 #include "fuzz/target.h"
 
+#include <errno.h>
 #include <arpa/inet.h>
 #include <ftw.h>
 #include <netinet/tcp.h>
@@ -245,6 +246,16 @@ static bool is_whole(const char *text, size_t len)
 	       (!length || len >= (size_t)(body + 4 - text) + strtoul(length + 17, NULL, 10));
 }
 
+/* The fuzzer's own alarm interrupts us once in a while. */
+static int poll_again(struct pollfd *pfd)
+{
+	int r;
+
+	while ((r = poll(pfd, 1, 30000)) < 0 && errno == EINTR)
+		;
+	return r;
+}
+
 static void read_answer(int fd, char *text)
 {
 	struct pollfd pfd = { .fd = fd, .events = POLLIN };
@@ -253,7 +264,7 @@ static void read_answer(int fd, char *text)
 
 	text[0] = '\0';
 	while (got > 0 && len < ANSWER_MAX && !is_whole(text, len)) {
-		must(poll(&pfd, 1, 30000) == 1); /* neither data nor the end: it hangs */
+		must(poll_again(&pfd) == 1); /* neither data nor the end: it hangs */
 		got = recv(fd, text + len, ANSWER_MAX - len, 0);
 		len += got > 0 ? (size_t)got : 0;
 		text[len] = '\0';

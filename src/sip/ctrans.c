@@ -149,6 +149,14 @@ static void cancel_send(struct ctrans *ct)
 	fsm_deadline(&ct->fsm, 64 * TRANS_T1);
 }
 
+/* PROCEEDING has no limit of its own: whoever waits for the answer sets one. With nobody left (the
+ * session of a re-INVITE is over) a peer that never answers would keep the transaction for ever.
+ */
+static void nobody_waits(struct ctrans *ct)
+{
+	fsm_deadline(&ct->fsm, 64 * TRANS_T1);
+}
+
 /* ---- sending ---- */
 
 static bool ctrans_send(struct ctrans *ct)
@@ -239,8 +247,11 @@ static void invite_success(struct ctrans *ct, const struct inmsg *in)
 static void invite_provisional(struct ctrans *ct, const struct inmsg *in)
 {
 	timer_stop(&ct->resend);
-	if (ct->fsm.state == ST_CALLING)
+	if (ct->fsm.state == ST_CALLING) {
 		fsm_go(&ct->fsm, ST_PROCEEDING);
+		if (!ct->handlers)
+			nobody_waits(ct);
+	}
 	if (ct->cancel_wanted && !ct->cancel_sent)
 		cancel_send(ct);
 	hand_up(ct, in);
@@ -459,6 +470,8 @@ struct ctrans *ctrans_new(struct stack *stack, struct flow *flow, struct mbuf *m
 void ctrans_detach(struct ctrans *ct)
 {
 	ct->handlers = NULL;
+	if (ct->invite && ct->fsm.state == ST_PROCEEDING && !ct->cancel_sent)
+		nobody_waits(ct);
 }
 
 void ctrans_cancel(struct ctrans *ct, const char *extra)

@@ -492,6 +492,28 @@ static void hanging_up_inside_a_reinvite_leaves_nothing(void **state)
 	assert_log(&deck.in, "END/completed/us/200");
 }
 
+/* A peer that says 100 and then nothing would keep the transaction for ever: nobody waits for it any more. */
+static void hanging_up_inside_a_reinvite_that_is_never_answered_leaves_nothing(void **state)
+{
+	const char *invite;
+
+	(void)state;
+	call_up(NULL);
+	assert_int_equal(session_offer(deck.in.session, OURS2), 0);
+	run(5);
+	invite = deck_got(&deck, "INVITE ");
+	deck_answer(&deck, invite, 100, NULL, NULL, NULL);
+	session_hangup(deck.in.session, SESSION_WHY_NORMAL);
+	run(5);
+	deck_answer(&deck, deck_got(&deck, "BYE "), 200, NULL, NULL, NULL);
+	for (int i = 0; i < 7; i++) { /* which must not hold it up either */
+		run(5000);
+		deck_answer(&deck, invite, 100, NULL, NULL, NULL);
+	}
+	assert_log(&deck.in, "END/completed/us/200");
+	assert_int_equal(stack_live(deck.kit.stack), 0);
+}
+
 static void requests_out_of_order_and_unknown_ones_are_refused(void **state)
 {
 	(void)state;
@@ -738,6 +760,7 @@ int main(void)
 		T(a_reinvite_without_reply_ends_the_call),
 		T(a_lost_ack_to_a_reinvite_ends_the_call),
 		T(hanging_up_inside_a_reinvite_leaves_nothing),
+		T(hanging_up_inside_a_reinvite_that_is_never_answered_leaves_nothing),
 		T(requests_out_of_order_and_unknown_ones_are_refused),
 		T(a_new_identity_is_told),
 		T(a_silent_call_is_asked_after),
