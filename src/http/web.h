@@ -170,11 +170,11 @@ struct web_source {
 };
 struct web_file {
 	const struct web_source *source; /* copied; its arg is taken over; NULL: fd */
-	int fd; /* a regular file; taken over */
-	const char *type; /* static */
-	const char *etag; /* a strong one, without its quotes; NULL: none */
-	const char *name; /* of the download, UTF-8; NULL: none */
-	bool attachment;  /* to be saved rather than shown */
+	int fd;				 /* a regular file; taken over */
+	const char *type;		 /* static */
+	const char *etag;		 /* a strong one, without its quotes; NULL: none */
+	const char *name;		 /* of the download, UTF-8; NULL: none */
+	bool attachment;		 /* to be saved rather than shown */
 };
 void web_answer_file(struct web_req *req, const struct web_file *file);
 
