@@ -258,6 +258,14 @@ static struct api_done *reply_answer(struct api_req *req, const struct reply *re
 	case REPLY_INVALID:
 		return api_invalid_field(req, reply->field[0] ? reply->field : "non_field_errors",
 					 reply->detail[0] ? reply->detail : "Invalid value.");
+	case REPLY_ROOM_EXISTS:
+		return reply_error(req, 409, "room_exists", reply);
+	case REPLY_ROOM_LOCKED:
+		return reply_error(req, 409, "room_locked", reply);
+	case REPLY_ROOM_FULL:
+		return reply_error(req, 409, "room_full", reply);
+	case REPLY_WRONG_PIN:
+		return reply_error(req, 403, "wrong_pin", reply);
 	case REPLY_UNSUPPORTED:
 		return reply_error(req, 409, "not_supported", reply);
 	case REPLY_DRAINING:

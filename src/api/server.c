@@ -17,6 +17,7 @@ METRIC_COUNTER(denied_metric, "jackfield_api_denied_total",
 
 const struct api_route *const api_tables[] = {
 	auth_routes,	 user_routes,	profile_routes, device_routes, call_routes, control_routes,
+	conference_routes,
 	call_log_routes, prompt_routes, event_routes,	system_routes, NULL,
 };
 

@@ -31,6 +31,8 @@ void answer_connect(struct call *call, struct connecting *to)
 		ringing = party_user(call, to->user, LEG_AGENT, ID_NONE);
 	else if (to->outbound.profile)
 		r = party_number(call, &to->outbound, LEG_AGENT);
+	else if (to->spec->kind == CONNECT_CONFERENCE)
+		room_expect(call, to->spec->number, to->asker->user, to->asker);
 	else
 		plan_set(&call->plan, to->spec);
 	if (call->plan.kind)
@@ -75,9 +77,10 @@ static struct reply *find_party(struct call_app *app, const struct asker *asker,
 	case CONNECT_PLAY:
 	case CONNECT_ECHO:
 		return NULL;
+	case CONNECT_CONFERENCE:
+		return room_refusal(app, call->tenant, to->spec->number);
 	case CONNECT_IVR:
 	case CONNECT_FLOW:
-	case CONNECT_CONFERENCE:
 		break;
 	}
 	return reply_error(REPLY_UNSUPPORTED, "connect",
@@ -87,7 +90,7 @@ static struct reply *find_party(struct call_app *app, const struct asker *asker,
 struct reply *do_answer_call(struct call_app *app, struct command *command)
 {
 	struct call *call = call_get(app, command->call_id);
-	struct connecting to = { .spec = command->body };
+	struct connecting to = { .spec = command->body, .asker = &command->asker };
 	struct reply *bad;
 
 	if (!call || !call_may_see(call, &command->asker))

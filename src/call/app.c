@@ -27,6 +27,9 @@ static command_fn *const handlers[] = {
 	[COMMAND_MUTE_LEG] = do_mute_leg,
 	[COMMAND_RECORD] = do_record,
 	[COMMAND_RECORDING_REPAIRED] = do_recording_repaired,
+	[COMMAND_CONFERENCE] = do_conference,
+	[COMMAND_CONFERENCES] = do_conferences,
+	[COMMAND_CONFERENCE_GET] = do_conference_get,
 	[COMMAND_CALLS] = do_calls,
 	[COMMAND_CALL_GET] = do_call_get,
 	[COMMAND_SNAPSHOT] = do_snapshot,
@@ -124,6 +127,7 @@ struct call_app *call_app_free(struct call_app *app)
 	engine_set_handler(app->engine, NULL, NULL);
 	while (cursor = 0, (node = hmap_iter(&app->calls, &cursor, NULL)))
 		call_forget(container_of_(node, struct call, node));
+	rooms_fini(app);
 	drainers_tell(app, true);
 	recordings_fini(app);
 	directory_fini(app);

@@ -137,7 +137,7 @@ void call_up(struct call *call)
 	}
 	if (first && second)
 		bridge_parties(call, second, true);
-	if (call->plan.kind)
+	if (call->plan.kind && call->plan.kind != PLAN_ROOM)
 		party_sound(call, first ? first : second);
 	call->answered_at = wheel_wall_us(call->app->wheel);
 	fsm_go(&call->fsm, PHASE_UP);
@@ -148,6 +148,8 @@ void call_up(struct call *call)
 	call_publish(call, EVENT_CALL_ANSWERED, NULL);
 	if (call->record || (call->profile && call->profile->spec->record == RECORD_ALWAYS))
 		record_start(call, true);
+	if (call->plan.kind == PLAN_ROOM)
+		room_receive(call, first ? first : second);
 }
 
 static enum end_reason reason_for(const struct call *call, const struct leg *leg)
@@ -192,11 +194,17 @@ void call_finish(struct call *call, enum ending_cause cause, struct leg *leg)
 	settle_hold(call);
 	call_set_ending(call, &(struct ending){ cause, leg });
 	call->shown = CALL_ENDED;
+	if (call->expected_in)
+		room_failed(call);
 	timer_stop(&call->budget);
 	outbound_release(&call->next);
 	leave_lists(call);
-	chain_each(each, &call->legs, in_call)
+	chain_each(each, &call->legs, in_call) {
+		room_leave(each);
 		leg_close(each, reason_for(call, each), false);
+	}
+	if (call->conducts)
+		room_ended(call);
 	if (call->bridge)
 		bridge_free(take(call->bridge));
 	fsm_go(&call->fsm, PHASE_CLEARING);
@@ -322,9 +330,35 @@ static void hold_changed(struct call *call, const struct leg *leg)
 		call->held_since = wheel_wall_us(call->app->wheel);
 	else if (!any)
 		settle_hold(call);
+	if (leg->member)
+		room_leg_changed((struct leg *)leg);
 	call_publish(call, leg->held ? EVENT_CALL_HELD : EVENT_CALL_RESUMED,
 		     json_pack("{s:s, s:s}", "by", leg->role == LEG_AGENT ? "local" : "remote",
 			       "leg_id", id_str(leg->id)));
+}
+
+/* One of those who are in a room together by the same call leaves; the others stay there. */
+static void one_left(struct call *call, struct leg *leg)
+{
+	room_leave(leg);
+	leg_close(leg, END_COMPLETED, false);
+	call_publish_leg(call, leg, "leg_left");
+}
+
+static void up_lost(struct call *call, struct leg *leg)
+{
+	if (room_has_others(call, leg))
+		one_left(call, leg);
+	else if (leg == call->first || leg == call->second)
+		call_finish(call, ENDING_HUNG_UP, leg);
+}
+
+static void up_played(struct call *call, struct leg *leg)
+{
+	if (room_has_others(call, leg))
+		one_left(call, leg);
+	else
+		call_finish(call, call->after_sound ? call->after_sound : ENDING_PLAYED, NULL);
 }
 
 static void up_handle(struct fsm *fsm, void *owner, int event, void *data)
@@ -335,14 +369,13 @@ static void up_handle(struct fsm *fsm, void *owner, int event, void *data)
 	(void)fsm;
 	switch (event) {
 	case CALL_EV_LOST:
-		if (leg == call->first || leg == call->second)
-			call_finish(call, ENDING_HUNG_UP, leg);
+		up_lost(call, leg);
 		break;
 	case CALL_EV_HOLD:
 		hold_changed(call, leg);
 		break;
 	case CALL_EV_PLAYED:
-		call_finish(call, ENDING_PLAYED, NULL);
+		up_played(call, leg);
 		break;
 	case CALL_EV_TIMEOUT:
 		call_finish(call, ENDING_MAX_DURATION, NULL);
@@ -510,6 +543,7 @@ void call_forget(struct call *call)
 	outbound_release(&call->next);
 	if (call->bridge)
 		bridge_free(call->bridge);
+	room_expect_no_more(call);
 	leave_lists(call);
 	hmap_del(&call->app->calls, &call->node);
 	for (unsigned i = 0; i < ARRAY_LEN(call->seats); i++)

@@ -28,6 +28,11 @@ static const struct ending_row {
 	[ENDING_API_CANCEL] = { "api_cancel", END_CANCELED, HANGUP_API },
 	[ENDING_API_BUSY] = { "api_busy", END_BUSY, HANGUP_API },
 	[ENDING_API_DECLINE] = { "api_decline", END_DECLINED, HANGUP_API },
+	[ENDING_ROOM_EMPTY] = { "room_empty", END_COMPLETED, HANGUP_PLATFORM },
+	[ENDING_ROOM_ENDED] = { "room_ended", END_COMPLETED, HANGUP_API },
+	[ENDING_ROOM_REFUSED] = { "room_refused", END_BUSY, HANGUP_PLATFORM },
+	[ENDING_PIN] = { "wrong_pin", END_DECLINED, HANGUP_PLATFORM },
+	[ENDING_KICKED] = { "kicked", END_COMPLETED, HANGUP_API },
 	[ENDING_INTERRUPTED] = { "interrupted", END_INTERRUPTED, HANGUP_PLATFORM },
 };
 

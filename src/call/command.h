@@ -30,6 +30,9 @@ enum command_type {
 	COMMAND_MUTE_LEG, /* call_id, leg_id, on; reply: call */
 	COMMAND_RECORD,	     /* body: struct record_wish, call_id; reply: recording */
 	COMMAND_RECORDING_REPAIRED, /* body: struct recording_view, of before the start */
+	COMMAND_CONFERENCE, /* body: struct conference_wish; reply: conferences (one), maybe call */
+	COMMAND_CONFERENCES, /* rooms the asker may see: reply: conferences (page by offset, limit) */
+	COMMAND_CONFERENCE_GET, /* body: struct conference_wish, its room; reply: conferences (one) */
 	COMMAND_CALLS, /* live calls the asker may see, newest first: reply: calls (page by offset, limit) */
 	COMMAND_CALL_GET, /* call_id; reply: call, or NOT_FOUND when it is not live */
 	COMMAND_SNAPSHOT, /* client (the hub's handle): answered through the event bus, not here */
@@ -51,6 +54,10 @@ enum reply_code {
 	REPLY_NO_RECORDING,	  /* 403 recording_not_allowed */
 	REPLY_LIMIT,		  /* 429 limit; retry_after_s */
 	REPLY_INVALID,		  /* 400; field and detail name it */
+	REPLY_ROOM_EXISTS,	  /* 409 room_exists */
+	REPLY_ROOM_LOCKED,	  /* 409 room_locked */
+	REPLY_ROOM_FULL,	  /* 409 room_full */
+	REPLY_WRONG_PIN,	  /* 403 wrong_pin */
 	REPLY_UNSUPPORTED,	  /* 409 not_supported: this connect kind is not built in yet */
 	REPLY_DRAINING,		  /* 503 draining */
 	REPLY_FAILED,		  /* 500 */
@@ -120,6 +127,45 @@ struct record_wish {
 	bool stereo;
 };
 
+#define ROOM_PIN_SIZE 20
+#define ROOM_MEMBERS_MAX 500
+#define TENANT_ROOMS_MAX 1000
+
+struct room_settings {
+	char pin[ROOM_PIN_SIZE], moderator_pin[ROOM_PIN_SIZE]; /* digits; empty: none */
+	int max_members;
+	bool join_muted, tones, wait_for_moderator, record;
+};
+
+enum conference_action {
+	CONFERENCE_CREATE,
+	CONFERENCE_JOIN,
+	CONFERENCE_ADD,
+	CONFERENCE_MUTE,
+	CONFERENCE_UNMUTE,
+	CONFERENCE_DEAF,
+	CONFERENCE_UNDEAF,
+	CONFERENCE_HOLD,
+	CONFERENCE_RESUME,
+	CONFERENCE_KICK,
+	CONFERENCE_LOCK,
+	CONFERENCE_UNLOCK,
+	CONFERENCE_RECORD,
+	CONFERENCE_END,
+};
+
+struct conference_wish {
+	enum conference_action action;
+	char room[VIEW_NAME_SIZE];
+	struct room_settings set;	 /* create */
+	struct id call, device;		 /* join: a live call, or the phone (none: any of the asker's) */
+	bool record;			 /* record: start */
+	char pin[ROOM_PIN_SIZE];	 /* join: of a room that has one */
+	struct id profile;		 /* add: through which, */
+	char to[VIEW_NUMBER_SIZE];	 /* and whom */
+	struct id member;		 /* mute and so on */
+};
+
 enum hangup_reason { HANGUP_NORMAL, HANGUP_BUSY, HANGUP_DECLINED };
 
 struct reply;
@@ -150,10 +196,11 @@ struct reply {
 	struct call_view *call;
 	struct id operation_id;
 	struct recording_view *recording;
-	unsigned count; /* of calls or registrations */
-	unsigned total; /* CALLS: how many there are in all */
+	unsigned count; /* of calls, registrations or conferences */
+	unsigned total; /* CALLS, CONFERENCES: how many there are in all */
 	struct call_view **calls;
 	struct registration_view **registrations;
+	struct conference_view **conferences;
 	char *text;
 };
 

@@ -101,6 +101,9 @@ static size_t body_size(enum command_type type)
 		return sizeof(struct record_wish);
 	case COMMAND_RECORDING_REPAIRED:
 		return sizeof(struct recording_view);
+	case COMMAND_CONFERENCE:
+	case COMMAND_CONFERENCE_GET:
+		return sizeof(struct conference_wish);
 	case COMMAND_PROFILE_DROP:
 	case COMMAND_PROFILE_REGISTER:
 	case COMMAND_PROFILE_WAIT:
@@ -111,6 +114,7 @@ static size_t body_size(enum command_type type)
 	case COMMAND_HANGUP_CALL:
 	case COMMAND_MUTE_LEG:
 	case COMMAND_CALLS:
+	case COMMAND_CONFERENCES:
 	case COMMAND_CALL_GET:
 	case COMMAND_SNAPSHOT:
 	case COMMAND_DRAIN:
@@ -189,6 +193,9 @@ void reply_free(void *arg)
 	for (unsigned i = 0; reply->registrations && i < reply->count; i++)
 		free(reply->registrations[i]);
 	free(reply->registrations);
+	for (unsigned i = 0; reply->conferences && i < reply->count; i++)
+		free(reply->conferences[i]);
+	free(reply->conferences);
 	free(reply->text);
 	free(reply);
 }

@@ -67,8 +67,11 @@ static void route(struct call *call)
 	case INCOMING_API:
 		park(call);
 		break;
-	case INCOMING_IVR:
 	case INCOMING_CONFERENCE:
+		room_expect(call, spec->incoming_target, spec->owner, NULL);
+		call_up(call);
+		break;
+	case INCOMING_IVR:
 		call_finish(call, ENDING_NO_DEVICE, NULL);
 		break;
 	}

@@ -242,7 +242,7 @@ static void sound_done(struct leg *leg, const struct engine_event *event)
 
 	if (!leg->sound_id || event->sound_id != leg->sound_id || !leg_is_live(leg))
 		return;
-	if (event->ok)
+	if (event->ok || leg->call->after_sound)
 		fsm_send(&leg->call->fsm, CALL_EV_PLAYED, leg);
 	else
 		fsm_send(&leg->call->fsm, CALL_EV_HANGUP, &ending);
@@ -269,7 +269,8 @@ void leg_event(struct leg *leg, const struct engine_event *event)
 		held(leg, event->type == ENGINE_HELD);
 		break;
 	case ENGINE_DTMF:
-		digits_came(leg, event);
+		if (!room_leg_digit(leg, event->digit))
+			digits_came(leg, event);
 		break;
 	case ENGINE_DTMF_SENT:
 		digits_sent(leg, event);
@@ -278,7 +279,9 @@ void leg_event(struct leg *leg, const struct engine_event *event)
 		sound_done(leg, event);
 		break;
 	case ENGINE_MEDIA_LOST:
-		if (leg_is_live(leg))
+		if (leg->member)
+			room_leg_lost(leg);
+		else if (leg_is_live(leg))
 			fsm_send(&leg->call->fsm, CALL_EV_HANGUP,
 				 &(struct ending){ ENDING_MEDIA, leg });
 		break;
@@ -290,6 +293,8 @@ void leg_event(struct leg *leg, const struct engine_event *event)
 		call_publish_leg(leg->call, leg, "audio");
 		break;
 	case ENGINE_TALKING:
+		room_leg_talks(leg, event->ok);
+		break;
 	case ENGINE_TAPE_DONE:
 	case ENGINE_QUALITY: /* read from the channel whenever a view is made */
 	case ENGINE_MODIFIED:
@@ -303,6 +308,7 @@ void leg_event(struct leg *leg, const struct engine_event *event)
 
 void leg_forget(struct leg *leg)
 {
+	room_forget(leg);
 	if (leg->channel)
 		channel_set_user(leg->channel, NULL);
 	release(leg);

@@ -77,9 +77,10 @@ static struct reply *find_first(struct call_app *app, const struct asker *asker,
 	case CONNECT_PLAY:
 	case CONNECT_ECHO:
 		return NULL;
+	case CONNECT_CONFERENCE:
+		return room_refusal(app, making->profile->tenant, connect->number);
 	case CONNECT_IVR:
 	case CONNECT_FLOW:
-	case CONNECT_CONFERENCE:
 		break;
 	}
 	return reply_error(REPLY_UNSUPPORTED, "connect",
@@ -112,7 +113,7 @@ static void begin_sound(struct call *call)
 	int r;
 
 	call_dial(call);
-	r = party_number(call, &call->next, LEG_REMOTE);
+	r = party_number(call, &call->next, call->expected_in ? LEG_MEMBER : LEG_REMOTE);
 	if (r)
 		call_finish(call, r == ORIGINATE_E_PORTS ? ENDING_PORTS : ENDING_LINE, NULL);
 }
@@ -129,12 +130,17 @@ static void begin_gather(struct call *call)
 	call_finish(call, ENDING_NO_DEVICE, NULL);
 }
 
-static void begin(struct call *call, struct making *making)
+static void begin(struct call *call, struct making *making, const struct asker *asker)
 {
 	enum connect_kind kind = making->wish->connect.kind;
 	int r = 0;
 
 	call->next = making->to;
+	if (kind == CONNECT_CONFERENCE) {
+		room_expect(call, making->wish->connect.number, asker->user, asker);
+		call_start(call, begin_sound);
+		return;
+	}
 	if (kind == CONNECT_SAY || kind == CONNECT_PLAY || kind == CONNECT_ECHO) {
 		plan_set(&call->plan, &making->wish->connect);
 		call_start(call, begin_sound);
@@ -209,6 +215,6 @@ struct reply *do_make_call(struct call_app *app, struct command *command)
 	call_set_profile(call, making.profile);
 	call_add_user(call, making.user);
 	describe(call, &making);
-	begin(call, &making);
+	begin(call, &making, asker);
 	return reply_call(call);
 }

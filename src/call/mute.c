@@ -14,7 +14,10 @@ struct reply *do_mute_leg(struct call_app *app, struct command *command)
 	if (leg->muted == command->on)
 		return reply_call(call);
 	leg->muted = command->on;
-	channel_mute(leg->channel, leg->muted);
+	if (leg->member)
+		room_leg_changed(leg);
+	else
+		channel_mute(leg->channel, leg->muted);
 	call_publish_leg(call, leg, leg->muted ? "muted" : "unmuted");
 	return reply_call(call);
 }

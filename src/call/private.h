@@ -28,7 +28,7 @@ struct tenant {
 	struct hnode node;
 	struct id id;
 	struct tenant_spec *spec; /* NULL: the operator's defaults */
-	struct chain profiles, calls;
+	struct chain profiles, calls, rooms;
 	unsigned calls_now;
 	/* Outgoing legs begun in the running minute. */
 	uint64_t minute_start_ms;
@@ -78,6 +78,9 @@ struct seat {
 	struct call *call;
 };
 
+struct room;
+struct room_member;
+
 /* An outgoing leg that was let through (outbound.c); the only thing that can be dialled. */
 struct outbound {
 	struct profile *profile; /* counted in its legs_now until released; NULL: none */
@@ -102,11 +105,42 @@ struct leg {
 	struct channel_end end;
 	uint32_t sound_id;
 	struct chain sendings; /* digits.c: of digits that are on their way */
+	struct room_member *member; /* of a room, or on its way in; or NULL */
+};
+
+/* Why a call ends: each has its row in call_end.c. */
+enum ending_cause {
+	ENDING_HUNG_UP,	    /* one of two parties left (leg) */
+	ENDING_CALLER_LEFT, /* before anybody answered (leg) */
+	ENDING_FIRST_LOST,  /* nobody of the first group will answer (leg: the best of them) */
+	ENDING_SECOND_LOST,
+	ENDING_RING_TIMEOUT,
+	ENDING_NO_DEVICE,
+	ENDING_NO_ROUTE, /* nothing behind that number */
+	ENDING_LIMIT,
+	ENDING_REFUSED, /* the outbound policy */
+	ENDING_LINE,	/* the profile cannot be used */
+	ENDING_PORTS,	/* no media port */
+	ENDING_PLAYED,	/* what was to be said has been said */
+	ENDING_MAX_DURATION,
+	ENDING_BUDGET, /* the day's minutes are used up */
+	ENDING_MEDIA,  /* no sound any more */
+	ENDING_API,
+	ENDING_API_CANCEL,
+	ENDING_API_BUSY,
+	ENDING_API_DECLINE,
+	ENDING_ROOM_EMPTY,  /* of a room's own call */
+	ENDING_ROOM_ENDED,
+	ENDING_ROOM_REFUSED, /* locked or full */
+	ENDING_PIN,	     /* the wrong one, three times */
+	ENDING_KICKED,
+	ENDING_INTERRUPTED, /* drain, or a forced deletion */
+	ENDING_COUNT,
 };
 
 /* What a call is put through to when it is not a party. */
 struct sound_plan {
-	enum { PLAN_NONE, PLAN_SAY, PLAN_PLAY, PLAN_ECHO } kind;
+	enum { PLAN_NONE, PLAN_SAY, PLAN_PLAY, PLAN_ECHO, PLAN_ROOM } kind;
 	char *text; /* what to say, or the file */
 };
 
@@ -140,6 +174,13 @@ struct call {
 	struct id recording_id;	     /* the last one; or none */
 	struct recording_view *last_recording; /* of that one; or NULL */
 	bool record; /* from the answer on */
+	/* PLAN_ROOM, until it is answered: where it is expected, and whether it need not say the PIN. */
+	struct room *expected_in;
+	struct chain_link in_expected;
+	bool vouched;
+	struct room *conducts;		   /* it is that room's own call */
+	char room_name[VIEW_NAME_SIZE];	   /* that it is or was in; or empty */
+	enum ending_cause after_sound;	   /* what the sound that plays leads to, if it is not ENDING_PLAYED */
 	unsigned ring_timeout_ms, max_duration_ms;
 	bool parked, counted, bridged, ringback;
 	struct timer budget, reap;
@@ -160,30 +201,6 @@ enum call_event {
 	CALL_EV_HANGUP,	 /* struct ending */
 };
 
-/* Why a call ends: each has its row in call_end.c. */
-enum ending_cause {
-	ENDING_HUNG_UP,	    /* one of two parties left (leg) */
-	ENDING_CALLER_LEFT, /* before anybody answered (leg) */
-	ENDING_FIRST_LOST,  /* nobody of the first group will answer (leg: the best of them) */
-	ENDING_SECOND_LOST,
-	ENDING_RING_TIMEOUT,
-	ENDING_NO_DEVICE,
-	ENDING_NO_ROUTE, /* nothing behind that number */
-	ENDING_LIMIT,
-	ENDING_REFUSED, /* the outbound policy */
-	ENDING_LINE,	/* the profile cannot be used */
-	ENDING_PORTS,	/* no media port */
-	ENDING_PLAYED,	/* what was to be said has been said */
-	ENDING_MAX_DURATION,
-	ENDING_BUDGET, /* the day's minutes are used up */
-	ENDING_MEDIA,  /* no sound any more */
-	ENDING_API,
-	ENDING_API_CANCEL,
-	ENDING_API_BUSY,
-	ENDING_API_DECLINE,
-	ENDING_INTERRUPTED, /* drain, or a forced deletion */
-	ENDING_COUNT,
-};
 struct ending {
 	enum ending_cause cause;
 	struct leg *leg;
@@ -193,6 +210,7 @@ struct connecting {
 	const struct connect_spec *spec;
 	struct user *user;
 	struct device *device;
+	const struct asker *asker;
 	struct outbound outbound; /* what is left of it is released by who asked */
 	bool nobody;		  /* set: nothing could be rung; the call goes on as before */
 };
@@ -204,7 +222,7 @@ struct call_app {
 	struct wheel *wheel;
 	struct call_gate *gate;
 	struct call_limits limits;
-	struct hmap tenants, users, extensions, profiles, devices, calls, recordings;
+	struct hmap tenants, users, extensions, profiles, devices, calls, rooms, recordings;
 	const struct seal *seal; /* NULL: nothing can be recorded */
 	char *recordings_dir;
 	unsigned legs;
@@ -337,6 +355,29 @@ void incoming_begin(struct call_app *app, struct profile *profile,
 		    const struct engine_event *event);
 void phone_begin(struct call_app *app, struct device *device, const struct engine_event *event);
 
+/* room.c, room_member.c, conference.c; call/room.h has more */
+void rooms_fini(struct call_app *app); /* after the calls */
+/* The call goes to that room once it is answered. `by`: who wants it so, NULL: somebody from outside who dialled in. */
+void room_expect(struct call *call, const char *name, struct id creator, const struct asker *by);
+void room_expect_no_more(struct call *call);
+void room_receive(struct call *call, struct leg *leg); /* it is answered */
+/* `name`: may somebody of this tenant be put through to it? Return: NULL, or the refusal. */
+struct reply *room_refusal(struct call_app *app, struct tenant *tenant, const char *name);
+void room_leave(struct leg *leg);  /* if it is in one; the leg goes on */
+void room_forget(struct leg *leg); /* without a word */
+void room_ended(struct call *call);  /* the room's own call was hung up */
+void room_failed(struct call *call); /* who was expected did not answer */
+void room_leg_changed(struct leg *leg); /* muted, or held by its far end */
+void room_leg_talks(struct leg *leg, bool talks);
+void room_leg_lost(struct leg *leg); /* nothing comes from it any more */
+/* Return: whether the digit was part of a PIN, and nobody else's business. */
+bool room_leg_digit(struct leg *leg, char digit);
+/* Somebody of the same call is in a room besides `leg`. */
+bool room_has_others(const struct call *call, const struct leg *leg);
+struct conference_view **room_views(struct call_app *app, const struct asker *asker,
+				    unsigned offset, unsigned limit, unsigned *ret_count,
+				    unsigned *ret_total);
+
 /* view.c, publish.c */
 struct call_view *call_view_make(const struct call *call);
 void call_publish(struct call *call, enum event_type type,
@@ -370,6 +411,6 @@ command_fn do_make_call, do_answer_call, do_hangup_call, do_mute_leg, do_dtmf, d
 	do_call_get, do_snapshot, do_status, do_drain, do_profile_put, do_profile_drop,
 	do_profile_register, do_profile_wait, do_profile_test, do_registrations, do_device_put,
 	do_device_drop, do_devices, do_user_put, do_user_drop, do_tenant_put,
-	do_record, do_recording_repaired;
+	do_conference, do_conferences, do_conference_get, do_record, do_recording_repaired;
 void waiters_tell(struct call_app *app, struct profile *profile, bool over);
 void drainers_tell(struct call_app *app, bool over);

@@ -91,6 +91,7 @@ struct call_view *call_view_make(const struct call *call)
 	if (call->seats[0].user)
 		view->user_id = call->seats[0].user->id;
 	view->direction = call->direction;
+	(void)str_copy(view->room, sizeof(view->room), call->room_name);
 	(void)str_copy(view->from, sizeof(view->from), call->from);
 	(void)str_copy(view->to, sizeof(view->to), call->to);
 	(void)str_copy(view->from_name, sizeof(view->from_name), call->from_name);

@@ -73,6 +73,18 @@ void fake_say(struct channel *channel, enum engine_event_type type)
 					     .method = DTMF_INFO });
 }
 
+void fake_digits(struct channel *channel, const char *digits)
+{
+	for (; *digits; digits++)
+		send(channel, (struct engine_event){
+				      .type = ENGINE_DTMF, .digit = *digits, .duration_ms = 100 });
+}
+
+void fake_talks(struct channel *channel, bool talks)
+{
+	send(channel, (struct engine_event){ .type = ENGINE_TALKING, .ok = talks });
+}
+
 static void end(struct channel *channel, const struct channel_end *why)
 {
 	if (channel->ended)
@@ -393,4 +405,27 @@ void fake_tape_done(struct engine *engine, int error, uint64_t bytes)
 				      .tape = &end };
 
 	engine->fn(engine->arg, &event);
+}
+
+void channel_deafen(struct channel *channel, bool deaf)
+{
+	bug_on(channel->ended);
+	channel->deaf = deaf;
+}
+
+void channel_expect(struct channel *channel, unsigned within_ms)
+{
+	bug_on(channel->ended);
+	channel->expect_ms = within_ms;
+}
+
+void bridge_watch(struct bridge *bridge)
+{
+	bridge->watched = true;
+}
+
+void bridge_chime(struct bridge *bridge, enum bridge_chime chime)
+{
+	bug_on(chime >= CHIME_COUNT);
+	bridge->chimes++;
 }

@@ -13,7 +13,8 @@ struct channel {
 	enum end_reason reason; /* of our hangup */
 	struct bridge *bridge;
 	struct channel *like;
-	bool playing, muted;
+	bool playing, muted, deaf;
+	unsigned expect_ms;
 	char digits[512];      /* all that it was given to send */
 	struct dtmf_spec dtmf; /* the last; without its digits */
 	uint32_t operation;
@@ -27,7 +28,8 @@ struct channel {
 
 struct bridge {
 	struct engine *engine;
-	unsigned members;
+	unsigned members, chimes;
+	bool watched;
 	struct channel *deaf_source, *deaf_listener; /* the one cell that is off, if any */
 };
 
@@ -69,6 +71,8 @@ void fake_online(struct engine *engine, struct id device, bool online);
 struct channel *fake_dialled(struct engine *engine, unsigned from_end);
 struct channel *fake_incoming(struct engine *engine, const struct channel_info *info);
 void fake_say(struct channel *channel, enum engine_event_type type);
+void fake_digits(struct channel *channel, const char *digits);
+void fake_talks(struct channel *channel, bool talks);
 /* The far end ends it. */
 void fake_end(struct channel *channel, enum end_reason reason, int code);
 /* Every channel we hung up says that it has ended. */

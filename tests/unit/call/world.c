@@ -9,6 +9,12 @@ void event_publish(struct event_bus *bus, struct event *event)
 	bus->events[bus->count++] = event;
 }
 
+void event_pass(struct event_bus *bus, struct event *event)
+{
+	bug_on(bus->count >= ARRAY_LEN(bus->events));
+	bus->events[bus->count++] = event;
+}
+
 static void snapshot_free(struct event_snapshot *snapshot)
 {
 	if (!snapshot)
@@ -17,6 +23,9 @@ static void snapshot_free(struct event_snapshot *snapshot)
 		free(snapshot->calls[i]);
 	for (size_t i = 0; i < snapshot->registration_count; i++)
 		free(snapshot->registrations[i]);
+	for (size_t i = 0; i < snapshot->conference_count; i++)
+		free(snapshot->conferences[i]);
+	free(snapshot->conferences);
 	free(snapshot->calls);
 	free(snapshot->registrations);
 	free(snapshot);

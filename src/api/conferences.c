@@ -1,0 +1,190 @@
+/* Conference rooms: one `action` a request (API.md section 6) */
+#include "api/private.h"
+
+#define ROOM_NAME_MAX 64
+
+static const char *const actions[] = {
+	[CONFERENCE_CREATE] = "create", [CONFERENCE_JOIN] = "join",
+	[CONFERENCE_ADD] = "add",	[CONFERENCE_MUTE] = "mute",
+	[CONFERENCE_UNMUTE] = "unmute", [CONFERENCE_DEAF] = "deaf",
+	[CONFERENCE_UNDEAF] = "undeaf", [CONFERENCE_HOLD] = "hold",
+	[CONFERENCE_RESUME] = "resume", [CONFERENCE_KICK] = "kick",
+	[CONFERENCE_LOCK] = "lock",	[CONFERENCE_UNLOCK] = "unlock",
+	[CONFERENCE_RECORD] = "record", [CONFERENCE_END] = "end",
+	NULL,
+};
+
+static void take_room(const json_t *body, char room[static VIEW_NAME_SIZE], json_t **complaints)
+{
+	const char *name = api_str(body, "room", true, ROOM_NAME_MAX, complaints);
+
+	if (name && strchr(name, '/'))
+		field_complain(complaints, "room", "A room's name has no slash.");
+	else if (name)
+		(void)str_copy(room, VIEW_NAME_SIZE, name);
+}
+
+static void take_pin(const json_t *body, const char *member, char pin[static ROOM_PIN_SIZE],
+		     json_t **complaints)
+{
+	const json_t *value = json_object_get(body, member);
+	const char *text;
+
+	if (!value || json_is_null(value))
+		return;
+	text = api_str(body, member, false, ROOM_PIN_SIZE - 1, complaints);
+	if (!text)
+		return;
+	if (text[strspn(text, "0123456789")])
+		field_complain(complaints, member, "A PIN has digits only.");
+	else
+		(void)str_copy(pin, ROOM_PIN_SIZE, text);
+}
+
+static void take_settings(const json_t *body, struct room_settings *set, json_t **complaints)
+{
+	take_pin(body, "pin", set->pin, complaints);
+	take_pin(body, "moderator_pin", set->moderator_pin, complaints);
+	if (set->pin[0] && str_eq(set->pin, set->moderator_pin))
+		field_complain(complaints, "moderator_pin", "Must differ from the PIN.");
+	api_int(body, "max_members", 2, ROOM_MEMBERS_MAX, &set->max_members, complaints);
+	api_bool(body, "join_muted", &set->join_muted, complaints);
+	api_bool(body, "tones", &set->tones, complaints);
+	api_bool(body, "wait_for_moderator", &set->wait_for_moderator, complaints);
+	api_bool(body, "record", &set->record, complaints);
+}
+
+static void take_join(struct api_req *req, struct conference_wish *wish, json_t **complaints)
+{
+	bool call = json_is_string(json_object_get(req->body, "call_id"));
+	struct connect_spec connect;
+
+	take_pin(req->body, "pin", wish->pin, complaints);
+	if (call) {
+		api_id(req->body, "call_id", true, &wish->call, complaints);
+		return;
+	}
+	api_connect(req, req->body, false, &connect, complaints);
+	if (connect.kind == CONNECT_DEVICE)
+		wish->device = connect.id;
+	else if (connect.kind != CONNECT_ANY_DEVICE)
+		field_complain(complaints, "connect", "Only a device can be rung for a room.");
+}
+
+static const char *const record_words[] = { "stop", "start", NULL };
+
+static void take_wish(struct api_req *req, struct conference_wish *wish, json_t **complaints)
+{
+	const json_t *body = req->body;
+	int action = api_word(body, "action", actions, -1, complaints);
+
+	if (action < 0 && !*complaints)
+		field_complain(complaints, "action", "This field is required.");
+	take_room(body, wish->room, complaints);
+	if (action < 0)
+		return;
+	wish->action = (enum conference_action)action;
+	if (wish->action == CONFERENCE_CREATE) {
+		take_settings(body, &wish->set, complaints);
+	} else if (wish->action == CONFERENCE_JOIN) {
+		take_join(req, wish, complaints);
+	} else if (wish->action == CONFERENCE_ADD) {
+		api_id(body, "profile_id", true, &wish->profile, complaints);
+		api_number(body, "to", true, wish->to, complaints);
+	} else if (wish->action == CONFERENCE_RECORD) {
+		wish->record = api_word(body, "record", record_words, 0, complaints) == 1;
+	} else if (wish->action >= CONFERENCE_MUTE && wish->action <= CONFERENCE_KICK) {
+		api_id(body, "member_id", true, &wish->member, complaints);
+	}
+}
+
+static struct api_done *answer_room(struct api_req *req, int status, struct reply *reply)
+{
+	json_t *body;
+
+	if (!reply || reply->code != REPLY_OK || !reply->conferences)
+		return api_fail_reply(req, reply);
+	body = conference_view_json(reply->conferences[0]);
+	if (reply->call)
+		json_object_set_new(body, "call", call_view_json(reply->call));
+	reply_free(reply);
+	return api_json(req, status, body);
+}
+
+static struct api_done *conference(struct api_req *req)
+{
+	struct command command = { .type = COMMAND_CONFERENCE };
+	struct conference_wish wish = { 0 };
+	struct sip_profile profile = { 0 };
+	json_t *complaints = NULL;
+	struct api_done *no = NULL;
+	bool rings;
+
+	take_wish(req, &wish, &complaints);
+	if (complaints)
+		return api_invalid(req, complaints);
+	if (wish.action == CONFERENCE_ADD)
+		no = api_profile_get(req, wish.profile, true, &profile);
+	if (no)
+		return no;
+	rings = wish.action == CONFERENCE_ADD ||
+		(wish.action == CONFERENCE_JOIN && id_is_none(wish.call));
+	command.body = xmemdup(&wish, sizeof(wish));
+	return answer_room(req,
+			   wish.action == CONFERENCE_CREATE ? 201
+			   : rings			    ? 202
+							    : 200,
+			   api_ask(req, &command));
+}
+
+static struct api_done *conferences_list(struct api_req *req)
+{
+	struct command command = { .type = COMMAND_CONFERENCES };
+	struct db_page_info info = { 0 };
+	struct db_page page;
+	struct reply *reply;
+	json_t *results;
+	struct api_done *no = api_page(req, &page);
+
+	if (no)
+		return no;
+	command.offset = (page.number - 1) * page.size;
+	command.limit = page.size;
+	reply = api_ask(req, &command);
+	if (!reply || reply->code != REPLY_OK)
+		return api_fail_reply(req, reply);
+	if (page.number > 1 && !reply->count) {
+		reply_free(reply);
+		return api_fail(req, DB_PAGE_E_RANGE);
+	}
+	results = json_array();
+	for (unsigned i = 0; i < reply->count; i++)
+		json_array_append_new(results, conference_view_json(reply->conferences[i]));
+	info.count = reply->total;
+	info.number = page.number;
+	info.size = page.size;
+	info.has_previous = page.number > 1;
+	info.has_next = command.offset + reply->count < reply->total;
+	reply_free(reply);
+	return api_list(req, &info, results);
+}
+
+static struct api_done *conference_read(struct api_req *req)
+{
+	struct command command = { .type = COMMAND_CONFERENCE_GET };
+	struct conference_wish wish = { 0 };
+	const char *room = web_param(req->web, "room");
+
+	if (!room || !str_copy(wish.room, sizeof(wish.room), room))
+		return api_not_found(req);
+	command.body = xmemdup(&wish, sizeof(wish));
+	return answer_room(req, 200, api_ask(req, &command));
+}
+
+const struct api_route conference_routes[] = {
+	{ "POST", "/api/conference/", "conference", conference, SCOPE_CALLS_CONTROL, API_CREATES },
+	{ "GET", "/api/conferences/", "listConferences", conferences_list, SCOPE_CALLS_READ, 0 },
+	{ "GET", "/api/conferences/{room}/", "getConference", conference_read, SCOPE_CALLS_READ,
+	  0 },
+	{ 0 },
+};

@@ -1,0 +1,404 @@
+/* conference: what the API asks of rooms. Whoever may not see a room is told that there is none. */
+#include "call/room.h"
+
+#define PAGE_MAX 500
+
+static struct reply *reply_room(const struct room *room)
+{
+	struct reply *reply = reply_new(REPLY_OK);
+
+	reply->count = 1;
+	reply->conferences = xzalloc_array(1, sizeof(*reply->conferences));
+	reply->conferences[0] =
+		room_view(room, room->call ? CONFERENCE_ACTIVE : CONFERENCE_OPEN);
+	return reply;
+}
+
+static struct room_member *own_member(const struct room *room, const struct asker *asker)
+{
+	struct room_member *member;
+
+	chain_each(member, &room->members, in_room)
+		if (member_is_user(member, asker->user))
+			return member;
+	return NULL;
+}
+
+static bool may_control(const struct room *room, const struct asker *asker)
+{
+	const struct room_member *own = own_member(room, asker);
+
+	return asker->role == ASKER_ADMIN || id_eq(room->created_by, asker->user) ||
+	       (own && own->moderator);
+}
+
+static struct room *find(struct call_app *app, const struct asker *asker, const char *name)
+{
+	struct room *room = room_get(app, tenant_want(app, asker->tenant), name);
+
+	if (!room || (asker->role == ASKER_AGENT && !may_control(room, asker) &&
+		      !own_member(room, asker)))
+		return NULL;
+	return room;
+}
+
+static struct reply *no_room(void)
+{
+	return reply_error(REPLY_NOT_FOUND, NULL, "There is no such room.");
+}
+
+/* ---- making and ending ---- */
+
+static struct reply *create(struct call_app *app, const struct asker *asker,
+			    const struct conference_wish *wish)
+{
+	struct tenant *tenant = tenant_want(app, asker->tenant);
+	struct room *room;
+
+	if (room_get(app, tenant, wish->room))
+		return reply_error(REPLY_ROOM_EXISTS, NULL, "There is a room of this name.");
+	if (tenant->rooms.count >= TENANT_ROOMS_MAX)
+		return reply_error(REPLY_LIMIT, NULL, "There are as many rooms as there may be.");
+	room = room_new(app, tenant, wish->room, asker->user);
+	room->kept = true;
+	room->set = wish->set;
+	if (!room->set.max_members)
+		room->set.max_members = ROOM_MEMBERS_MAX;
+	room->waiting = room->set.wait_for_moderator;
+	return reply_room(room);
+}
+
+static struct reply *end(struct room *room)
+{
+	struct reply *reply;
+
+	room->kept = true; /* until it has been looked at */
+	room_clear(room);
+	reply = reply_room(room);
+	reply->conferences[0]->state = CONFERENCE_ENDED;
+	room->kept = false;
+	room_emptied(room);
+	return reply;
+}
+
+/* ---- coming in ---- */
+
+static struct reply *entry_refusal(struct call_app *app, const struct asker *asker,
+				   const struct conference_wish *wish)
+{
+	struct tenant *tenant = tenant_want(app, asker->tenant);
+	const struct room *room = room_get(app, tenant, wish->room);
+	struct reply *bad = room_refusal(app, tenant, wish->room);
+
+	if (bad || !room || may_control(room, asker) || !room->set.pin[0])
+		return bad;
+	if (str_eq(wish->pin, room->set.pin) ||
+	    (room->set.moderator_pin[0] && str_eq(wish->pin, room->set.moderator_pin)))
+		return NULL;
+	return reply_error(REPLY_WRONG_PIN, NULL, "The room's PIN is needed, and this is not it.");
+}
+
+static bool is_in(const struct leg *leg, const struct room *room)
+{
+	return leg->member && !leg->member->in_lobby && leg->member->room == room;
+}
+
+static unsigned movable(const struct call *call, const struct room *room, struct leg *ret[2])
+{
+	struct leg *parties[] = { call->first, call->second };
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < ARRAY_LEN(parties); i++)
+		if (parties[i] && leg_is_live(parties[i]) && parties[i]->channel &&
+		    !is_in(parties[i], room))
+			ret[count++] = parties[i];
+	return count;
+}
+
+/* Both parties of a live call at once: each hears the other all the time. */
+static struct reply *move_call(struct call_app *app, const struct asker *asker,
+			       const struct conference_wish *wish)
+{
+	struct call *call = call_get(app, wish->call);
+	struct leg *legs[2];
+	struct room *room;
+	struct reply *bad;
+	unsigned count;
+
+	if (!call || !call_may_see(call, asker))
+		return reply_error(REPLY_NOT_FOUND, NULL, "There is no such call.");
+	if (!call_may_touch(call, asker))
+		return reply_new(REPLY_FORBIDDEN);
+	if (call->fsm.state != PHASE_UP || call->conducts || call->after_sound) {
+		bad = reply_error(REPLY_WRONG_STATE, NULL, "Only a call that is up can be moved.");
+		bad->state = call_state_names[call->shown];
+		return bad;
+	}
+	room = room_get(app, call->tenant, wish->room);
+	count = movable(call, room, legs);
+	if (room && !count)
+		return reply_room(room); /* it is there already */
+	bad = entry_refusal(app, asker, wish);
+	if (!bad && room && room_admits(room, count))
+		bad = reply_error(REPLY_ROOM_FULL, NULL, "The room has no place for both.");
+	if (bad)
+		return bad;
+	room = room_want(app, call->tenant, wish->room, asker->user);
+	for (unsigned i = 0; i < count; i++)
+		(void)room_enter(room, legs[i]);
+	if (call->bridge)
+		bridge_free(take(call->bridge));
+	call->bridged = false;
+	return reply_room(room);
+}
+
+static struct reply *find_phone(struct call_app *app, const struct asker *asker, struct id id,
+				struct device **ret_device, struct user **ret_user)
+{
+	struct device *device = id_is_none(id) ? NULL : known_device(app, id);
+	struct user *user = device ? device->user : known_user(app, asker->user);
+
+	if (!id_is_none(id) && (!device || !id_eq(user->tenant->id, asker->tenant) ||
+				(asker->role != ASKER_ADMIN && !id_eq(user->id, asker->user))))
+		return reply_error(REPLY_INVALID, "connect", "There is no such device.");
+	if (device ? !engine_device_online(app->engine, id) : !user || !devices_online(app, user))
+		return reply_error(REPLY_NO_DEVICE, NULL,
+				   device ? "This phone is not registered."
+					  : "None of your phones is registered.");
+	*ret_device = device;
+	*ret_user = user;
+	return NULL;
+}
+
+static void begin_join(struct call *call)
+{
+	struct leg *leg;
+
+	call_dial(call);
+	chain_each(leg, &call->legs, in_call)
+		if (leg_is_live(leg))
+			return;
+	call_finish(call, ENDING_NO_DEVICE, NULL);
+}
+
+static struct reply *with_call(struct reply *reply, const struct call *call)
+{
+	reply->call = call_view_make(call);
+	return reply;
+}
+
+/* Rings the asker's phone, and puts it into the room once it answers. */
+static struct reply *ring_in(struct call_app *app, const struct asker *asker,
+			     const struct conference_wish *wish)
+{
+	struct device *device = NULL;
+	struct user *user = NULL;
+	struct call *call;
+	struct reply *bad = entry_refusal(app, asker, wish);
+
+	if (!bad)
+		bad = find_phone(app, asker, wish->device, &device, &user);
+	if (bad)
+		return bad;
+	if (!permit_call(app, user->tenant)) {
+		bad = reply_error(REPLY_LIMIT, NULL,
+				  "There are as many calls as there may be at once.");
+		bad->retry_after_s = 10;
+		return bad;
+	}
+	call = call_new(app, user->tenant, CALL_INTERNAL);
+	call->counted = true;
+	call_add_user(call, user);
+	(void)str_copy(call->from, sizeof(call->from), wish->room);
+	(void)str_copy(call->from_name, sizeof(call->from_name), "Conference");
+	(void)str_copy(call->to, sizeof(call->to), user->spec.extension);
+	room_expect(call, wish->room, asker->user, asker);
+	call->vouched = true; /* the asker has shown the PIN */
+	if (device)
+		(void)party_device(call, device, LEG_MEMBER);
+	else
+		(void)party_user(call, user, LEG_MEMBER, ID_NONE);
+	call_start(call, begin_join);
+	if (!call->expected_in)
+		return reply_error(REPLY_NO_DEVICE, NULL, "The phone could not be rung.");
+	return with_call(reply_room(call->expected_in), call);
+}
+
+static struct reply *join(struct call_app *app, const struct asker *asker,
+			  const struct conference_wish *wish)
+{
+	if (app->draining)
+		return reply_new(REPLY_DRAINING);
+	return id_is_none(wish->call) ? ring_in(app, asker, wish) : move_call(app, asker, wish);
+}
+
+/* A call like any other that goes out; who answers is put into the room. */
+static struct reply *add(struct call_app *app, const struct asker *asker,
+			 const struct conference_wish *wish)
+{
+	struct command command = { .type = COMMAND_MAKE_CALL, .asker = *asker };
+	struct make_call *body;
+	struct room *room = room_get(app, tenant_want(app, asker->tenant), wish->room);
+	struct reply *reply, *rooms;
+
+	if (room && !find(app, asker, wish->room))
+		return no_room();
+	body = xzalloc(sizeof(*body));
+	body->profile = wish->profile;
+	body->connect.kind = CONNECT_CONFERENCE;
+	(void)str_copy(body->to, sizeof(body->to), wish->to);
+	(void)str_copy(body->connect.number, sizeof(body->connect.number), wish->room);
+	command.body = body;
+	reply = do_make_call(app, &command);
+	command_fini(&command);
+	room = room_get(app, tenant_want(app, asker->tenant), wish->room);
+	if (reply->code != REPLY_OK || !room)
+		return reply;
+	rooms = reply_room(room);
+	rooms->call = take(reply->call);
+	reply_free(reply);
+	return rooms;
+}
+
+/* ---- members ---- */
+
+static struct reply *set_mute(struct room_member *member, bool on, bool by_moderator)
+{
+	if (!on && member->kept_mute && !by_moderator)
+		return reply_error(REPLY_FORBIDDEN, NULL, "A moderator has muted this member.");
+	member->kept_mute = on && by_moderator;
+	if (member->leg->muted != on)
+		member_mute(member, on);
+	return NULL;
+}
+
+static void set_flag(struct room_member *member, bool *flag, bool on, const char *what)
+{
+	if (*flag == on)
+		return;
+	*flag = on;
+	room_settle(member->room, member);
+	if (flag == &member->held && !on && member->leg->channel)
+		channel_expect(member->leg->channel, MEMBER_SILENT_MS);
+	member_publish(member, what);
+}
+
+static struct reply *do_to_member(struct room *room, const struct asker *asker,
+				  const struct conference_wish *wish)
+{
+	struct room_member *member = member_get(room, wish->member);
+	bool control = may_control(room, asker);
+	struct reply *bad = NULL;
+
+	if (!member)
+		return reply_error(REPLY_NOT_FOUND, "member_id", "The room has no such member.");
+	if (!control && !member_is_user(member, asker->user))
+		return reply_new(REPLY_FORBIDDEN);
+	switch ((int)wish->action) {
+	case CONFERENCE_MUTE:
+	case CONFERENCE_UNMUTE:
+		bad = set_mute(member, wish->action == CONFERENCE_MUTE, control);
+		break;
+	case CONFERENCE_DEAF:
+	case CONFERENCE_UNDEAF:
+		set_flag(member, &member->deaf, wish->action == CONFERENCE_DEAF,
+			 wish->action == CONFERENCE_DEAF ? "deaf" : "undeaf");
+		break;
+	case CONFERENCE_HOLD:
+	case CONFERENCE_RESUME:
+		set_flag(member, &member->held, wish->action == CONFERENCE_HOLD,
+			 wish->action == CONFERENCE_HOLD ? "held" : "resumed");
+		break;
+	case CONFERENCE_KICK:
+		member_kick(member);
+		break;
+	}
+	return bad;
+}
+
+static struct reply *lock(struct room *room, bool on)
+{
+	if (room->locked != on) {
+		room->locked = on;
+		room_publish(room, EVENT_CONFERENCE_CHANGED, NULL,
+			     json_pack("{s:s}", "what", on ? "locked" : "unlocked"));
+	}
+	return reply_room(room);
+}
+
+static struct reply *on_room(struct call_app *app, const struct asker *asker,
+			     const struct conference_wish *wish)
+{
+	struct tenant *tenant = tenant_want(app, asker->tenant);
+	struct room *room = find(app, asker, wish->room);
+	struct reply *bad;
+	bool keep;
+
+	if (!room)
+		return no_room();
+	if (wish->action >= CONFERENCE_LOCK && !may_control(room, asker))
+		return reply_new(REPLY_FORBIDDEN);
+	if (wish->action == CONFERENCE_END)
+		return end(room);
+	if (wish->action == CONFERENCE_LOCK || wish->action == CONFERENCE_UNLOCK)
+		return lock(room, wish->action == CONFERENCE_LOCK);
+	if (wish->action == CONFERENCE_RECORD)
+		return reply_error(REPLY_UNSUPPORTED, NULL, "Rooms cannot be recorded yet.");
+	keep = room->kept;
+	room->kept = true; /* the last member may be sent away: the answer shows the room all the same */
+	bad = do_to_member(room, asker, wish);
+	if (!bad)
+		bad = reply_room(room);
+	room->kept = keep;
+	room = room_get(app, tenant, wish->room);
+	if (room)
+		room_emptied(room);
+	return bad;
+}
+
+/* ---- commands ---- */
+
+struct reply *do_conference(struct call_app *app, struct command *command)
+{
+	const struct conference_wish *wish = command->body;
+
+	switch (wish->action) {
+	case CONFERENCE_CREATE:
+		return create(app, &command->asker, wish);
+	case CONFERENCE_JOIN:
+		return join(app, &command->asker, wish);
+	case CONFERENCE_ADD:
+		return add(app, &command->asker, wish);
+	case CONFERENCE_MUTE:
+	case CONFERENCE_UNMUTE:
+	case CONFERENCE_DEAF:
+	case CONFERENCE_UNDEAF:
+	case CONFERENCE_HOLD:
+	case CONFERENCE_RESUME:
+	case CONFERENCE_KICK:
+	case CONFERENCE_LOCK:
+	case CONFERENCE_UNLOCK:
+	case CONFERENCE_RECORD:
+	case CONFERENCE_END:
+		break;
+	}
+	return on_room(app, &command->asker, wish);
+}
+
+struct reply *do_conferences(struct call_app *app, struct command *command)
+{
+	struct reply *reply = reply_new(REPLY_OK);
+	unsigned limit = command->limit && command->limit < PAGE_MAX ? command->limit : PAGE_MAX;
+
+	reply->conferences = room_views(app, &command->asker, command->offset, limit, &reply->count,
+					&reply->total);
+	return reply;
+}
+
+struct reply *do_conference_get(struct call_app *app, struct command *command)
+{
+	const struct conference_wish *wish = command->body;
+	struct room *room = find(app, &command->asker, wish->room);
+
+	return room ? reply_room(room) : no_room();
+}
