@@ -56,6 +56,8 @@ static struct reply *answer(struct command *command)
 	case COMMAND_MUTE_LEG:
 	case COMMAND_RECORD:
 	case COMMAND_ANSWER_CALL:
+	case COMMAND_CONFERENCE:
+	case COMMAND_CONFERENCE_GET:
 		reply->code = REPLY_NOT_FOUND;
 		break;
 	case COMMAND_PROFILE_TEST:
@@ -76,6 +78,7 @@ static struct reply *answer(struct command *command)
 	case COMMAND_TENANT_PUT:
 	case COMMAND_RECORDING_REPAIRED:
 	case COMMAND_CALLS:
+	case COMMAND_CONFERENCES:
 	case COMMAND_SNAPSHOT:
 	case COMMAND_DRAIN:
 	case COMMAND_STATUS:

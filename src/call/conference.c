@@ -1,4 +1,4 @@
-/* conference: what the API asks of rooms. Whoever may not see a room is told that there is none. */
+/* conference: what the API asks of rooms. */
 #include "call/room.h"
 
 #define PAGE_MAX 500
@@ -32,19 +32,18 @@ static bool may_control(const struct room *room, const struct asker *asker)
 	       (own && own->moderator);
 }
 
-static struct room *find(struct call_app *app, const struct asker *asker, const char *name)
+/* Return: NULL with *ret_room, or the refusal. */
+static struct reply *find(struct call_app *app, const struct asker *asker, const char *name,
+			  struct room **ret_room)
 {
 	struct room *room = room_get(app, tenant_want(app, asker->tenant), name);
 
-	if (!room || (asker->role == ASKER_AGENT && !may_control(room, asker) &&
-		      !own_member(room, asker)))
-		return NULL;
-	return room;
-}
-
-static struct reply *no_room(void)
-{
-	return reply_error(REPLY_NOT_FOUND, NULL, "There is no such room.");
+	if (!room)
+		return reply_error(REPLY_NOT_FOUND, NULL, "There is no such room.");
+	if (asker->role == ASKER_AGENT && !may_control(room, asker) && !own_member(room, asker))
+		return reply_new(REPLY_FORBIDDEN);
+	*ret_room = room;
+	return NULL;
 }
 
 /* ---- making and ending ---- */
@@ -239,10 +238,10 @@ static struct reply *add(struct call_app *app, const struct asker *asker,
 	struct command command = { .type = COMMAND_MAKE_CALL, .asker = *asker };
 	struct make_call *body;
 	struct room *room = room_get(app, tenant_want(app, asker->tenant), wish->room);
-	struct reply *reply, *rooms;
+	struct reply *reply = room ? find(app, asker, wish->room, &room) : NULL, *rooms;
 
-	if (room && !find(app, asker, wish->room))
-		return no_room();
+	if (reply)
+		return reply;
 	body = xzalloc(sizeof(*body));
 	body->profile = wish->profile;
 	body->connect.kind = CONNECT_CONFERENCE;
@@ -330,12 +329,12 @@ static struct reply *on_room(struct call_app *app, const struct asker *asker,
 			     const struct conference_wish *wish)
 {
 	struct tenant *tenant = tenant_want(app, asker->tenant);
-	struct room *room = find(app, asker, wish->room);
-	struct reply *bad;
+	struct room *room;
+	struct reply *bad = find(app, asker, wish->room, &room);
 	bool keep;
 
-	if (!room)
-		return no_room();
+	if (bad)
+		return bad;
 	if (wish->action >= CONFERENCE_LOCK && !may_control(room, asker))
 		return reply_new(REPLY_FORBIDDEN);
 	if (wish->action == CONFERENCE_END)
@@ -398,7 +397,8 @@ struct reply *do_conferences(struct call_app *app, struct command *command)
 struct reply *do_conference_get(struct call_app *app, struct command *command)
 {
 	const struct conference_wish *wish = command->body;
-	struct room *room = find(app, &command->asker, wish->room);
+	struct room *room;
+	struct reply *bad = find(app, &command->asker, wish->room, &room);
 
-	return room ? reply_room(room) : no_room();
+	return bad ? bad : reply_room(room);
 }

@@ -74,6 +74,10 @@ TABLE = {
     "POST /api/mute-call": Route(thing="call", member="call_id",
                                  body={"leg_id": NOBODY, "muted": True}),
 
+    "POST /api/conference": Route(thing="room", member="room", body={"action": "lock"}),
+    "GET /api/conferences": Route(),
+    "GET /api/conferences/{}": Route(thing="room"),
+
     "GET /api/call-logs": Route(),
     "POST /api/ws-ticket": Route(),
     "GET /ws/events": Route(),
@@ -134,10 +138,13 @@ def things(tenant, provider, far_end):
     call = tenant.make_call(line, far_end.number, {"echo": True})
     remote = far_end.expect_invite()
     remote.ring()
-    yield {"profile": line["id"], "call": call["id"], "device": tenant.add_device()["id"],
+    room = net.token("room")
+    tenant.ok("POST", "/api/conference/", {"room": room, "action": "create"}, 201)
+    yield {"room": room, "profile": line["id"], "call": call["id"], "device": tenant.add_device()["id"],
            "user": tenant.add_user("agent").user["id"],
            "prompt": tenant.add_prompt("Tone", ear.tone(850, 0.5))["id"]}
     tenant.hangup(call["id"])
+    tenant.ok("POST", "/api/conference/", {"room": room, "action": "end"})
 
 
 @pytest.mark.core

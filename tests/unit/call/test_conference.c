@@ -490,10 +490,10 @@ static void rooms_are_seen_and_ruled_by_whom_they_concern(void **state)
 	struct channel *phone;
 
 	made(world, "1234", "");
-	assert_int_equal(look_as(world, ben)->code, REPLY_NOT_FOUND);
+	assert_int_equal(look_as(world, ben)->code, REPLY_FORBIDDEN);
 	assert_int_equal(look_as(world, stranger)->code, REPLY_NOT_FOUND);
 	assert_int_equal(look_as(world, chief)->code, REPLY_OK);
-	assert_int_equal(ask_as(world, ben, end_it)->code, REPLY_NOT_FOUND);
+	assert_int_equal(ask_as(world, ben, end_it)->code, REPLY_FORBIDDEN);
 	assert_int_equal(ask_as(world, stranger, end_it)->code, REPLY_NOT_FOUND);
 	assert_int_equal(ask_as(world, chief, end_it)->code, REPLY_FORBIDDEN);
 
