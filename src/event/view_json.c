@@ -2,7 +2,6 @@
 #include "base/base.h"
 #include "event/view.h"
 
-#include <jansson.h>
 #include "event/view_text.h"
 
 #include <jansson.h>
@@ -57,6 +56,9 @@ void view_text_clean(char *text)
 	}
 }
 
+/* What our own tables and ids say is UTF-8, and so are the members' names: nobody looks through them
+ * again.
+ */
 static json_t *text_json(const char *text)
 {
 	char *copy;
@@ -64,24 +66,23 @@ static json_t *text_json(const char *text)
 
 	if (!*text)
 		return json_null();
-	json = json_string(text);
-	if (json)
-		return json;
+	if (view_text_is_clean(text))
+		return json_string_nocheck(text);
 	copy = xstrdup(text); /* a peer's bytes that are not UTF-8 */
 	view_text_clean(copy);
-	json = json_string(copy);
+	json = json_string_nocheck(copy);
 	free(copy);
 	return json;
 }
 
 static json_t *id_json(struct id id)
 {
-	return id_is_none(id) ? json_null() : json_string(id_str(id));
+	return id_is_none(id) ? json_null() : json_stringn_nocheck(id_str(id), ID_STR_SIZE - 1);
 }
 
 static json_t *time_json(int64_t us)
 {
-	return us ? json_string(time_str(us)) : json_null();
+	return us ? json_string_nocheck(time_str(us)) : json_null();
 }
 
 static json_t *code_json(int code)
@@ -96,33 +97,37 @@ static json_t *measure_json(bool known, float value)
 
 static json_t *quality_json(const struct quality_view *quality)
 {
-	return json_pack("{s:o, s:o, s:o, s:o}", "mos", measure_json(quality->known, quality->mos),
-			 "jitter_ms", measure_json(quality->known, quality->jitter_ms), "loss_pct",
-			 measure_json(quality->known, quality->loss_pct), "rtt_ms",
-			 measure_json(quality->known, quality->rtt_ms));
+	json_t *json = json_object();
+	bool known = quality->known;
+
+	json_object_set_new_nocheck(json, "mos", measure_json(known, quality->mos));
+	json_object_set_new_nocheck(json, "jitter_ms", measure_json(known, quality->jitter_ms));
+	json_object_set_new_nocheck(json, "loss_pct", measure_json(known, quality->loss_pct));
+	json_object_set_new_nocheck(json, "rtt_ms", measure_json(known, quality->rtt_ms));
+	return json;
 }
 
 static json_t *leg_json(const struct leg_view *leg)
 {
 	json_t *json = json_object();
 
-	json_object_set_new(json, "id", id_json(leg->id));
-	json_object_set_new(json, "role", json_string(leg_role_names[leg->role]));
-	json_object_set_new(json, "kind", json_string(leg_kind_names[leg->kind]));
-	json_object_set_new(json, "address", text_json(leg->address));
-	json_object_set_new(json, "state", json_string(leg_state_names[leg->state]));
-	json_object_set_new(json, "codec", text_json(leg->codec));
-	json_object_set_new(json, "muted", json_boolean(leg->muted));
-	json_object_set_new(json, "quality", quality_json(&leg->quality));
-	json_object_set_new(json, "profile_id", id_json(leg->profile_id));
-	json_object_set_new(json, "device_id", id_json(leg->device_id));
-	json_object_set_new(json, "user_id", id_json(leg->user_id));
-	json_object_set_new(json, "created_at", time_json(leg->created_at));
-	json_object_set_new(json, "ringing_at", time_json(leg->ringing_at));
-	json_object_set_new(json, "answered_at", time_json(leg->answered_at));
-	json_object_set_new(json, "ended_at", time_json(leg->ended_at));
-	json_object_set_new(json, "end_reason", text_json(end_reason_names[leg->end_reason]));
-	json_object_set_new(json, "sip_code", code_json(leg->sip_code));
+	json_object_set_new_nocheck(json, "id", id_json(leg->id));
+	json_object_set_new_nocheck(json, "role", json_string_nocheck(leg_role_names[leg->role]));
+	json_object_set_new_nocheck(json, "kind", json_string_nocheck(leg_kind_names[leg->kind]));
+	json_object_set_new_nocheck(json, "address", text_json(leg->address));
+	json_object_set_new_nocheck(json, "state", json_string_nocheck(leg_state_names[leg->state]));
+	json_object_set_new_nocheck(json, "codec", text_json(leg->codec));
+	json_object_set_new_nocheck(json, "muted", json_boolean(leg->muted));
+	json_object_set_new_nocheck(json, "quality", quality_json(&leg->quality));
+	json_object_set_new_nocheck(json, "profile_id", id_json(leg->profile_id));
+	json_object_set_new_nocheck(json, "device_id", id_json(leg->device_id));
+	json_object_set_new_nocheck(json, "user_id", id_json(leg->user_id));
+	json_object_set_new_nocheck(json, "created_at", time_json(leg->created_at));
+	json_object_set_new_nocheck(json, "ringing_at", time_json(leg->ringing_at));
+	json_object_set_new_nocheck(json, "answered_at", time_json(leg->answered_at));
+	json_object_set_new_nocheck(json, "ended_at", time_json(leg->ended_at));
+	json_object_set_new_nocheck(json, "end_reason", text_json(end_reason_names[leg->end_reason]));
+	json_object_set_new_nocheck(json, "sip_code", code_json(leg->sip_code));
 	return json;
 }
 
@@ -146,36 +151,37 @@ json_t *call_view_json(const struct call_view *view)
 {
 	json_t *json = json_object();
 
-	json_object_set_new(json, "id", id_json(view->id));
-	json_object_set_new(json, "direction", json_string(call_direction_names[view->direction]));
-	json_object_set_new(json, "state", json_string(call_state_names[view->state]));
-	json_object_set_new(json, "profile_id", id_json(view->profile_id));
-	json_object_set_new(json, "user_id", id_json(view->user_id));
-	json_object_set_new(json, "from", text_json(view->from));
-	json_object_set_new(json, "to", text_json(view->to));
-	json_object_set_new(json, "from_name", text_json(view->from_name));
-	json_object_set_new(json, "created_at", time_json(view->created_at));
-	json_object_set_new(json, "ringing_at", time_json(view->ringing_at));
-	json_object_set_new(json, "answered_at", time_json(view->answered_at));
-	json_object_set_new(json, "ended_at", time_json(view->ended_at));
-	json_object_set_new(json, "ring_s", json_integer(view->ring_s));
-	json_object_set_new(json, "talk_s", json_integer(view->talk_s));
-	json_object_set_new(json, "hold_s", json_integer(view->hold_s));
-	json_object_set_new(json, "hold",
+	json_object_set_new_nocheck(json, "id", id_json(view->id));
+	json_object_set_new_nocheck(json, "direction",
+				    json_string_nocheck(call_direction_names[view->direction]));
+	json_object_set_new_nocheck(json, "state", json_string_nocheck(call_state_names[view->state]));
+	json_object_set_new_nocheck(json, "profile_id", id_json(view->profile_id));
+	json_object_set_new_nocheck(json, "user_id", id_json(view->user_id));
+	json_object_set_new_nocheck(json, "from", text_json(view->from));
+	json_object_set_new_nocheck(json, "to", text_json(view->to));
+	json_object_set_new_nocheck(json, "from_name", text_json(view->from_name));
+	json_object_set_new_nocheck(json, "created_at", time_json(view->created_at));
+	json_object_set_new_nocheck(json, "ringing_at", time_json(view->ringing_at));
+	json_object_set_new_nocheck(json, "answered_at", time_json(view->answered_at));
+	json_object_set_new_nocheck(json, "ended_at", time_json(view->ended_at));
+	json_object_set_new_nocheck(json, "ring_s", json_integer(view->ring_s));
+	json_object_set_new_nocheck(json, "talk_s", json_integer(view->talk_s));
+	json_object_set_new_nocheck(json, "hold_s", json_integer(view->hold_s));
+	json_object_set_new_nocheck(json, "hold",
 			    json_pack("{s:b, s:b}", "local", view->hold_local, "remote",
 				      view->hold_remote));
-	json_object_set_new(json, "recording",
+	json_object_set_new_nocheck(json, "recording",
 			    json_pack("{s:s, s:o}", "state", recording_state_names[view->recording],
 				      "id", id_json(view->recording_id)));
-	json_object_set_new(json, "room", text_json(view->room));
-	json_object_set_new(json, "legs", legs_json(view));
-	json_object_set_new(json, "end_reason", text_json(end_reason_names[view->end_reason]));
-	json_object_set_new(json, "sip_code", code_json(view->sip_code));
-	json_object_set_new(json, "q850", code_json(view->q850));
-	json_object_set_new(json, "hangup_by", text_json(hangup_by_names[view->hangup_by]));
-	json_object_set_new(json, "transferred_from", id_json(view->transferred_from));
-	json_object_set_new(json, "transferred_to", id_json(view->transferred_to));
-	json_object_set_new(json, "variables", variables_json(view->variables));
+	json_object_set_new_nocheck(json, "room", text_json(view->room));
+	json_object_set_new_nocheck(json, "legs", legs_json(view));
+	json_object_set_new_nocheck(json, "end_reason", text_json(end_reason_names[view->end_reason]));
+	json_object_set_new_nocheck(json, "sip_code", code_json(view->sip_code));
+	json_object_set_new_nocheck(json, "q850", code_json(view->q850));
+	json_object_set_new_nocheck(json, "hangup_by", text_json(hangup_by_names[view->hangup_by]));
+	json_object_set_new_nocheck(json, "transferred_from", id_json(view->transferred_from));
+	json_object_set_new_nocheck(json, "transferred_to", id_json(view->transferred_to));
+	json_object_set_new_nocheck(json, "variables", variables_json(view->variables));
 	return json;
 }
 
@@ -208,11 +214,11 @@ static json_t *history_json(const struct registration_view *view)
 		const struct registration_change *change = &view->history[i];
 		json_t *json = json_object();
 
-		json_object_set_new(json, "at", time_json(change->at));
-		json_object_set_new(json, "state",
-				    json_string(registration_state_names[change->state]));
-		json_object_set_new(json, "code", code_json(change->code));
-		json_object_set_new(json, "reason", text_json(change->reason));
+		json_object_set_new_nocheck(json, "at", time_json(change->at));
+		json_object_set_new_nocheck(json, "state",
+				    json_string_nocheck(registration_state_names[change->state]));
+		json_object_set_new_nocheck(json, "code", code_json(change->code));
+		json_object_set_new_nocheck(json, "reason", text_json(change->reason));
 		json_array_append_new(list, json);
 	}
 	return list;
@@ -222,16 +228,17 @@ json_t *registration_view_json(const struct registration_view *view, bool with_h
 {
 	json_t *json = json_object();
 
-	json_object_set_new(json, "profile_id", id_json(view->profile_id));
-	json_object_set_new(json, "state", json_string(registration_state_names[view->state]));
-	json_object_set_new(json, "code", code_json(view->code));
-	json_object_set_new(json, "reason", text_json(view->reason));
-	json_object_set_new(json, "registrar", text_json(view->registrar));
-	json_object_set_new(json, "expires_at", time_json(view->expires_at));
-	json_object_set_new(json, "next_attempt_at", time_json(view->next_attempt_at));
-	json_object_set_new(json, "changed_at", time_json(view->changed_at));
+	json_object_set_new_nocheck(json, "profile_id", id_json(view->profile_id));
+	json_object_set_new_nocheck(json, "state",
+				    json_string_nocheck(registration_state_names[view->state]));
+	json_object_set_new_nocheck(json, "code", code_json(view->code));
+	json_object_set_new_nocheck(json, "reason", text_json(view->reason));
+	json_object_set_new_nocheck(json, "registrar", text_json(view->registrar));
+	json_object_set_new_nocheck(json, "expires_at", time_json(view->expires_at));
+	json_object_set_new_nocheck(json, "next_attempt_at", time_json(view->next_attempt_at));
+	json_object_set_new_nocheck(json, "changed_at", time_json(view->changed_at));
 	if (with_history)
-		json_object_set_new(json, "history", history_json(view));
+		json_object_set_new_nocheck(json, "history", history_json(view));
 	return json;
 }
 
@@ -239,17 +246,17 @@ static json_t *member_json(const struct member_view *member)
 {
 	json_t *json = json_object();
 
-	json_object_set_new(json, "id", id_json(member->id));
-	json_object_set_new(json, "call_id", id_json(member->call_id));
-	json_object_set_new(json, "leg_id", id_json(member->leg_id));
-	json_object_set_new(json, "user_id", id_json(member->user_id));
-	json_object_set_new(json, "name", text_json(member->name));
-	json_object_set_new(json, "muted", json_boolean(member->muted));
-	json_object_set_new(json, "deaf", json_boolean(member->deaf));
-	json_object_set_new(json, "held", json_boolean(member->held));
-	json_object_set_new(json, "talking", json_boolean(member->talking));
-	json_object_set_new(json, "moderator", json_boolean(member->moderator));
-	json_object_set_new(json, "joined_at", time_json(member->joined_at));
+	json_object_set_new_nocheck(json, "id", id_json(member->id));
+	json_object_set_new_nocheck(json, "call_id", id_json(member->call_id));
+	json_object_set_new_nocheck(json, "leg_id", id_json(member->leg_id));
+	json_object_set_new_nocheck(json, "user_id", id_json(member->user_id));
+	json_object_set_new_nocheck(json, "name", text_json(member->name));
+	json_object_set_new_nocheck(json, "muted", json_boolean(member->muted));
+	json_object_set_new_nocheck(json, "deaf", json_boolean(member->deaf));
+	json_object_set_new_nocheck(json, "held", json_boolean(member->held));
+	json_object_set_new_nocheck(json, "talking", json_boolean(member->talking));
+	json_object_set_new_nocheck(json, "moderator", json_boolean(member->moderator));
+	json_object_set_new_nocheck(json, "joined_at", time_json(member->joined_at));
 	return json;
 }
 
@@ -259,21 +266,21 @@ json_t *conference_view_json(const struct conference_view *view)
 
 	for (unsigned i = 0; i < view->member_count; i++)
 		json_array_append_new(members, member_json(&view->members[i]));
-	json_object_set_new(json, "id", id_json(view->id));
-	json_object_set_new(json, "room", json_string(view->room));
-	json_object_set_new(json, "state", json_string(conference_state_names[view->state]));
-	json_object_set_new(json, "call_id", id_json(view->call_id));
-	json_object_set_new(json, "created_by", id_json(view->created_by));
-	json_object_set_new(json, "locked", json_boolean(view->locked));
-	json_object_set_new(json, "recording", json_boolean(view->recording));
-	json_object_set_new(json, "has_pin", json_boolean(view->has_pin));
-	json_object_set_new(json, "has_moderator_pin", json_boolean(view->has_moderator_pin));
-	json_object_set_new(json, "max_members", json_integer(view->max_members));
-	json_object_set_new(json, "join_muted", json_boolean(view->join_muted));
-	json_object_set_new(json, "tones", json_boolean(view->tones));
-	json_object_set_new(json, "wait_for_moderator", json_boolean(view->wait_for_moderator));
-	json_object_set_new(json, "created_at", time_json(view->created_at));
-	json_object_set_new(json, "started_at", time_json(view->started_at));
-	json_object_set_new(json, "members", members);
+	json_object_set_new_nocheck(json, "id", id_json(view->id));
+	json_object_set_new_nocheck(json, "room", json_string(view->room));
+	json_object_set_new_nocheck(json, "state", json_string(conference_state_names[view->state]));
+	json_object_set_new_nocheck(json, "call_id", id_json(view->call_id));
+	json_object_set_new_nocheck(json, "created_by", id_json(view->created_by));
+	json_object_set_new_nocheck(json, "locked", json_boolean(view->locked));
+	json_object_set_new_nocheck(json, "recording", json_boolean(view->recording));
+	json_object_set_new_nocheck(json, "has_pin", json_boolean(view->has_pin));
+	json_object_set_new_nocheck(json, "has_moderator_pin", json_boolean(view->has_moderator_pin));
+	json_object_set_new_nocheck(json, "max_members", json_integer(view->max_members));
+	json_object_set_new_nocheck(json, "join_muted", json_boolean(view->join_muted));
+	json_object_set_new_nocheck(json, "tones", json_boolean(view->tones));
+	json_object_set_new_nocheck(json, "wait_for_moderator", json_boolean(view->wait_for_moderator));
+	json_object_set_new_nocheck(json, "created_at", time_json(view->created_at));
+	json_object_set_new_nocheck(json, "started_at", time_json(view->started_at));
+	json_object_set_new_nocheck(json, "members", members);
 	return json;
 }
