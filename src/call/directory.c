@@ -148,10 +148,12 @@ void profile_unref(struct profile *profile)
 	free(profile);
 }
 
-/* A user's profiles are in the order of their ids, which is that of their making. */
+/* A user's profiles are in the order of their ids, which is that of their making: the place of a new one is looked for
+ * from the end.
+ */
 static void owner_set(struct profile *profile, struct user *owner)
 {
-	struct profile *after;
+	struct chain_link *before = owner->profiles.tail, *after = NULL;
 
 	if (profile->owner == owner)
 		return;
@@ -160,10 +162,10 @@ static void owner_set(struct profile *profile, struct user *owner)
 		user_unref(NULL, profile->owner);
 	}
 	profile->owner = user_ref(owner);
-	chain_each(after, &owner->profiles, in_owner)
-		if (id_cmp(after->spec->id, profile->spec->id) > 0)
+	for (; before; after = before, before = before->prev)
+		if (id_cmp(chain_owner(before, struct profile, in_owner)->spec->id, profile->spec->id) < 0)
 			break;
-	chain_insert(&owner->profiles, after ? &after->in_owner : NULL, &profile->in_owner);
+	chain_insert(&owner->profiles, after, &profile->in_owner);
 }
 
 void directory_put_profile(struct call_app *app, struct line_spec *spec)
