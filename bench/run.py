@@ -265,11 +265,58 @@ class BlastEnd:
         return f"{self.address}:{self.port} {self.remote}"
 
 
-def bench_relay(bench, options):
-    """Two-way G.711 calls between two trunks; every packet is accounted for."""
+def build_blast(bench):
     blast = bench.directory / "rtp_blast"
     subprocess.run(["gcc", "-O2", "-std=gnu17", "-D_GNU_SOURCE", "-o", str(blast),
                     str(ROOT / "bench/rtp_blast.c")], check=True)
+    return blast
+
+
+def blasted(bench, blast, ends, seconds):
+    """All these ends speak; what the daemon used meanwhile, and how the sound fared."""
+    holder = {}
+
+    def measure():
+        time.sleep(1.5)
+        window = bench.meter.window()
+        time.sleep(seconds)
+        holder["window"] = window.end()
+    thread = threading.Thread(target=measure)
+    thread.start()
+    run = subprocess.run([str(blast), str(seconds + 3)], input="\n".join(e.pair() for e in ends),
+                         text=True, capture_output=True, check=False)
+    thread.join()
+    return holder["window"], run
+
+
+def bench_conference(bench, options):
+    """One room of G.711 members who all speak at once."""
+    blast = build_blast(bench)
+    caller = net.fresh_address()
+    bench.admin.add_profile(user="in", server=caller, register=False, max_calls=10000,
+                            codecs=["PCMU"], incoming={"type": "conference", "room": "bench"})
+    ends, results = [], []
+    with UserAgent(caller, "bench") as near:
+        for size in sorted(options.members):
+            while len(ends) < size:
+                ends.append(BlastEnd(caller, 10000 + 2 * len(ends)))
+                call = near.invite(f"sip:{NUMBER}@{bench.daemon.address}:5060", ear=ends[-1])
+                reply = call.expect(lambda m: (m.status or 0) >= 200, 10)
+                assert reply.status == 200, reply
+                if ends[-1].remote is None:
+                    ends[-1].accept(reply.body)
+            room = bench.admin.ok("GET", "/api/conferences/bench/")
+            assert len(room["members"]) == size
+            (wall, cpu, threads), run = blasted(bench, blast, ends, options.seconds)
+            results.append({"members": size, "cpu_pct_per_member": round(100 * cpu / wall / size, 4),
+                            "pace_kept": run.returncode == 0,
+                            "threads_pct": {n: round(100 * v / wall, 2) for n, v in threads.items()}})
+    return results
+
+
+def bench_relay(bench, options):
+    """Two-way G.711 calls between two trunks; every packet is accounted for."""
+    blast = build_blast(bench)
     caller, callee = bench.trunks()
     ends = {side: [] for side in (caller, callee)}
 
@@ -295,20 +342,9 @@ def bench_relay(bench, options):
                 calls.append(call)
             net.until(lambda: all(e.remote for side in ends.values() for e in side), 5, "answers")
             rss = bench.meter.rss_kb()
-            pairs = "\n".join(e.pair() for side in ends.values() for e in side)
-            holder = {}
-
-            def measure():
-                time.sleep(1.5)
-                window = bench.meter.window()
-                time.sleep(options.seconds)
-                holder["window"] = window.end()
-            thread = threading.Thread(target=measure)
-            thread.start()
-            run = subprocess.run([str(blast), str(options.seconds + 3)], input=pairs, text=True,
-                                 capture_output=True, check=False)
-            thread.join()
-            wall, cpu, threads = holder["window"]
+            window, run = blasted(bench, blast, [e for side in ends.values() for e in side],
+                                  options.seconds)
+            wall, cpu, threads = window
             sound = json.loads(run.stdout)
             results.append({"calls": size, "cpu_pct_per_call": round(100 * cpu / wall / size, 4),
                             "rss_kb_per_call": round((rss - rss_before) / size, 1),
@@ -320,7 +356,7 @@ def bench_relay(bench, options):
 
 
 BENCHES = {"start": bench_start, "registrations": bench_registrations, "setup": bench_setup,
-           "live": bench_live, "relay": bench_relay, "api": bench_api, "events": bench_events}
+           "live": bench_live, "relay": bench_relay, "conference": bench_conference, "api": bench_api, "events": bench_events}
 
 
 def main():
@@ -328,6 +364,7 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="*", choices=[[], *BENCHES], help="default: all")
     parser.add_argument("--calls", type=int, nargs="+", default=[50, 100, 200])
+    parser.add_argument("--members", type=int, nargs="+", default=[10, 50, 100, 200])
     parser.add_argument("--rates", type=int, nargs="+", default=[200, 600, 1000, 1500])
     parser.add_argument("--registrations", type=int, default=10000)
     parser.add_argument("--seconds", type=int, default=10, help="length of each measurement")
