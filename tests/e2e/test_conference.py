@@ -255,3 +255,15 @@ def test_a_snapshot_holds_rooms(tenant, room):
     snapshot = events.wait_for("snapshot")
     assert [r["room"] for r in snapshot["conferences"]] == [room]
     conference(tenant, room, "end")
+
+
+def test_a_member_that_vanished_is_removed(tenant, add, room):
+    """No packet for 30 s, and no goodbye either."""
+    events = tenant.events(TOPICS)
+    gone, stays = add(room, TONES[0]), add(room, TONES[1])
+    gone.ear.close()
+    stays.ear.wait_packets(25)
+    left = events.wait_for("conference.member_left", timeout=45)
+    assert [m["id"] for m in left["data"]["members"]] == [stays.member_id]
+    assert events.wait_ended(gone.call_id)["end_reason"] == "media_failed"
+    stays.call.bye()
