@@ -13,6 +13,8 @@ struct reply *do_mute_leg(struct call_app *app, struct command *command)
 		return no;
 	if (leg->muted == command->on)
 		return reply_call(call);
+	if (!command->on && room_keeps_mute(leg))
+		return reply_error(REPLY_FORBIDDEN, NULL, "A moderator has muted this member.");
 	leg->muted = command->on;
 	if (leg->member)
 		room_leg_changed(leg);

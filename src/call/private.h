@@ -368,6 +368,8 @@ void room_forget(struct leg *leg); /* without a word */
 void room_ended(struct call *call);  /* the room's own call was hung up */
 void room_failed(struct call *call); /* who was expected did not answer */
 void room_leg_changed(struct leg *leg); /* muted, or held by its far end */
+/* A moderator of its room has muted it: only one can take that back, in the room. */
+bool room_keeps_mute(const struct leg *leg);
 void room_leg_talks(struct leg *leg, bool talks);
 void room_leg_lost(struct leg *leg); /* nothing comes from it any more */
 /* Return: whether the digit was part of a PIN, and nobody else's business. */

@@ -320,6 +320,11 @@ void room_leg_changed(struct leg *leg)
 	member_publish(member, "changed");
 }
 
+bool room_keeps_mute(const struct leg *leg)
+{
+	return leg->member && leg->member->kept_mute;
+}
+
 void member_mute(struct room_member *member, bool muted)
 {
 	member->leg->muted = muted;

@@ -487,6 +487,7 @@ static void rooms_are_seen_and_ruled_by_whom_they_concern(void **state)
 	struct asker chief = world_as(world->tenant, id_new(), ASKER_SUPERVISOR);
 	struct asker stranger = world_as(world->stranger_tenant, world->stranger, ASKER_ADMIN);
 	struct conference_wish end_it = { .action = CONFERENCE_END };
+	struct command unmute = { .type = COMMAND_MUTE_LEG, .asker = ben };
 	struct channel *phone;
 
 	made(world, "1234", "");
@@ -516,6 +517,10 @@ static void rooms_are_seen_and_ruled_by_whom_they_concern(void **state)
 	/* What the moderator muted stays so. */
 	assert_int_equal(member(world, CONFERENCE_MUTE, 0)->code, REPLY_OK);
 	assert_int_equal(member_as(world, ben, CONFERENCE_UNMUTE, 0)->code, REPLY_FORBIDDEN);
+	assert_true(phone->muted);
+	unmute.call_id = look(world)->members[0].call_id;
+	unmute.leg_id = room(world)->members[0].leg_id;
+	assert_int_equal(world_do(world, &unmute)->code, REPLY_FORBIDDEN); /* nor by another way */
 	assert_true(phone->muted);
 	assert_int_equal(ask_as(world, ben, end_it)->code, REPLY_FORBIDDEN);
 	assert_int_equal(ask(world, end_it)->code, REPLY_OK);
