@@ -53,6 +53,7 @@ static struct reply *answer(struct command *command)
 	case COMMAND_CALL_GET:
 	case COMMAND_HANGUP_CALL:
 	case COMMAND_DTMF:
+	case COMMAND_HOLD_CALL:
 	case COMMAND_MUTE_LEG:
 	case COMMAND_RECORD:
 	case COMMAND_ANSWER_CALL:

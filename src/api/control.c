@@ -1,4 +1,4 @@
-/* What is done to calls that are up: mute, dtmf */
+/* What is done to calls that are up: mute, hold, digits */
 #include "api/private.h"
 
 #include <ctype.h>
@@ -25,6 +25,19 @@ static struct api_done *call_mute(struct api_req *req)
 	api_bool(req->body, "muted", &command.on, &complaints);
 	if (!json_object_get(req->body, "muted"))
 		field_complain(&complaints, "muted", "This field is required.");
+	return complaints ? api_invalid(req, complaints) : control(req, &command);
+}
+
+static struct api_done *call_hold(struct api_req *req)
+{
+	static const char *const actions[] = { "hold", "resume", NULL };
+	struct command command = { .type = COMMAND_HOLD_CALL };
+	json_t *complaints = NULL;
+
+	api_id(req->body, "call_id", true, &command.call_id, &complaints);
+	command.on = api_word(req->body, "action", actions, 0, &complaints) == 0;
+	if (!json_object_get(req->body, "action"))
+		field_complain(&complaints, "action", "This field is required.");
 	return complaints ? api_invalid(req, complaints) : control(req, &command);
 }
 
@@ -84,6 +97,7 @@ static struct api_done *call_dtmf(struct api_req *req)
 
 const struct api_route control_routes[] = {
 	{ "POST", "/api/dtmf/", "sendDtmf", call_dtmf, SCOPE_CALLS_CONTROL, 0 },
+	{ "POST", "/api/hold-call/", "holdCall", call_hold, SCOPE_CALLS_CONTROL, 0 },
 	{ "POST", "/api/mute-call/", "muteCall", call_mute, SCOPE_CALLS_CONTROL, 0 },
 	{ 0 },
 };

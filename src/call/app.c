@@ -24,6 +24,7 @@ static command_fn *const handlers[] = {
 	[COMMAND_ANSWER_CALL] = do_answer_call,
 	[COMMAND_HANGUP_CALL] = do_hangup_call,
 	[COMMAND_DTMF] = do_dtmf,
+	[COMMAND_HOLD_CALL] = do_hold_call,
 	[COMMAND_MUTE_LEG] = do_mute_leg,
 	[COMMAND_RECORD] = do_record,
 	[COMMAND_RECORDING_REPAIRED] = do_recording_repaired,
@@ -112,6 +113,8 @@ struct call_app *call_app_new(const struct call_app_setup *setup)
 		app->limits.ring_timeout_s = 60;
 	if (app->limits.max_duration_s <= 0)
 		app->limits.max_duration_s = 14400;
+	if (app->limits.max_hold_s <= 0)
+		app->limits.max_hold_s = 14400;
 	app->gate = call_gate_new(setup->gate_capacity ? setup->gate_capacity : 65536);
 	engine_set_handler(app->engine, on_event, app);
 	return app;

@@ -16,6 +16,7 @@ struct call_limits {
 	int tenant_minutes_per_day;  /* talk minutes of outgoing legs (0: without limit) */
 	int ring_timeout_s;	     /* 60 */
 	int max_duration_s;	     /* 14400 */
+	int max_hold_s;		     /* 14400: a call that is on hold for so long without a break ends */
 };
 
 struct call_app_setup {

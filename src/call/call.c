@@ -176,13 +176,6 @@ static void leave_lists(struct call *call)
 			chain_remove(&call->seats[i].user->seats, &call->seats[i].in_user);
 }
 
-static void settle_hold(struct call *call)
-{
-	if (call->held_since)
-		call->held_us += wheel_wall_us(call->app->wheel) - call->held_since;
-	call->held_since = 0;
-}
-
 void call_finish(struct call *call, enum ending_cause cause, struct leg *leg)
 {
 	struct leg *each;
@@ -191,7 +184,7 @@ void call_finish(struct call *call, enum ending_cause cause, struct leg *leg)
 		return;
 	record_stop(call);
 	call->ended_at = wheel_wall_us(call->app->wheel);
-	settle_hold(call);
+	hold_settle(call);
 	call_set_ending(call, &(struct ending){ cause, leg });
 	call->shown = CALL_ENDED;
 	if (call->expected_in)
@@ -310,31 +303,6 @@ static void dial_handle(struct fsm *fsm, void *owner, int event, void *data)
 	default:
 		break;
 	}
-}
-
-bool call_is_held(const struct call *call)
-{
-	const struct leg *leg;
-
-	chain_each(leg, &call->legs, in_call)
-		if (leg->held && leg_is_live(leg))
-			return true;
-	return false;
-}
-
-static void hold_changed(struct call *call, const struct leg *leg)
-{
-	bool any = call_is_held(call);
-
-	if (any && !call->held_since)
-		call->held_since = wheel_wall_us(call->app->wheel);
-	else if (!any)
-		settle_hold(call);
-	if (leg->member)
-		room_leg_changed((struct leg *)leg);
-	call_publish(call, leg->held ? EVENT_CALL_HELD : EVENT_CALL_RESUMED,
-		     json_pack("{s:s, s:s}", "by", leg->role == LEG_AGENT ? "local" : "remote",
-			       "leg_id", id_str(leg->id)));
 }
 
 /* One of those who are in a room together by the same call leaves; the others stay there. */
@@ -502,6 +470,7 @@ struct call *call_new(struct call_app *app, struct tenant *tenant, enum call_dir
 	chain_append(&tenant->calls, &call->in_tenant);
 	app->calls_up++;
 	timer_init(&call->reap, app->wheel, reap, call);
+	hold_limit_init(call);
 	fsm_init(&call->fsm, &call_table, call, app->wheel, PHASE_NEW);
 	return call;
 }
@@ -538,6 +507,7 @@ void call_forget(struct call *call)
 	uncount(call);
 	record_forget(call);
 	timer_stop(&call->reap);
+	timer_stop(&call->hold_limit);
 	timer_stop(&call->budget);
 	fsm_fini(&call->fsm);
 	outbound_release(&call->next);

@@ -27,6 +27,7 @@ enum command_type {
 	COMMAND_ANSWER_CALL, /* body: struct connect_spec, call_id; reply: call */
 	COMMAND_HANGUP_CALL, /* call_id, leg_id?, hangup_reason; reply: call */
 	COMMAND_DTMF, /* body: struct dtmf_request, call_id, leg_id?; reply: operation_id */
+	COMMAND_HOLD_CALL, /* call_id, on; reply: call */
 	COMMAND_MUTE_LEG, /* call_id, leg_id, on; reply: call */
 	COMMAND_RECORD,	     /* body: struct record_wish, call_id; reply: recording */
 	COMMAND_RECORDING_REPAIRED, /* body: struct recording_view, of before the start */

@@ -143,6 +143,7 @@ static struct reply *move_call(struct call_app *app, const struct asker *asker,
 	if (bad)
 		return bad;
 	room = room_want(app, call->tenant, wish->room, asker->user);
+	hold_release(call);
 	for (unsigned i = 0; i < count; i++)
 		(void)room_enter(room, legs[i]);
 	if (call->bridge)

@@ -112,6 +112,7 @@ static size_t body_size(enum command_type type)
 	case COMMAND_DEVICES:
 	case COMMAND_USER_DROP:
 	case COMMAND_HANGUP_CALL:
+	case COMMAND_HOLD_CALL:
 	case COMMAND_MUTE_LEG:
 	case COMMAND_CALLS:
 	case COMMAND_CONFERENCES:

@@ -55,7 +55,7 @@ enum leg_state leg_shown(const struct leg *leg)
 	static const enum leg_state shown[] = { LEG_DIALING,  LEG_RINGING, LEG_EARLY_MEDIA,
 						LEG_ANSWERED, LEG_ENDED,   LEG_ENDED };
 
-	return leg->fsm.state == S_UP && leg->held ? LEG_HELD : shown[leg->fsm.state];
+	return leg->fsm.state == S_UP && (leg->held || leg->on_hold) ? LEG_HELD : shown[leg->fsm.state];
 }
 
 /* The channel is gone: so is what it held. */
@@ -292,12 +292,14 @@ void leg_event(struct leg *leg, const struct engine_event *event)
 	case ENGINE_AUDIO:
 		call_publish_leg(leg->call, leg, "audio");
 		break;
+	case ENGINE_MODIFIED:
+		hold_told(leg, event->ok);
+		break;
 	case ENGINE_TALKING:
 		room_leg_talks(leg, event->ok);
 		break;
 	case ENGINE_TAPE_DONE:
 	case ENGINE_QUALITY: /* read from the channel whenever a view is made */
-	case ENGINE_MODIFIED:
 	case ENGINE_REPLACES:
 	case ENGINE_INCOMING:
 	case ENGINE_LINE_STATE:

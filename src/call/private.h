@@ -98,6 +98,13 @@ struct leg {
 	enum leg_kind kind;
 	struct id recorded; /* the recording it is on, or none */
 	bool in_group, incoming, outbound, held, answered, metered, is_caller, muted;
+	bool holding; /* its user has put the other party on hold, by the API */
+	bool on_hold; /* it hears music */
+	enum {
+		NEWS_NONE,
+		NEWS_HELD,
+		NEWS_RESUMED
+	} hold_news; /* to be told once the far end has said yes or no */
 	char address[VIEW_ADDR_SIZE], codec[16];
 	struct quality_view quality; /* the last known, once the channel is gone */
 	struct id profile_id;
@@ -123,6 +130,7 @@ enum ending_cause {
 	ENDING_PORTS,	/* no media port */
 	ENDING_PLAYED,	/* what was to be said has been said */
 	ENDING_MAX_DURATION,
+	ENDING_MAX_HOLD, /* without a break */
 	ENDING_BUDGET, /* the day's minutes are used up */
 	ENDING_MEDIA,  /* no sound any more */
 	ENDING_API,
@@ -183,7 +191,7 @@ struct call {
 	enum ending_cause after_sound;	   /* what the sound that plays leads to, if it is not ENDING_PLAYED */
 	unsigned ring_timeout_ms, max_duration_ms;
 	bool parked, counted, bridged, ringback;
-	struct timer budget, reap;
+	struct timer budget, reap, hold_limit;
 };
 
 enum call_phase { PHASE_NEW, PHASE_GATHER, PHASE_DIAL, PHASE_UP, PHASE_CLEARING, PHASE_DONE };
@@ -298,6 +306,14 @@ enum leg_state leg_shown(const struct leg *leg);
 
 /* The party that the asker talks to: the other one of their own leg, else the one outside. NULL: nobody is there. */
 struct leg *leg_far(const struct call *call, const struct asker *asker);
+/* hold.c */
+bool call_is_held(const struct call *call); /* by either side */
+/* Its phone or far end holds, or does not any more. */
+void hold_changed(struct call *call, struct leg *leg);
+void hold_told(struct leg *leg, bool signalled); /* the far end has agreed, or not */
+void hold_settle(struct call *call);		 /* its time is counted; it ends */
+void hold_release(struct call *call); /* its two parties go where there is no holding each other */
+void hold_limit_init(struct call *call);
 /* digits.c */
 void digits_sent(struct leg *leg, const struct engine_event *event);
 void digits_came(struct leg *leg, const struct engine_event *event);
@@ -319,7 +335,6 @@ void call_up(struct call *call); /* the parties are there: first, second or both
 void call_drop_group(struct call *call, const struct leg *winner, enum end_reason reason,
 		     bool elsewhere);
 bool call_is_over(const struct call *call);
-bool call_is_held(const struct call *call);			       /* by either side */
 void answer_connect(struct call *call, struct connecting *connecting); /* answer.c */
 /* record.c */
 void record_start(struct call *call, bool stereo); /* does nothing while one runs */
@@ -409,8 +424,8 @@ void call_gate_rearm(struct call_gate *gate);
 
 /* A command's handler. Return: the reply, or NULL: it will be given later (answer_of()). It may take the body. */
 typedef struct reply *command_fn(struct call_app *app, struct command *command);
-command_fn do_make_call, do_answer_call, do_hangup_call, do_mute_leg, do_dtmf, do_calls,
-	do_call_get, do_snapshot, do_status, do_drain, do_profile_put, do_profile_drop,
+command_fn do_make_call, do_answer_call, do_hangup_call, do_mute_leg, do_dtmf, do_hold_call,
+	do_calls, do_call_get, do_snapshot, do_status, do_drain, do_profile_put, do_profile_drop,
 	do_profile_register, do_profile_wait, do_profile_test, do_registrations, do_device_put,
 	do_device_drop, do_devices, do_user_put, do_user_drop, do_tenant_put,
 	do_conference, do_conferences, do_conference_get, do_record, do_recording_repaired;

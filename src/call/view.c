@@ -71,7 +71,7 @@ static void holds(const struct call *call, struct call_view *view)
 	if (call_is_over(call))
 		return;
 	chain_each(leg, &call->legs, in_call) {
-		if (!leg->held || !leg_is_live(leg))
+		if ((!leg->held && !leg->holding) || !leg_is_live(leg))
 			continue;
 		view->hold_local = view->hold_local || leg->role == LEG_AGENT;
 		view->hold_remote = view->hold_remote || leg->role != LEG_AGENT;

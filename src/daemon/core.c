@@ -171,6 +171,7 @@ static void app_make(struct core *core)
 			.tenant_minutes_per_day = (int)config_int(config, "limits", "minutes_per_day"),
 			.ring_timeout_s = (int)config_int(config, "limits", "ring_timeout_s"),
 			.max_duration_s = (int)config_int(config, "limits", "max_duration_s"),
+			.max_hold_s = (int)config_int(config, "limits", "max_hold_s"),
 		},
 	};
 

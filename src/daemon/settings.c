@@ -103,6 +103,8 @@ const struct config_item settings[] = {
 	  .help = "How long is rung when a call does not say." },
 	{ "limits", "max_duration_s", CONFIG_INT, "14400", 10, 604800,
 	  .help = "After how long a call is ended when it does not say." },
+	{ "limits", "max_hold_s", CONFIG_INT, "14400", 1, 604800,
+	  .help = "After how long on hold without a break a call is ended." },
 
 	{ "tls", "certificate", CONFIG_STR, "", 0, 900,
 	  .help = "PEM file of the SIP certificate and its chain; none: a self-signed one is made. SIGHUP reads the "

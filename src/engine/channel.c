@@ -18,6 +18,7 @@ struct channel *channel_make(struct engine *engine)
 	channel->number = ++engine->next_number;
 	channel->taste = SDESC_TASTE_DEFAULT;
 	digits_init(channel);
+	hold_init(channel);
 	hmap_add(&engine->channels, &channel->node, channel->number * 0x9e3779b97f4a7c15ull);
 	metric_set(&channels_gauge, (int64_t)engine->channels.count);
 	return channel;
@@ -63,6 +64,7 @@ static void let_go(struct channel *channel)
 
 	playing_end(channel, true);
 	digits_fini(channel);
+	hold_fini(channel);
 	if (channel->bridge)
 		bridge_remove(channel->bridge, channel);
 	chain_each_safe(branch, then, &channel->branches, in_channel)

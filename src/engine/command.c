@@ -459,6 +459,9 @@ void bridge_hear(struct bridge *bridge, struct channel *listener, struct channel
 	if (listener->bridge == bridge && source->bridge == bridge)
 		media_bridge_hear(bridge->engine->media, bridge->id, listener->stream,
 				  source->stream, hears);
+	/* As with a muted one: who hears nobody is sent silence. */
+	if (!hears && listener->bridge == bridge && listener->state == CHANNEL_UP)
+		media_stream_idle(bridge->engine->media, listener->stream, MEDIA_IDLE_SILENCE);
 }
 
 void bridge_watch(struct bridge *bridge)

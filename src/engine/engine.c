@@ -128,6 +128,7 @@ static void make_sounds(struct engine *engine, const char *country)
 
 	engine->ringback = sound_new_ringback(country);
 	engine->waiting = sound_new_tone(&waiting);
+	engine->music = sound_new_music();
 	for (unsigned i = 0; i < CHIME_COUNT; i++)
 		engine->chimes[i] = sound_new_tone(&chimes[i]);
 }
@@ -186,6 +187,7 @@ struct engine *engine_free(struct engine *engine)
 	media_free(engine->media);
 	sound_unref(engine->ringback);
 	sound_unref(engine->waiting);
+	sound_unref(engine->music);
 	for (unsigned i = 0; i < CHIME_COUNT; i++)
 		sound_unref(engine->chimes[i]);
 	tapes_fini(engine);

@@ -158,7 +158,9 @@ void channel_answer(struct channel *channel, struct channel *like);
 /* Either direction, any state: CANCEL, a final refusal or BYE, whichever fits. The event ENDED follows. */
 void channel_hangup(struct channel *channel, enum end_reason reason, bool completed_elsewhere);
 
-/* Tells the far end it is on hold (true) or not; ENGINE_MODIFIED follows. */
+/* Tells the far end that it is on hold (true) or not; what it hears is said by bridge_hear() and channel_play(). One
+ * ENGINE_MODIFIED follows when the last that was asked for is agreed (.ok) or refused: the far end then stays as it was.
+ */
 void channel_hold(struct channel *channel, bool hold);
 /* Says ENGINE_MEDIA_LOST when nothing came from the far end for that long, counted from now on. 0: as a call of two
  * has it (the far end is asked whether it is still there; if it is not, the channel ends by itself).
@@ -172,7 +174,15 @@ void channel_transfer_progress(struct channel *channel, int code);
 struct sound_spec {
 	const char *file; /* WAV and friends, or */
 	const char *say;  /* text to speak, or */
-	enum { SOUND_FILE, SOUND_SAY, SOUND_ECHO, SOUND_RINGBACK, SOUND_SILENCE, SOUND_WAITING } kind;
+	enum {
+		SOUND_FILE,
+		SOUND_SAY,
+		SOUND_ECHO,
+		SOUND_RINGBACK,
+		SOUND_SILENCE,
+		SOUND_WAITING,
+		SOUND_MUSIC
+	} kind;
 	bool loop;
 };
 /* Replaces what the channel hears (bridge included) until it ends, then the bridge is heard again. Return: sound_id

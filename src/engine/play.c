@@ -176,6 +176,9 @@ static bool begin(struct channel *channel, const struct sound_spec *spec)
 	case SOUND_RINGBACK:
 		start(channel, channel->engine->ringback);
 		return true;
+	case SOUND_MUSIC:
+		start(channel, channel->engine->music);
+		return true;
 	case SOUND_WAITING:
 		start(channel, channel->engine->waiting);
 		return true;

@@ -63,6 +63,15 @@ struct digits {
 	} last;
 };
 
+/* Whether the far end is on hold here: what is wanted, what it was told last, what is being asked. */
+struct holding {
+	bool wanted, told, asked;
+	bool offering; /* an offer about it is open */
+	enum sdesc_direction before;
+	struct timer again; /* another offer is open */
+	uint64_t until_ms;
+};
+
 enum channel_state {
 	CHANNEL_NEW /* incoming, or not answered */,
 	CHANNEL_UP,
@@ -77,8 +86,7 @@ struct channel {
 	struct engine *engine;
 	void *user;
 	enum channel_state state;
-	bool incoming, is_device, ringing, early, held, offering, must_secure, muted,
-		deaf;
+	bool incoming, is_device, ringing, early, held, must_secure, muted, deaf;
 	bool moved; /* its line has moved, and it could not say so yet */
 	bool silent; /* nothing comes from the far end, which has been asked whether it is still there */
 	struct id line, device;
@@ -96,6 +104,7 @@ struct channel {
 	struct media_quality quality;
 	struct playing playing;
 	struct digits digits;
+	struct holding holding;
 	bool takes_events; /* telephone-event was agreed in our direction */
 	struct bridge *bridge;
 	struct channel_end best; /* of the branches that ended, the most telling */
@@ -138,7 +147,7 @@ struct engine {
 	struct work_pool *pool;
 	struct ring *home;
 	struct wheel *wheel;
-	struct sound *ringback, *waiting, *chimes[CHIME_COUNT];
+	struct sound *ringback, *waiting, *music, *chimes[CHIME_COUNT];
 	char *voice;
 	union media_addr media_addr, public_addr;
 	unsigned watchdog_ms, max_channels;
@@ -205,6 +214,16 @@ void talk_on_offer(struct channel *channel, const struct session_event *event);
 must_check bool talk_moved(struct channel *channel);
 void talk_on_media(const struct media_event *event, void *arg);
 struct sdesc_taste talk_taste_like(const struct sdesc_taste *own, const struct channel *like);
+
+/* hold.c */
+void hold_init(struct channel *channel);
+void hold_fini(struct channel *channel);
+enum sdesc_direction hold_wish(
+	const struct channel *channel);		  /* our direction, if the far end lets us */
+void hold_answered(struct channel *channel);	  /* an answer of ours said so */
+void hold_done(struct channel *channel, bool ok); /* an offer of ours came to its end */
+/* What a description says of the far end's own hold. `offered`: it answers an offer of ours. */
+void hold_heard(struct channel *channel, const struct sdesc_remote *remote, bool offered);
 
 /* digits.c */
 void digits_init(struct channel *channel);

@@ -159,16 +159,6 @@ struct sdesc_taste talk_taste_like(const struct sdesc_taste *own, const struct c
 
 /* ---- what was agreed ---- */
 
-static void tell_hold(struct channel *channel, const struct sdesc_remote *remote)
-{
-	bool held = remote->null_addr || !(remote->direction & SDESC_RECVONLY);
-
-	if (channel->state != CHANNEL_UP || held == channel->held)
-		return;
-	channel->held = held;
-	event_emit(channel->engine, event_for(channel, held ? ENGINE_HELD : ENGINE_RESUMED));
-}
-
 /* A phone whose packets come from elsewhere than it says is behind NAT: take the first source that speaks. */
 static enum media_latch latch_for(const struct channel *channel, const struct sdesc_remote *remote)
 {
@@ -206,7 +196,7 @@ static void apply(struct channel *channel, const struct sdesc_remote *remote, bo
 	digits_agreed(channel, takes_events(&params));
 	explicit_bzero(&params.tx_crypto, sizeof(params.tx_crypto));
 	explicit_bzero(&params.rx_crypto, sizeof(params.rx_crypto));
-	tell_hold(channel, remote);
+	hold_heard(channel, remote, offered);
 }
 
 void talk_offer(struct channel *channel, struct buf *out)
@@ -221,9 +211,10 @@ int talk_answer(struct channel *channel, const struct sdesc_remote *remote, stru
 	int r;
 
 	sdesc_taste_first(&taste, channel->codec); /* no change of codec without need */
-	r = sdesc_answer(&channel->local, remote, &taste, SDESC_SENDRECV, channel->must_secure);
+	r = sdesc_answer(&channel->local, remote, &taste, hold_wish(channel), channel->must_secure);
 	if (r)
 		return r;
+	hold_answered(channel);
 	apply(channel, remote, false);
 	sdesc_write(&channel->local, out);
 	return 0;
@@ -275,7 +266,8 @@ static void offer_wanted(struct channel *channel)
 {
 	auto_(buf_fini) struct buf out = BUF_MAX(SDESC_TEXT_MAX);
 
-	channel->local.direction = SDESC_SENDRECV;
+	channel->local.direction = hold_wish(channel);
+	hold_answered(channel);
 	talk_offer(channel, &out);
 	if (session_answer(channel->main->session, SESSION_SDP(out.data, out.len)))
 		log_debug("an offer came too late");
@@ -284,16 +276,10 @@ static void offer_wanted(struct channel *channel)
 static void offer_done(struct channel *channel, const struct session_event *event)
 {
 	bool good = event->code >= 200 && event->code < 300;
-	struct queued *queued;
 
 	if (good && event->body.data && talk_accept(channel, &event->body))
 		good = false;
-	if (!channel->offering)
-		return;
-	channel->offering = false;
-	queued = event_for(channel, ENGINE_MODIFIED);
-	queued->event.ok = good;
-	event_emit(channel->engine, queued);
+	hold_done(channel, good);
 }
 
 void talk_on_offer(struct channel *channel, const struct session_event *event)
@@ -325,29 +311,6 @@ bool talk_moved(struct channel *channel)
 		return true;
 	channel->local = before;
 	return false;
-}
-
-void channel_hold(struct channel *channel, bool hold)
-{
-	auto_(buf_fini) struct buf out = BUF_MAX(SDESC_TEXT_MAX);
-	struct sdesc_local before = channel->local;
-	struct queued *queued;
-
-	if (channel->state != CHANNEL_UP)
-		return;
-	engine_enter(channel->engine);
-	channel->local.direction = hold		   ? SDESC_SENDONLY
-				   : channel->held ? SDESC_RECVONLY
-						   : SDESC_SENDRECV;
-	sdesc_write(&channel->local, &out);
-	channel->offering = true;
-	if (session_offer(channel->main->session, SESSION_SDP(out.data, out.len))) {
-		channel->local = before;
-		channel->offering = false;
-		queued = event_for(channel, ENGINE_MODIFIED);
-		event_emit(channel->engine, queued);
-	}
-	engine_leave(channel->engine);
 }
 
 /* ---- from the media loops ---- */

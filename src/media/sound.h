@@ -47,6 +47,9 @@ struct sound *sound_new_tone(const struct sound_tone *tone);
  */
 struct sound *sound_new_ringback(const char *country);
 
+/* Music on hold: 16 s, made to be looped; the same each time. */
+struct sound *sound_new_music(void);
+
 uint32_t sound_ms(const struct sound *sound);
 /* PCM at 8000 or 16000 Hz, which is what players feed to coders; NULL for any other rate. */
 const int16_t *sound_pcm(const struct sound *sound, unsigned rate, size_t *ret_samples);

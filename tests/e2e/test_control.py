@@ -293,3 +293,184 @@ def test_digits_before_the_answer_are_refused(tenant, line, far_end):
     reply = tenant.post("/api/dtmf/", {"call_id": call["id"], "digits": "1"})
     assert reply.status_code == 409 and reply.json()["code"] == "wrong_state"
     tenant.hangup(call["id"])
+
+
+# ---- hold ----
+
+
+def hold(tenant, call_id, action="hold"):
+    return tenant.ok("POST", "/api/hold-call/", {"call_id": call_id, "action": action}, 200)
+
+
+def blocks(listener, since):
+    samples = listener.samples(since)
+    return [samples[i:i + 4000] for i in range(0, len(samples) - 3999, 4000)]
+
+
+def hears_music(listener, since, *tones):
+    """Two seconds of sound that is none of the parties' tones."""
+    listener.wait_packets(100, timeout=20, since=since)
+    heard = blocks(listener, since)
+    assert len(heard) >= 3
+    for block in heard:
+        assert ear.level_of(block) > 0.01, "music is there all the time"
+        assert all(ear.tone_share(block, freq) < 0.02 for freq in tones)
+
+
+def hears_nothing(listener, since):
+    """It is sent silence, so that it does not take the line for dead."""
+    listener.wait_packets(75, timeout=20, since=since)
+    assert ear.level_of(listener.samples(since)) < 0.001
+
+
+def one_stream(*sides):
+    for side in sides:
+        packets = [p for p in side.ear.packets if p.payload_type != 101]
+        assert len({p.ssrc for p in packets}) == 1
+        assert side.ear.lost() == 0
+        steps = [(b.timestamp - a.timestamp) & 0xFFFFFFFF for a, b in zip(packets, packets[1:])]
+        assert all(step < 0x80000000 for step in steps), "time never goes back"
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("codecs", [("PCMU", "PCMA"), ("PCMA",)])
+def test_hold_and_resume(tenant, line, far_end, desk_phones, codecs):
+    phone = desk_phones(tenant)
+    events = tenant.events()
+    call_id = tenant.make_call(line, far_end.number)["id"]
+    desk = phone.expect_invite(ear=Ear(phone.address, tone=440, codecs=("PCMU",))).answer()
+    remote = far_end.expect_invite(ear=Ear(far_end.address, tone=620, codecs=codecs)).answer()
+    events.wait_call("answered", call_id)
+    steady(desk.ear, remote.ear)
+
+    remote.ear.direction = "recvonly"
+    held = hold(tenant, call_id)
+    since = settled()
+    assert held["state"] == "held" and held["hold"] == {"local": True, "remote": False}
+    assert "a=sendonly" in remote.expect("INVITE").body
+    told = events.wait_call("held", call_id)
+    assert told["detail"]["by"] == "local" and told["detail"]["signalled"] is True
+    hears_music(remote.ear, since, 440, 620)
+    hears_nothing(desk.ear, since)
+    assert len(desk.find("INVITE")) == 1, "the phone is left alone"
+    assert hold(tenant, call_id)["state"] == "held"
+    assert len(events.all("call.held", call_id=call_id)) == 1, "nothing happened"
+    reply = tenant.post("/api/dtmf/", {"call_id": call_id, "digits": "1"})
+    assert reply.status_code == 409 and reply.json()["code"] == "call_held"
+
+    remote.ear.direction = "sendrecv"
+    assert hold(tenant, call_id, "resume")["state"] == "answered"
+    assert "a=sendrecv" in remote.expect("INVITE").body
+    assert events.wait_call("resumed", call_id)["detail"]["signalled"] is True
+    steady(desk.ear, remote.ear)
+    one_stream(desk, remote)
+    assert tenant.call(call_id)["hold_s"] >= 1
+    remote.bye()
+    events.wait_ended(call_id)
+    assert tenant.log_row(call_id)["hold_s"] >= 1
+
+
+@pytest.mark.core
+def test_a_provider_that_refuses_the_hold(tenant, talk):
+    call_id, events, desk, remote = talk()
+    remote.auto_reinvite = False
+    assert hold(tenant, call_id)["state"] == "held"
+    since = settled()
+    remote.reply(488, request=remote.expect("INVITE"))
+    assert events.wait_call("held", call_id)["detail"]["signalled"] is False
+    hears_music(remote.ear, since, 440, 620)
+    hears_nothing(desk.ear, since)
+    assert hold(tenant, call_id, "resume")["state"] == "answered"
+    events.wait_call("resumed", call_id)
+    steady(desk.ear, remote.ear)
+    one_stream(desk, remote)
+    remote.bye()
+    events.wait_ended(call_id)
+
+
+@pytest.mark.core
+def test_the_far_end_holds(tenant, talk):
+    call_id, events, desk, remote = talk()
+    remote.ear.bump()
+    answer = remote.reinvite(remote.ear.sdp(direction="sendonly"))
+    since = settled()
+    assert "a=recvonly" in answer.body
+    assert events.wait_call("held", call_id)["detail"]["by"] == "remote"
+    desk.ear.wait_packets(75, timeout=20, since=since)
+    assert desk.ear.hears(620, since), "its own music, not ours over it"
+    assert remote.ear.audio(since) == [], "it is sent nothing"
+
+    # Now we hold as well, and resume: that ends only ours.
+    remote.ear.direction = "inactive"
+    both = hold(tenant, call_id)
+    assert both["hold"] == {"local": True, "remote": True}
+    assert "a=inactive" in remote.expect("INVITE").body
+    remote.ear.direction = "sendonly"
+    assert hold(tenant, call_id, "resume")["state"] == "held"
+    assert "a=recvonly" in remote.expect("INVITE").body
+    remote.ear.direction = "sendrecv"
+    answer = remote.reinvite()
+    assert "a=sendrecv" in answer.body
+    net.until(lambda: tenant.call(call_id)["state"] == "answered", 5, "nobody holds")
+    steady(desk.ear, remote.ear)
+    one_stream(desk, remote)
+    remote.bye()
+    events.wait_ended(call_id)
+
+
+@pytest.mark.core
+def test_the_phones_own_hold_key(tenant, talk):
+    call_id, events, desk, remote = talk()
+    remote.ear.direction = "recvonly"
+    desk.ear.bump()
+    answer = desk.reinvite(desk.ear.sdp(direction="sendonly"))
+    since = settled()
+    assert "a=recvonly" in answer.body
+    assert events.wait_call("held", call_id)["detail"]["by"] == "local"
+    assert "a=sendonly" in remote.expect("INVITE").body
+    hears_music(remote.ear, since, 440, 620)
+    remote.ear.direction = "sendrecv"
+    desk.ear.bump()
+    desk.reinvite(desk.ear.sdp())
+    events.wait_call("resumed", call_id)
+    steady(desk.ear, remote.ear)
+    one_stream(desk, remote)
+    remote.bye()
+    events.wait_ended(call_id)
+
+
+def test_a_call_is_not_held_for_ever(own_daemon, provider, agents, far_end):
+    daemon = own_daemon(env={"JACKFIELD_LIMITS_MAX_HOLD_S": "2"})
+    tenant = daemon.signup()
+    line = tenant.registered_profile(provider)
+    device = tenant.add_device()
+    phone = agents(device["username"], device["password"],
+                   domain=f"{device['server']}:{device['port']}")
+    assert phone.register().status == 200
+    events = tenant.events()
+    call_id = tenant.make_call(line, far_end.number)["id"]
+    phone.expect_invite(ear=Ear(phone.address, tone=440)).answer()
+    remote = far_end.expect_invite(ear=Ear(far_end.address, tone=620)).answer()
+    events.wait_call("answered", call_id)
+    hold(tenant, call_id)
+    ended = events.wait_call("ended", call_id, timeout=15)["data"]
+    assert ended["end_reason"] == "timeout" and ended["hold_s"] == 2
+    remote.wait_ended()
+    tenant.close()
+
+
+def test_what_cannot_be_held(tenant, line, far_end):
+    call_id = tenant.make_call(line, far_end.number, {"echo": True})["id"]
+    events = tenant.events()
+    remote = far_end.expect_invite(ear=Ear(far_end.address, tone=None)).answer()
+    net.until(lambda: tenant.call(call_id)["state"] == "answered", 10, "it is answered")
+    reply = tenant.post("/api/hold-call/", {"call_id": call_id, "action": "hold"})
+    assert reply.status_code == 409 and reply.json()["code"] == "wrong_state"
+    for body, field in (({"call_id": call_id}, "action"), ({"action": "hold"}, "call_id"),
+                        ({"call_id": call_id, "action": "squeeze"}, "action")):
+        reply = tenant.post("/api/hold-call/", body)
+        assert reply.status_code == 400 and field in reply.json()
+    remote.bye()
+    events.wait_ended(call_id)
+    reply = tenant.post("/api/hold-call/", {"call_id": call_id, "action": "hold"})
+    assert reply.status_code == 409 and reply.json()["state"] == "ended"

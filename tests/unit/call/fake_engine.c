@@ -115,6 +115,11 @@ void fake_digits_done(struct channel *channel, bool ok)
 					     .ok = ok });
 }
 
+void fake_modified(struct channel *channel, bool ok)
+{
+	send(channel, (struct engine_event){ .type = ENGINE_MODIFIED, .ok = ok });
+}
+
 void fake_sound_done(struct channel *channel, bool ok)
 {
 	channel->playing = false;
@@ -265,8 +270,9 @@ void channel_hangup(struct channel *channel, enum end_reason reason, bool comple
 
 void channel_hold(struct channel *channel, bool hold)
 {
-	(void)channel;
-	(void)hold;
+	bug_on(channel->ended);
+	channel->told_hold = hold;
+	channel->holds++;
 }
 
 void channel_transfer_reply(struct channel *channel, int code)
@@ -347,7 +353,7 @@ int channel_dtmf(struct channel *channel, const struct dtmf_spec *spec, uint32_t
 
 void channel_dtmf_stop(struct channel *channel)
 {
-	fake_digits_done(channel, false);
+	channel->digits[0] = '\0';
 }
 
 void channel_mute(struct channel *channel, bool muted)

@@ -19,6 +19,8 @@ struct channel {
 	struct dtmf_spec dtmf; /* the last; without its digits */
 	uint32_t operation;
 	int fail_dtmf;
+	bool told_hold; /* by channel_hold() */
+	unsigned holds; /* how often that was called */
 	int sound_kind;
 	char said[256];
 	uint32_t sound_id;
@@ -80,4 +82,6 @@ void fake_settle(struct engine *engine);
 /* What the last channel_dtmf() asked for is over. */
 void fake_digits_done(struct channel *channel, bool ok);
 void fake_tape_done(struct engine *engine, int error, uint64_t bytes); /* the last one */
+/* The outcome of channel_hold(). */
+void fake_modified(struct channel *channel, bool ok);
 void fake_sound_done(struct channel *channel, bool ok);

@@ -220,6 +220,211 @@ static void digits_are_refused_where_they_cannot_go(void **state)
 	over(world, pair.call);
 }
 
+/* ---- hold ---- */
+
+static struct reply *hold(struct world *world, struct asker asker, struct id call, bool on)
+{
+	return world_do(world, &(struct command){ .type = COMMAND_HOLD_CALL,
+						  .asker = asker,
+						  .call_id = call,
+						  .on = on });
+}
+
+static bool detail_has(struct world *world, enum event_type type, const char *what)
+{
+	const struct event *event = world_event(world, type);
+
+	return event && event->detail && strstr(event->detail, what);
+}
+
+static void the_held_one_hears_music_at_once_and_the_events_follow(void **state)
+{
+	struct world *world = *state;
+	struct asker anna = world_anna(world);
+	struct pair pair = talk(world);
+
+	assert_int_equal(hold(world, anna, pair.call, true)->code, REPLY_OK);
+	assert_int_equal(world->reply->call->state, CALL_HELD);
+	assert_true(world->reply->call->hold_local);
+	assert_false(world->reply->call->hold_remote);
+	assert_int_equal(leg_of(world->reply->call, pair.remote_leg)->state, LEG_HELD);
+	assert_int_equal(leg_of(world->reply->call, pair.agent_leg)->state, LEG_ANSWERED);
+	assert_true(pair.remote->playing);
+	assert_int_equal(pair.remote->sound_kind, SOUND_MUSIC);
+	assert_false(pair.agent->playing);
+	assert_non_null(pair.agent->bridge->deaf_listener);
+	assert_true(pair.remote->told_hold);
+	assert_int_equal(pair.agent->holds, 0);
+	assert_int_equal(world_events(world, EVENT_CALL_HELD), 0);
+	fake_modified(pair.remote, true);
+	assert_int_equal(world_events(world, EVENT_CALL_HELD), 1);
+	assert_true(detail_has(world, EVENT_CALL_HELD, "\"by\":\"local\""));
+	assert_true(detail_has(world, EVENT_CALL_HELD, "\"signalled\":true"));
+	fake_modified(pair.remote, true);
+	assert_int_equal(world_events(world, EVENT_CALL_HELD), 1);
+
+	assert_int_equal(hold(world, anna, pair.call, true)->code, REPLY_OK);
+	assert_int_equal(pair.remote->holds, 1);
+	world_advance(world, 1800 * 1000);
+
+	assert_int_equal(hold(world, anna, pair.call, false)->code, REPLY_OK);
+	assert_int_equal(world->reply->call->state, CALL_ANSWERED);
+	assert_int_equal(world->reply->call->hold_s, 1800);
+	assert_false(pair.remote->playing);
+	assert_null(pair.agent->bridge->deaf_listener);
+	assert_false(pair.remote->told_hold);
+	fake_modified(pair.remote, true);
+	assert_int_equal(world_events(world, EVENT_CALL_RESUMED), 1);
+	assert_int_equal(hold(world, anna, pair.call, false)->code, REPLY_OK);
+	assert_int_equal(pair.remote->holds, 2);
+	over(world, pair.call);
+}
+
+static void a_refused_hold_is_a_hold_all_the_same(void **state)
+{
+	struct world *world = *state;
+	struct pair pair = talk(world);
+
+	assert_int_equal(hold(world, world_anna(world), pair.call, true)->code, REPLY_OK);
+	fake_modified(pair.remote, false);
+	assert_true(detail_has(world, EVENT_CALL_HELD, "\"signalled\":false"));
+	assert_int_equal(world_view(world)->state, CALL_HELD);
+	assert_true(pair.remote->playing);
+	over(world, pair.call);
+}
+
+static void a_resume_before_the_answer_keeps_the_order_of_events(void **state)
+{
+	struct world *world = *state;
+	struct pair pair = talk(world);
+
+	assert_int_equal(hold(world, world_anna(world), pair.call, true)->code, REPLY_OK);
+	assert_int_equal(hold(world, world_anna(world), pair.call, false)->code, REPLY_OK);
+	assert_int_equal(world_events(world, EVENT_CALL_HELD), 1);
+	assert_int_equal(world_events(world, EVENT_CALL_RESUMED), 0);
+	fake_modified(pair.remote, true);
+	assert_int_equal(world_events(world, EVENT_CALL_RESUMED), 1);
+	assert_false(pair.remote->playing);
+	over(world, pair.call);
+}
+
+static void a_phones_own_hold_gives_the_other_party_music(void **state)
+{
+	struct world *world = *state;
+	struct asker anna = world_anna(world);
+	struct pair pair = talk(world);
+
+	fake_say(pair.agent, ENGINE_HELD);
+	assert_true(pair.remote->playing);
+	assert_int_equal(pair.remote->sound_kind, SOUND_MUSIC);
+	assert_true(pair.remote->told_hold);
+	assert_true(detail_has(world, EVENT_CALL_HELD, "\"by\":\"local\""));
+	fake_modified(pair.remote, true);
+	assert_int_equal(world_events(world, EVENT_CALL_HELD), 1);
+
+	/* By request as well: the music goes on until both have ended. */
+	assert_int_equal(hold(world, anna, pair.call, true)->code, REPLY_OK);
+	assert_int_equal(world_events(world, EVENT_CALL_HELD), 2);
+	fake_say(pair.agent, ENGINE_RESUMED);
+	assert_true(pair.remote->playing);
+	assert_int_equal(world_view(world)->state, CALL_HELD);
+	assert_int_equal(pair.remote->holds, 1);
+	assert_int_equal(hold(world, anna, pair.call, false)->code, REPLY_OK);
+	assert_false(pair.remote->playing);
+	assert_int_equal(world->reply->call->state, CALL_ANSWERED);
+	over(world, pair.call);
+}
+
+static void a_far_end_that_holds_brings_its_own_music_and_both_may_hold(void **state)
+{
+	struct world *world = *state;
+	struct asker anna = world_anna(world);
+	struct pair pair = talk(world);
+
+	fake_say(pair.remote, ENGINE_HELD);
+	assert_false(pair.agent->playing);
+	assert_null(pair.agent->bridge->deaf_listener);
+	assert_true(detail_has(world, EVENT_CALL_HELD, "\"by\":\"remote\""));
+	world_advance(world, 5000);
+	assert_int_equal(hold(world, anna, pair.call, true)->code, REPLY_OK);
+	fake_modified(pair.remote, true);
+	assert_true(world_view(world)->hold_local && world_view(world)->hold_remote);
+	world_advance(world, 5000);
+	assert_int_equal(hold(world, anna, pair.call, false)->code, REPLY_OK);
+	fake_modified(pair.remote, true);
+	assert_int_equal(world_view(world)->state, CALL_HELD);
+	assert_false(world_view(world)->hold_local);
+	world_advance(world, 5000);
+	fake_say(pair.remote, ENGINE_RESUMED);
+	assert_int_equal(world_view(world)->state, CALL_ANSWERED);
+	assert_int_equal(world_view(world)->hold_s, 15);
+	over(world, pair.call);
+}
+
+static void a_call_is_not_held_for_ever(void **state)
+{
+	struct world *world = *state;
+	struct pair pair;
+
+	pair = talk(world);
+	assert_int_equal(hold(world, world_anna(world), pair.call, true)->code, REPLY_OK);
+	world_advance(world, 3599 * 1000);
+	assert_int_equal(hold(world, world_anna(world), pair.call, false)->code, REPLY_OK);
+	assert_int_equal(hold(world, world_anna(world), pair.call, true)->code, REPLY_OK);
+	world_advance(world, 3599 * 1000);
+	assert_int_equal(world_events(world, EVENT_CALL_ENDED), 0);
+	world_advance(world, 1000);
+	world_expect_end(world, END_TIMEOUT, 408, HANGUP_PLATFORM);
+	assert_true(pair.remote->hung_up && pair.agent->hung_up);
+	assert_int_equal(world_view(world)->hold_s, 3599 + 3600);
+}
+
+static void a_held_call_that_becomes_a_conference_is_held_no_more(void **state)
+{
+	struct world *world = *state;
+	struct asker anna = world_anna(world);
+	struct pair pair = talk(world);
+	struct conference_wish wish = { .action = CONFERENCE_JOIN, .room = "sales" };
+
+	assert_int_equal(hold(world, anna, pair.call, true)->code, REPLY_OK);
+	fake_modified(pair.remote, true);
+	wish.call = pair.call;
+	assert_int_equal(world_do(world, &(struct command){ .type = COMMAND_CONFERENCE,
+							    .asker = anna,
+							    .body = xmemdup(&wish, sizeof(wish)) })
+				 ->code,
+			 REPLY_OK);
+	assert_false(pair.remote->told_hold);
+	assert_false(pair.remote->playing && pair.remote->sound_kind == SOUND_MUSIC);
+	assert_int_equal(hold(world, anna, pair.call, true)->code, REPLY_WRONG_STATE);
+	over(world, pair.call);
+}
+
+static void what_cannot_be_held_is_refused(void **state)
+{
+	struct world *world = *state;
+	struct asker anna = world_anna(world);
+	struct channel *remote;
+	struct id call;
+
+	assert_int_equal(world_call(world, "+4930123", CONNECT_ANY_DEVICE)->code, REPLY_OK);
+	call = world->reply->call->id;
+	assert_int_equal(hold(world, anna, call, true)->code, REPLY_WRONG_STATE);
+	over(world, call);
+	assert_int_equal(world_call(world, "+4930123", CONNECT_SAY)->code, REPLY_OK);
+	call = world->reply->call->id;
+	remote = fake_dialled(world->engine, 0);
+	fake_say(remote, ENGINE_ANSWERED);
+	assert_int_equal(hold(world, anna, call, true)->code, REPLY_WRONG_STATE);
+	assert_string_equal(world->reply->state, "answered");
+	assert_int_equal(hold(world, world_as(world->tenant, world->ben, ASKER_SUPERVISOR), call,
+			      true)
+				 ->code,
+			 REPLY_FORBIDDEN);
+	over(world, call);
+	assert_int_equal(hold(world, anna, call, true)->code, REPLY_WRONG_STATE);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -229,6 +434,14 @@ int main(void)
 		T(digits_go_to_the_remote_leg_and_their_end_is_told),
 		T(digits_that_come_are_told_with_their_method),
 		T(digits_are_refused_where_they_cannot_go),
+		T(the_held_one_hears_music_at_once_and_the_events_follow),
+		T(a_refused_hold_is_a_hold_all_the_same),
+		T(a_resume_before_the_answer_keeps_the_order_of_events),
+		T(a_phones_own_hold_gives_the_other_party_music),
+		T(a_far_end_that_holds_brings_its_own_music_and_both_may_hold),
+		T(a_call_is_not_held_for_ever),
+		T(a_held_call_that_becomes_a_conference_is_held_no_more),
+		T(what_cannot_be_held_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -144,6 +144,7 @@ struct world *world_new(void)
 	setup = (struct call_app_setup){ .engine = world->engine,
 					 .bus = &world->bus,
 					 .seal = world->seal,
+					 .limits = { .max_hold_s = 3600 },
 					 .recordings_dir = "/nowhere" };
 	world->app = call_app_new(&setup);
 	new_ids(world);

@@ -260,6 +260,31 @@ static void ringback_is_that_of_the_country(void **state)
 	sound_unref(sound);
 }
 
+/* Nowhere louder than speech, nowhere a pause, no click where it begins anew, and each time the same. */
+static void music_is_even_and_has_no_seam(void **state)
+{
+	struct sound *sound = sound_new_music(), *again = sound_new_music();
+	size_t count, again_count;
+	const int16_t *pcm = sound_pcm(sound, 16000, &count);
+	const int16_t *other = sound_pcm(again, 16000, &again_count);
+
+	(void)state;
+	assert_int_equal(sound_ms(sound), 16000);
+	assert_int_equal(count, again_count);
+	assert_memory_equal(pcm, other, count * sizeof(*pcm));
+	for (size_t at = 0; at + 4000 <= count; at += 4000) {
+		double level = energy_rms(pcm + at, 4000);
+
+		assert_true(level > 500 && level < 5000);
+	}
+	for (size_t i = 0; i < count; i++) {
+		assert_in_range(abs(pcm[i]), 0, 16000);
+		assert_in_range(abs(pcm[(i + 1) % count] - pcm[i]), 0, 4000);
+	}
+	sound_unref(sound);
+	sound_unref(again);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -272,6 +297,7 @@ int main(void)
 		cmocka_unit_test(files_of_each_kind_are_loaded),
 		cmocka_unit_test(what_is_no_sound_or_too_much_of_one_is_refused),
 		cmocka_unit_test(ringback_is_that_of_the_country),
+		cmocka_unit_test(music_is_even_and_has_no_seam),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,201 @@
+/* Hold. Whoever is held hears music and is told so by signalling, and neither hears the other; what the other's provider
+ * thinks of it changes nothing of that. A call is held by a user's request or by a key of the user's phone; a hold that
+ * comes from outside brings its own music. Each ends only its own.
+ */
+#include "call/private.h"
+
+static bool holds(const struct leg *leg)
+{
+	return leg_is_live(leg) && (leg->held || leg->holding);
+}
+
+bool call_is_held(const struct call *call)
+{
+	const struct leg *leg;
+
+	chain_each(leg, &call->legs, in_call)
+		if (holds(leg))
+			return true;
+	return false;
+}
+
+/* ---- how long ---- */
+
+static void hold_over(struct timer *timer, void *arg)
+{
+	struct call *call = arg;
+
+	(void)timer;
+	fsm_send(&call->fsm, CALL_EV_HANGUP, &(struct ending){ ENDING_MAX_HOLD, NULL });
+}
+
+void hold_limit_init(struct call *call)
+{
+	timer_init(&call->hold_limit, call->app->wheel, hold_over, call);
+}
+
+void hold_settle(struct call *call)
+{
+	if (call->held_since)
+		call->held_us += wheel_wall_us(call->app->wheel) - call->held_since;
+	call->held_since = 0;
+	timer_stop(&call->hold_limit);
+}
+
+static void count_time(struct call *call)
+{
+	if (!call_is_held(call)) {
+		hold_settle(call);
+	} else if (!call->held_since) {
+		call->held_since = wheel_wall_us(call->app->wheel);
+		timer_start(&call->hold_limit, (uint64_t)call->app->limits.max_hold_s * 1000);
+	}
+}
+
+/* ---- who hears what ---- */
+
+static struct leg *partner(const struct call *call, const struct leg *leg)
+{
+	struct leg *other = leg == call->first	  ? call->second
+			    : leg == call->second ? call->first
+						  : NULL;
+
+	/* Members of a room are not each other's. */
+	if (!other || other->member || leg->member)
+		return NULL;
+	return other->channel && leg_is_live(other) ? other : NULL;
+}
+
+/* A stranger's hold has its own music: only that of our users' phones is ours to fill. */
+static bool puts_on_hold(const struct leg *leg)
+{
+	return leg->holding || (leg->held && leg->kind != LEG_KIND_PROFILE);
+}
+
+static void set_on_hold(struct leg *leg, struct leg *holder, bool on)
+{
+	static const struct sound_spec music = { .kind = SOUND_MUSIC, .loop = true };
+	struct bridge *bridge = leg->call->bridge;
+	bool talk;
+
+	leg->on_hold = on;
+	talk = !leg->on_hold && !holder->on_hold;
+	bridge_hear(bridge, holder->channel, leg->channel, talk);
+	bridge_hear(bridge, leg->channel, holder->channel, talk);
+	if (on)
+		(void)channel_play(leg->channel, &music);
+	else
+		channel_play_stop(leg->channel);
+}
+
+/* Brings the music and the signalling to what `holder` wants of the other. Return: whether something changed. */
+static bool follow(struct call *call, struct leg *holder)
+{
+	struct leg *leg = partner(call, holder);
+
+	if (!leg || !holder->channel || !leg_is_live(holder) || !call->bridge ||
+	    leg->on_hold == puts_on_hold(holder))
+		return false;
+	set_on_hold(leg, holder, !leg->on_hold);
+	/* A browser needs no new description to be silent. */
+	if (leg->kind == LEG_KIND_SOFTPHONE)
+		return true;
+	channel_dtmf_stop(leg->channel);
+	channel_hold(leg->channel, leg->on_hold);
+	return true;
+}
+
+void hold_release(struct call *call)
+{
+	struct leg *legs[] = { call->first, call->second };
+
+	for (unsigned i = 0; i < ARRAY_LEN(legs); i++) {
+		struct leg *other = legs[i] ? partner(call, legs[i]) : NULL;
+
+		if (!legs[i])
+			continue;
+		legs[i]->holding = false;
+		legs[i]->hold_news = NEWS_NONE;
+		if (!legs[i]->on_hold || !other || !call->bridge || !legs[i]->channel)
+			continue;
+		set_on_hold(legs[i], other, false);
+		channel_hold(legs[i]->channel, false);
+	}
+	count_time(call);
+}
+
+/* ---- what is told ---- */
+
+static void publish(struct leg *holder, bool held, json_t *signalled)
+{
+	json_t *detail =
+		json_pack("{s:s, s:s}", "by", holder->role == LEG_AGENT ? "local" : "remote",
+			  "leg_id", id_str(holder->id));
+
+	if (signalled)
+		json_object_set_new(detail, "signalled", signalled);
+	call_publish(holder->call, held ? EVENT_CALL_HELD : EVENT_CALL_RESUMED, detail);
+}
+
+/* `leg` is the one that is held. */
+static void news_out(struct leg *leg, bool signalled)
+{
+	struct leg *holder = partner(leg->call, leg);
+	bool held = leg->hold_news == NEWS_HELD;
+
+	if (!leg->hold_news)
+		return;
+	leg->hold_news = NEWS_NONE;
+	if (holder && !call_is_over(leg->call))
+		publish(holder, held, json_boolean(signalled));
+}
+
+void hold_told(struct leg *leg, bool signalled)
+{
+	if (leg_is_live(leg))
+		news_out(leg, signalled);
+}
+
+void hold_changed(struct call *call, struct leg *leg)
+{
+	count_time(call);
+	(void)follow(call, leg);
+	if (leg->member)
+		room_leg_changed(leg);
+	publish(leg, leg->held, NULL);
+}
+
+/* ---- hold-call ---- */
+
+static struct reply *not_now(const struct call *call)
+{
+	struct reply *reply =
+		reply_error(REPLY_WRONG_STATE, NULL, "Only two who talk can hold each other.");
+
+	reply->state = call_state_names[call->shown];
+	return reply;
+}
+
+struct reply *do_hold_call(struct call_app *app, struct command *command)
+{
+	struct leg *leg, *holder;
+	struct call *call;
+	struct reply *no = call_for(app, command, &call);
+
+	if (no)
+		return no;
+	leg = call->fsm.state == PHASE_UP ? leg_far(call, &command->asker) : NULL;
+	holder = leg ? partner(call, leg) : NULL;
+	if (!holder || !call->bridge)
+		return not_now(call);
+	if (holder->holding == command->on)
+		return reply_call(call);
+	holder->holding = command->on;
+	count_time(call);
+	news_out(leg, false); /* the last change, if nothing is known of it yet */
+	leg->hold_news = command->on ? NEWS_HELD : NEWS_RESUMED;
+	/* Their own phone may hold already, or still: then the far end hears of nothing new. */
+	if (!follow(call, holder) || leg->kind == LEG_KIND_SOFTPHONE)
+		news_out(leg, false);
+	return reply_call(call);
+}

@@ -1,0 +1,364 @@
+/* Holding each other, with all that can cross it. */
+#include "sim.h"
+
+static int begin(void **state)
+{
+	*state = sim_new();
+	return 0;
+}
+
+static int end(void **state)
+{
+	sim_clean(*state);
+	sim_free(*state);
+	return 0;
+}
+
+static const char *sdp(unsigned version, const char *direction)
+{
+	static char text[600];
+
+	(void)snprintf(text, sizeof(text),
+		       "v=0\r\no=- 7 %u IN IP4 10.0.0.9\r\ns=-\r\nc=IN IP4 10.0.0.9\r\nt=0 0\r\n"
+		       "m=audio 4000 RTP/AVP 0 8 101\r\na=rtpmap:101 telephone-event/8000\r\n"
+		       "a=%s\r\n",
+		       version, direction);
+	return text;
+}
+
+/* Anna's phone talks to somebody at the provider. */
+static void up(struct sim *s, struct sim_dialog *phone, struct sim_dialog *far)
+{
+	assert_int_equal(sim_make(s, "0301", CONNECT_ANY_DEVICE)->code, REPLY_OK);
+	sim_answer(&s->phone, sim_expect(&s->phone, "INVITE"), phone, sim_sdp);
+	sim_run(s, 5);
+	(void)sim_expect(&s->phone, "ACK");
+	sim_answer(&s->provider, sim_expect(&s->provider, "INVITE sip:0301@"), far, sim_sdp);
+	sim_run(s, 5);
+	(void)sim_expect(&s->provider, "ACK");
+	assert_int_equal(sim_view(s)->state, CALL_ANSWERED);
+}
+
+static enum reply_code hold(struct sim *s, bool on)
+{
+	struct id call = sim_view(s)->id;
+	struct command command = { .type = COMMAND_HOLD_CALL,
+				   .asker = { s->tenant, s->anna, ASKER_AGENT },
+				   .call_id = call,
+				   .on = on };
+	enum reply_code code = sim_do(s, &command)->code;
+
+	sim_run(s, 5);
+	return code;
+}
+
+static const char *direction_of(const char *message)
+{
+	static const char *const names[] = { "sendonly", "recvonly", "inactive", "sendrecv" };
+
+	for (unsigned i = 0; i < ARRAY_LEN(names); i++) {
+		char line[20];
+
+		(void)snprintf(line, sizeof(line), "a=%s\r\n", names[i]);
+		if (strstr(sim_body(message), line))
+			return names[i];
+	}
+	return "none";
+}
+
+/* Our re-INVITE, with that direction, is agreed to. */
+static void agree(struct sim *s, unsigned version, const char *offered, const char *answered)
+{
+	const char *invite = sim_expect(&s->provider, "INVITE");
+
+	assert_string_equal(direction_of(invite), offered);
+	sim_reply(&s->provider, invite, 200, NULL, NULL, sdp(version, answered));
+	sim_run(s, 5);
+	(void)sim_expect(&s->provider, "ACK");
+}
+
+static const struct event *last(struct sim *s, enum event_type type)
+{
+	for (unsigned i = s->event_count; i-- > 0;)
+		if (s->events[i]->type == type)
+			return s->events[i];
+	return NULL;
+}
+
+static bool told(struct sim *s, enum event_type type, const char *what)
+{
+	const struct event *event = last(s, type);
+
+	return event && event->detail && strstr(event->detail, what);
+}
+
+static void over(struct sim *s)
+{
+	(void)sim_hangup(s);
+	sim_run(s, 20);
+	(void)sim_expect(&s->provider, "BYE");
+	assert_int_equal(sim_events(s, EVENT_CALL_ENDED), 1);
+}
+
+static void a_hold_is_told_to_the_provider_alone(void **state)
+{
+	struct sim *s = *state;
+	struct sim_dialog phone, far;
+
+	up(s, &phone, &far);
+	assert_int_equal(hold(s, true), REPLY_OK);
+	assert_int_equal(sim_events(s, EVENT_CALL_HELD), 0);
+	agree(s, 8, "sendonly", "recvonly");
+	assert_true(told(s, EVENT_CALL_HELD, "\"signalled\":true"));
+	assert_false(sim_view(s)->hold_remote);
+	assert_int_equal(hold(s, true), REPLY_OK);
+	assert_false(sim_heard(&s->provider, "INVITE"));
+	sim_run(s, 7000);
+	assert_int_equal(hold(s, false), REPLY_OK);
+	agree(s, 9, "sendrecv", "sendrecv");
+	assert_true(told(s, EVENT_CALL_RESUMED, "\"signalled\":true"));
+	assert_int_equal(sim_view(s)->state, CALL_ANSWERED);
+	assert_int_equal(sim_view(s)->hold_s, 7);
+	assert_int_equal(sim_count(&s->phone, "INVITE"), 1);
+	over(s);
+}
+
+static void a_provider_that_refuses_does_not_hinder(void **state)
+{
+	static const int codes[] = { 488, 500, 603, 415 };
+	struct sim *s = *state;
+	struct sim_dialog phone, far;
+
+	up(s, &phone, &far);
+	for (unsigned i = 0; i < ARRAY_LEN(codes); i++) {
+		assert_int_equal(hold(s, true), REPLY_OK);
+		sim_reply(&s->provider, sim_expect(&s->provider, "INVITE"), codes[i], NULL, NULL,
+			  NULL);
+		sim_run(s, 5);
+		(void)sim_expect(&s->provider, "ACK");
+		assert_int_equal(sim_events(s, EVENT_CALL_HELD), i + 1);
+		assert_true(told(s, EVENT_CALL_HELD, "\"signalled\":false"));
+		assert_int_equal(sim_view(s)->state, CALL_HELD);
+		/* It never knew: there is nothing to take back. */
+		assert_int_equal(hold(s, false), REPLY_OK);
+		assert_false(sim_heard(&s->provider, "INVITE"));
+		assert_int_equal(sim_events(s, EVENT_CALL_RESUMED), i + 1);
+		assert_int_equal(sim_view(s)->state, CALL_ANSWERED);
+	}
+	/* And the old description is what counts. */
+	sim_request(&far, "INVITE", NULL, sdp(9, "sendrecv"));
+	sim_run(s, 5);
+	assert_string_equal(direction_of(sim_expect(&s->provider, "SIP/2.0 200")), "sendrecv");
+	sim_ack(&far, NULL);
+	over(s);
+}
+
+static void both_hold_and_each_resumes_only_itself(void **state)
+{
+	struct sim *s = *state;
+	struct sim_dialog phone, far;
+
+	up(s, &phone, &far);
+	sim_request(&far, "INVITE", NULL, sdp(8, "sendonly"));
+	sim_run(s, 5);
+	assert_string_equal(direction_of(sim_expect(&s->provider, "SIP/2.0 200")), "recvonly");
+	sim_ack(&far, NULL);
+	sim_run(s, 5);
+	assert_int_equal(hold(s, true), REPLY_OK);
+	agree(s, 9, "inactive", "inactive");
+	assert_true(sim_view(s)->hold_local && sim_view(s)->hold_remote);
+	assert_int_equal(hold(s, false), REPLY_OK);
+	agree(s, 10, "recvonly", "sendonly");
+	assert_true(!sim_view(s)->hold_local && sim_view(s)->hold_remote);
+	assert_int_equal(sim_view(s)->state, CALL_HELD);
+
+	/* Again, and this time they are the first to resume. */
+	assert_int_equal(hold(s, true), REPLY_OK);
+	agree(s, 11, "inactive", "inactive");
+	sim_request(&far, "INVITE", NULL, sdp(12, "sendrecv"));
+	sim_run(s, 5);
+	assert_string_equal(direction_of(sim_expect(&s->provider, "SIP/2.0 200")), "sendonly");
+	sim_ack(&far, NULL);
+	sim_run(s, 5);
+	assert_true(sim_view(s)->hold_local && !sim_view(s)->hold_remote);
+	assert_int_equal(hold(s, false), REPLY_OK);
+	agree(s, 13, "sendrecv", "sendrecv");
+	assert_int_equal(sim_view(s)->state, CALL_ANSWERED);
+	over(s);
+}
+
+static void an_inactive_answer_is_not_taken_for_a_hold_of_theirs(void **state)
+{
+	struct sim *s = *state;
+	struct sim_dialog phone, far;
+
+	up(s, &phone, &far);
+	assert_int_equal(hold(s, true), REPLY_OK);
+	agree(s, 8, "sendonly", "inactive");
+	assert_false(sim_view(s)->hold_remote);
+	assert_int_equal(hold(s, false), REPLY_OK);
+	agree(s, 9, "sendrecv", "sendrecv");
+	assert_int_equal(sim_view(s)->state, CALL_ANSWERED);
+	over(s);
+}
+
+static void holds_that_cross_are_both_told_in_the_end(void **state)
+{
+	struct sim *s = *state;
+	struct sim_dialog phone, far;
+	const char *ours;
+
+	up(s, &phone, &far);
+	assert_int_equal(hold(s, true), REPLY_OK);
+	ours = sim_expect(&s->provider, "INVITE");
+	sim_request(&far, "INVITE", NULL, sdp(8, "sendonly"));
+	sim_run(s, 5);
+	(void)sim_expect(&s->provider, "SIP/2.0 491");
+	sim_ack(&far, NULL);
+	sim_reply(&s->provider, ours, 491, NULL, NULL, NULL);
+	sim_run(s, 5);
+	(void)sim_expect(&s->provider, "ACK");
+	assert_int_equal(sim_events(s, EVENT_CALL_HELD), 0);
+	/* They do not own the Call-ID: theirs comes first (RFC 3261 14.1). */
+	sim_run(s, 1000);
+	sim_request(&far, "INVITE", NULL, sdp(8, "sendonly"));
+	sim_run(s, 5);
+	assert_string_equal(direction_of(sim_expect(&s->provider, "SIP/2.0 200")), "inactive");
+	sim_ack(&far, NULL);
+	sim_run(s, 4500);
+	agree(s, 9, "sendonly", "inactive");
+	assert_true(sim_view(s)->hold_local && sim_view(s)->hold_remote);
+	assert_int_equal(sim_events(s, EVENT_CALL_HELD), 2);
+	over(s);
+}
+
+static void a_resume_while_the_hold_is_open_follows_it(void **state)
+{
+	struct sim *s = *state;
+	struct sim_dialog phone, far;
+	const char *invite;
+
+	up(s, &phone, &far);
+	assert_int_equal(hold(s, true), REPLY_OK);
+	invite = sim_expect(&s->provider, "INVITE");
+	assert_int_equal(hold(s, false), REPLY_OK);
+	assert_int_equal(hold(s, true), REPLY_OK);
+	assert_int_equal(hold(s, false), REPLY_OK);
+	assert_false(sim_heard(&s->provider, "INVITE"));
+	sim_reply(&s->provider, invite, 200, NULL, NULL, sdp(8, "recvonly"));
+	sim_run(s, 5);
+	(void)sim_expect(&s->provider, "ACK");
+	agree(s, 9, "sendrecv", "sendrecv");
+	assert_int_equal(sim_events(s, EVENT_CALL_HELD), 2);
+	assert_int_equal(sim_events(s, EVENT_CALL_RESUMED), 2);
+	assert_int_equal(sim_view(s)->state, CALL_ANSWERED);
+	over(s);
+}
+
+static void a_hold_waits_for_an_offer_that_is_open(void **state)
+{
+	struct sim *s = *state;
+	struct sim_dialog phone, far;
+
+	up(s, &phone, &far);
+	sim_request(&far, "INVITE", NULL, sdp(8, "sendrecv"));
+	sim_run(s, 5);
+	(void)sim_expect(&s->provider, "SIP/2.0 200");
+	assert_int_equal(hold(s, true), REPLY_OK); /* their ACK is still to come */
+	sim_run(s, 1000);
+	assert_false(sim_heard(&s->provider, "INVITE"));
+	sim_ack(&far, NULL);
+	sim_run(s, 500);
+	agree(s, 9, "sendonly", "recvonly");
+	assert_true(told(s, EVENT_CALL_HELD, "\"signalled\":true"));
+	over(s);
+}
+
+static void a_hangup_crosses_the_hold(void **state)
+{
+	struct sim *s = *state;
+	struct sim_dialog phone, far;
+	const char *invite;
+
+	up(s, &phone, &far);
+	assert_int_equal(hold(s, true), REPLY_OK);
+	invite = sim_expect(&s->provider, "INVITE");
+	sim_request(&far, "BYE", NULL, NULL);
+	sim_run(s, 5);
+	(void)sim_expect(&s->provider, "SIP/2.0 200");
+	sim_reply(&s->provider, invite, 481, NULL, NULL, NULL);
+	sim_run(s, 50);
+	(void)sim_expect(&s->phone, "BYE");
+	sim_ended(s, END_COMPLETED, 200, HANGUP_CALLEE);
+	assert_int_equal(sim_events(s, EVENT_CALL_HELD), 0);
+}
+
+static void a_phones_hold_key_holds_the_provider(void **state)
+{
+	struct sim *s = *state;
+	struct sim_dialog phone, far;
+
+	up(s, &phone, &far);
+	sim_request(&phone, "INVITE", NULL, sdp(8, "sendonly"));
+	sim_run(s, 5);
+	assert_string_equal(direction_of(sim_expect(&s->phone, "SIP/2.0 200")), "recvonly");
+	sim_ack(&phone, NULL);
+	sim_run(s, 5);
+	agree(s, 8, "sendonly", "recvonly");
+	assert_true(sim_view(s)->hold_local && !sim_view(s)->hold_remote);
+	sim_run(s, 3000);
+	sim_request(&phone, "INVITE", NULL, sdp(9, "sendrecv"));
+	sim_run(s, 5);
+	(void)sim_expect(&s->phone, "SIP/2.0 200");
+	sim_ack(&phone, NULL);
+	sim_run(s, 5);
+	agree(s, 9, "sendrecv", "sendrecv");
+	assert_int_equal(sim_view(s)->state, CALL_ANSWERED);
+	assert_int_equal(sim_view(s)->hold_s, 3);
+	over(s);
+}
+
+/* Session timers are kept alive on both legs; nothing else happens for hours. */
+static void hours_of_hold_end_nothing(void **state)
+{
+	struct sim *s = *state;
+	struct sim_dialog phone, far;
+
+	up(s, &phone, &far);
+	sim_run(s, 60000); /* so that the longest hold is over before the longest call is */
+	assert_int_equal(hold(s, true), REPLY_OK);
+	agree(s, 8, "sendonly", "recvonly");
+	for (unsigned minute = 0; minute < 238; minute++) {
+		sim_run(s, 60000);
+		while (sim_heard(&s->provider, "INVITE"))
+			sim_reply(&s->provider, sim_expect(&s->provider, "INVITE"), 200, NULL, NULL,
+				  sdp(8, "recvonly"));
+		while (sim_heard(&s->phone, "INVITE"))
+			sim_reply(&s->phone, sim_expect(&s->phone, "INVITE"), 200, NULL, NULL,
+				  sim_sdp);
+		assert_int_equal(sim_events(s, EVENT_CALL_ENDED), 0);
+	}
+	assert_int_equal(hold(s, false), REPLY_OK);
+	agree(s, 9, "sendrecv", "sendrecv");
+	assert_in_range(sim_view(s)->hold_s, 238 * 60, 238 * 60 + 1);
+	over(s);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, begin, end)
+	static const struct CMUnitTest tests[] = {
+		T(a_hold_is_told_to_the_provider_alone),
+		T(a_provider_that_refuses_does_not_hinder),
+		T(both_hold_and_each_resumes_only_itself),
+		T(an_inactive_answer_is_not_taken_for_a_hold_of_theirs),
+		T(holds_that_cross_are_both_told_in_the_end),
+		T(a_resume_while_the_hold_is_open_follows_it),
+		T(a_hold_waits_for_an_offer_that_is_open),
+		T(a_hangup_crosses_the_hold),
+		T(a_phones_hold_key_holds_the_provider),
+		T(hours_of_hold_end_nothing),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
