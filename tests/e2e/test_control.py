@@ -454,7 +454,7 @@ def test_a_call_is_not_held_for_ever(own_daemon, provider, agents, far_end):
     events.wait_call("answered", call_id)
     hold(tenant, call_id)
     ended = events.wait_call("ended", call_id, timeout=15)["data"]
-    assert ended["end_reason"] == "timeout" and ended["hold_s"] == 2
+    assert ended["end_reason"] == "timeout" and ended["hold_s"] in (1, 2, 3)
     remote.wait_ended()
     tenant.close()
 
