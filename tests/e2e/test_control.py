@@ -264,6 +264,26 @@ def test_tones_of_who_has_events_are_sound(tenant, line, far_end):
     events.wait_ended(call["id"])
 
 
+def test_a_digit_that_the_other_leg_cannot_get_so_it_gets_otherwise(tenant, line, far_end,
+                                                                    desk_phones):
+    """The phone has telephone-events, the far end has not; and the phone says some by INFO."""
+    phone = desk_phones(tenant)
+    events = tenant.events()
+    call_id = tenant.make_call(line, far_end.number)["id"]
+    desk = phone.expect_invite(ear=Ear(phone.address, tone=440)).answer()
+    remote = far_end.expect_invite(ear=Ear(far_end.address, tone=620, events=False)).answer()
+    events.wait_call("answered", call_id)
+    for digit in "159#":
+        desk.ear.press(digit)
+    net.until(lambda: infos(remote) == "159#", 15, "all came as INFO")
+    desk.request("INFO", body="Signal=0\r\nDuration=160\r\n",
+                 content_type="application/dtmf-relay")
+    net.until(lambda: infos(remote) == "159#0", 10, "INFO came as INFO")
+    assert "".join(d for d, _ in heard_digits(events, call_id)) == "159#0"
+    remote.bye()
+    events.wait_ended(call_id)
+
+
 def test_bad_digits(tenant, talk):
     call_id, events, desk, remote = talk()
     for fields, name in (({"digits": "12x"}, "digits"), ({"digits": ""}, "digits"),
