@@ -22,6 +22,7 @@ struct api_setup {
 	const char *db_url;
 	struct db_opts db;
 	const char *data_dir; /* the token key lives there */
+	const char *recordings_dir;
 	const struct seal *seal;
 	struct call_gate *gate;
 	struct event_bus *bus; /* the hub reads it */

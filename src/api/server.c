@@ -18,7 +18,7 @@ METRIC_COUNTER(denied_metric, "jackfield_api_denied_total",
 const struct api_route *const api_tables[] = {
 	auth_routes,	 user_routes,	profile_routes, device_routes, call_routes, control_routes,
 	conference_routes,
-	call_log_routes, prompt_routes, event_routes,	system_routes, NULL,
+	call_log_routes, recording_routes, prompt_routes, event_routes,	system_routes, NULL,
 };
 
 const char *const api_scope_names[] = {
@@ -383,6 +383,7 @@ static void setup_defaults(struct api_setup *setup)
 	setup->profile_max_calls = setup->profile_max_calls ?: 1000;
 	setup->version = xstrdup(setup->version ?: "0");
 	setup->db_url = xstrdup(setup->db_url);
+	setup->recordings_dir = xstrdup(setup->recordings_dir ?: setup->data_dir);
 	setup->data_dir = xstrdup(setup->data_dir);
 	setup->sip_host = xstrdup(setup->sip_host ?: "127.0.0.1");
 	setup->sip_transports = xstrdup(setup->sip_transports ?: "udp,tcp");
@@ -471,6 +472,7 @@ struct api *api_stop(struct api *api)
 	free((void *)(uintptr_t)api->setup.version);
 	free((void *)(uintptr_t)api->setup.db_url);
 	free((void *)(uintptr_t)api->setup.data_dir);
+	free((void *)(uintptr_t)api->setup.recordings_dir);
 	free((void *)(uintptr_t)api->setup.sip_host);
 	free((void *)(uintptr_t)api->setup.sip_transports);
 	free(api);

@@ -116,6 +116,7 @@ static bool is_any(const char *host)
 static int start_api(struct daemon *daemon)
 {
 	const struct config *config = daemon->config;
+	auto_(free) char *recordings = settings_recordings_dir(config);
 	auto_(buf_fini) struct buf url = BUF_MAX(4096);
 	struct config_addr sip, tls;
 	struct api_setup setup;
@@ -130,6 +131,7 @@ static int start_api(struct daemon *daemon)
 		.db.connect_ms = (unsigned)config_int(config, "db", "connect_ms"),
 		.db.statement_ms = (unsigned)config_int(config, "db", "statement_ms"),
 		.data_dir = settings_data_dir(config),
+		.recordings_dir = recordings,
 		.seal = daemon->seal,
 		.gate = core_gate(daemon->core),
 		.bus = daemon->bus,

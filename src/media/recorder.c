@@ -7,8 +7,8 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -262,16 +262,32 @@ static void take_frame(struct recorder *recorder, const struct record_frame *fra
 
 /* ---- orders ---- */
 
+/* The directory of a file, and the one above it. */
+static void make_dirs(const char *path)
+{
+	auto_(free) char *dir = xstrdup(path);
+	char *last = strrchr(dir, '/'), *above;
+
+	if (!last)
+		return;
+	*last = '\0';
+	above = strrchr(dir, '/');
+	if (above && above != dir) {
+		*above = '\0';
+		(void)!mkdir(dir, 0700);
+		*above = '/';
+	}
+	(void)!mkdir(dir, 0700); /* what could not be made shows when the file is */
+}
+
 static bool disk_has_room(const struct recorder *recorder, const char *path)
 {
+	auto_(free) char *dir = xstrdup(path);
+	char *slash = strrchr(dir, '/');
 	struct statvfs disk;
-	char dir[512];
-	const char *slash = strrchr(path, '/');
 
-	if (!slash || (size_t)(slash - path) >= sizeof(dir))
-		return true;
-	memcpy(dir, path, (size_t)(slash - path));
-	dir[slash - path] = '\0';
+	if (slash)
+		*slash = '\0';
 	return statvfs(dir, &disk) ||
 	       (uint64_t)disk.f_bavail * disk.f_frsize >= recorder->setup.min_free;
 }
@@ -349,6 +365,7 @@ static void begin_files(struct recorder *recorder)
 			recorder->setup.before_files(recorder->setup.arg);
 		kept = true;
 		recording->phase = RUNNING;
+		make_dirs(recording->record.path);
 		recording->error = disk_has_room(recorder, recording->record.path)
 					   ? vault_create(recording->record.path,
 							  recording->record.key,

@@ -79,6 +79,12 @@ TABLE = {
     "GET /api/conferences": Route(),
     "GET /api/conferences/{}": Route(thing="room"),
 
+    "POST /api/record-call": Route(thing="call", member="call_id", body={"action": "stop"}),
+    "GET /api/recordings": Route(),
+    "GET /api/recordings/{}": Route(thing="recording"),
+    "DELETE /api/recordings/{}": Route(thing="recording", role="admin"),
+    "GET /api/download-recording": Route(thing="recording", query="recording_id"),
+
     "GET /api/call-logs": Route(),
     "POST /api/ws-ticket": Route(),
     "GET /ws/events": Route(),
@@ -132,16 +138,28 @@ def test_without_a_token_every_route_is_closed(daemon, tenant, routes, token):
     assert wrong == []
 
 
+def recorded(tenant, line, far_end):
+    """A recording that is ready: its id."""
+    call = tenant.make_call(line, far_end.number, {"echo": True}, record=True)
+    remote = far_end.expect_invite(ear=ear.Ear(far_end.address)).answer()
+    remote.ear.wait_packets(20)
+    tenant.hangup(call["id"])
+    remote.wait_ended()
+    return net.until(lambda: tenant.ok("GET", f"/api/recordings/?call_id={call['id']}&state=ready")
+                     ["results"], 5, "the recording is ready")[0]["id"]
+
+
 @pytest.fixture
-def things(tenant, provider, far_end):
+def things(tenant, provider, far_end, far_ends):
     """One thing of each kind that belongs to `tenant`, with a live call."""
-    line = tenant.registered_profile(provider)
+    line = tenant.registered_profile(provider, record="on_demand")
+    recording = recorded(tenant, line, far_ends())
     call = tenant.make_call(line, far_end.number, {"echo": True})
     remote = far_end.expect_invite()
     remote.ring()
     room = net.token("room")
     tenant.ok("POST", "/api/conference/", {"room": room, "action": "create"}, 201)
-    yield {"room": room, "profile": line["id"], "call": call["id"], "device": tenant.add_device()["id"],
+    yield {"room": room, "profile": line["id"], "recording": recording, "call": call["id"], "device": tenant.add_device()["id"],
            "user": tenant.add_user("agent").user["id"],
            "prompt": tenant.add_prompt("Tone", ear.tone(850, 0.5))["id"]}
     tenant.hangup(call["id"])

@@ -1,0 +1,412 @@
+/* Recordings: control while the call is up, what there is, and the sound itself
+ *
+ * A WAV is made as it is sent, chunk by chunk, so that any part of it costs only that part. An Opus file is encoded by a
+ * thread of its own into memory while the request waits parked: nothing of it ever touches the disk in the clear.
+ */
+#include "api/private.h"
+
+#include "base/work.h"
+#include "media/opus_file.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define OPUS_WAIT_MS 300000
+
+/* ---- record-call ---- */
+
+static const char *const actions[] = { "start", "stop", "pause", "resume", NULL };
+static const char *const layouts[] = { "mono", "stereo", NULL };
+
+static struct api_done *record_call(struct api_req *req)
+{
+	struct record_wish wish = { 0 };
+	struct command command = { .type = COMMAND_RECORD };
+	json_t *complaints = NULL, *body;
+	struct reply *reply;
+	int action;
+
+	api_id(req->body, "call_id", true, &command.call_id, &complaints);
+	action = api_word(req->body, "action", actions, -1, &complaints);
+	wish.stereo = api_word(req->body, "layout", layouts, 1, &complaints) == 1;
+	if (!json_object_get(req->body, "action"))
+		field_complain(&complaints, "action", "This field is required.");
+	if (complaints)
+		return api_invalid(req, complaints);
+	wish.action = (__typeof__(wish.action))action;
+	command.body = (void *)xmemdup(&wish, sizeof(wish));
+	reply = api_ask(req, &command);
+	if (reply && reply->code == REPLY_NOT_FOUND) {
+		reply_free(reply);
+		return api_call_not_live(req, command.call_id, false);
+	}
+	if (!reply || reply->code != REPLY_OK || !reply->recording)
+		return api_fail_reply(req, reply);
+	body = json_pack("{s:o}", "recording", recording_view_json(reply->recording));
+	reply_free(reply);
+	return api_json(req, 200, body);
+}
+
+/* ---- which there are ---- */
+
+static struct api_done *recordings_list(struct api_req *req)
+{
+	struct recording_filter filter = { 0 };
+	struct recording_row *rows = NULL;
+	struct db_page_info info;
+	json_t *complaints = NULL, *results;
+	struct api_done *no = api_page(req, &filter.page);
+	int state, r;
+
+	if (no)
+		return no;
+	api_filter_id(req, "call_id", &filter.call, &complaints);
+	api_filter_id(req, "profile_id", &filter.profile, &complaints);
+	api_filter_id(req, "user_id", &filter.user, &complaints);
+	api_filter_time(req, "started_after", &filter.started_after, &complaints);
+	api_filter_time(req, "started_before", &filter.started_before, &complaints);
+	state = api_filter_word(req, "state", recording_row_states, &complaints);
+	if (complaints)
+		return api_invalid(req, complaints);
+	filter.state = state >= 0 ? recording_row_states[state] : NULL;
+	if (req->user->role == USER_AGENT)
+		filter.visible_to = req->user->id;
+	r = recording_list(req->db, req->arena, req->user->tenant, &filter, &rows, &info);
+	if (r)
+		return api_fail(req, r);
+	results = json_array();
+	for (size_t i = 0; i < info.rows; i++)
+		json_array_append_new(results, field_to_json(recording_fields, &rows[i]));
+	return api_list(req, &info, results);
+}
+
+/* Agents hear their own calls and those of their profiles. */
+static struct api_done *may_hear(struct api_req *req, const struct recording_row *row)
+{
+	struct sip_profile profile = { 0 };
+	int r;
+
+	if (req->user->role != USER_AGENT || id_eq(row->user_id, req->user->id))
+		return NULL;
+	r = id_is_none(row->profile_id) ? DB_E_NONE
+					: profile_get(req->db, req->arena, req->user->tenant,
+						      row->profile_id, &profile);
+	if (r && r != DB_E_NONE)
+		return api_fail(req, r);
+	return !r && id_eq(profile.owner, req->user->id) ? NULL : api_forbidden(req);
+}
+
+static struct api_done *find(struct api_req *req, struct recording_row *ret)
+{
+	struct id id;
+	int r;
+
+	if (!id_parse(web_param(req->web, "id"), &id))
+		return api_not_found(req);
+	r = recording_get(req->db, req->arena, req->user->tenant, id, ret);
+	return r ? api_fail(req, r) : may_hear(req, ret);
+}
+
+static struct api_done *recording_read(struct api_req *req)
+{
+	struct recording_row row;
+	struct api_done *no = find(req, &row);
+
+	return no ?: api_ok(req, 200, recording_fields, &row);
+}
+
+static char *path_of(const struct api_req *req, const struct recording_row *row)
+{
+	return arena_printf(req->arena, "%s/%s/%s", req->api->setup.recordings_dir,
+			    id_str(row->tenant_id), row->storage);
+}
+
+static int audit(struct api_req *req, struct db *db, const char *action, struct id object,
+		 json_t *detail)
+{
+	struct audit entry = {
+		.tenant_id = req->user->tenant,
+		.user_id = req->user->id,
+		.action = action,
+		.object = "recording",
+		.object_id = object,
+		.client_addr = web_peer(req->web),
+		.detail = detail,
+	};
+	int r = audit_insert(db, &entry, req->arena);
+
+	json_decref(detail);
+	return r < 0 ? err_pass(r) : r;
+}
+
+struct deleting {
+	struct api_req *req;
+	struct id id;
+};
+
+static int delete_row(struct db *db, void *arg)
+{
+	struct deleting *deleting = arg;
+	int r = recording_delete(db, deleting->req->user->tenant, deleting->id);
+
+	if (r == 0)
+		r = audit(deleting->req, db, "recording.delete", deleting->id, NULL);
+	return r < 0 ? err_pass(r) : r;
+}
+
+/* The key first: without it the file is noise, whatever becomes of it. */
+static struct api_done *recording_remove(struct api_req *req)
+{
+	struct deleting deleting = { .req = req };
+	struct recording_row row;
+	struct api_done *no = find(req, &row);
+	int r;
+
+	if (no)
+		return no;
+	if (req->user->role != USER_ADMIN)
+		return api_forbidden(req);
+	deleting.id = row.id;
+	r = db_transact(req->db, delete_row, &deleting);
+	if (r == DB_E_NONE)
+		return api_json(req, 409,
+				json_pack("{s:s, s:s, s:s}", "detail",
+					  "A recording is deleted once it has ended.", "code",
+					  "wrong_state", "state", row.state));
+	if (r)
+		return api_fail(req, r);
+	if (unlink(path_of(req, &row)))
+		log_warn("the file of a deleted recording stays", LOG_ID("recording", row.id));
+	return api_no_content(req);
+}
+
+/* ---- the sound: WAV ---- */
+
+struct wav_source {
+	struct vault_reader *reader;
+	uint8_t header[WAV_HEADER];
+};
+
+static ssize_t wav_read(void *arg, uint64_t at, char *buf, size_t max)
+{
+	struct wav_source *wav = arg;
+	size_t len;
+
+	if (at < WAV_HEADER) {
+		len = max < WAV_HEADER - at ? max : (size_t)(WAV_HEADER - at);
+		memcpy(buf, wav->header + at, len);
+		return (ssize_t)len;
+	}
+	if (vault_read(wav->reader, at - WAV_HEADER, buf, max, &len)) {
+		log_rated(LOG_ERROR_, "a recording's file is damaged");
+		return -1;
+	}
+	return (ssize_t)len;
+}
+
+static void wav_free(void *arg)
+{
+	struct wav_source *wav = arg;
+
+	vault_reader_free(wav->reader);
+	free(wav);
+}
+
+static char *name_of(const struct api_req *req, const struct recording_row *row, const char *suffix)
+{
+	char time[TIME_STR_SIZE];
+
+	(void)time_print(row->started_at, time);
+	for (char *c = time; *c; c++)
+		*c = *c == ':' ? '-' : *c;
+	time[19] = '\0'; /* to the second */
+	return arena_printf(req->arena, "recording-%s-%.8s.%s", time, id_str(row->id) + 28, suffix);
+}
+
+static struct api_done *answer_wav(struct api_req *req, const struct recording_row *row,
+				   struct vault_reader *reader)
+{
+	struct wav_source *wav = xzalloc(sizeof(*wav));
+	struct vault_form form = vault_form(reader);
+	struct web_source source = {
+		.size = WAV_HEADER + vault_size(reader),
+		.read = wav_read,
+		.free = wav_free,
+		.arg = wav,
+	};
+	struct web_file file = {
+		.source = &source,
+		.fd = -1,
+		.type = "audio/wav",
+		.etag = row->sha256,
+		.name = name_of(req, row, "wav"),
+		.attachment = true,
+	};
+
+	wav->reader = reader;
+	wav_header(wav->header, &form, vault_size(reader));
+	web_answer_file(req->web, &file);
+	return api_gone(req);
+}
+
+/* ---- the sound: Opus ---- */
+
+struct opus_job {
+	atomic_int refs; /* the encoder's and the request's */
+	struct web_token token;
+	struct vault_reader *reader;
+	struct recording_row row; /* its texts are the request's */
+	int fd, result;
+	atomic_bool finished, stop;
+};
+
+static void opus_unref(struct opus_job *job)
+{
+	if (atomic_fetch_sub(&job->refs, 1) != 1)
+		return;
+	vault_reader_free(job->reader);
+	if (job->fd >= 0)
+		close(job->fd);
+	free(job);
+}
+
+/* The request ends, perhaps before the encoder. */
+static void opus_leave(void *arg)
+{
+	struct opus_job *job = arg;
+
+	atomic_store(&job->stop, true);
+	opus_unref(job);
+}
+
+static void opus_run(void *arg)
+{
+	struct opus_job *job = arg;
+
+	job->result = opus_file_write(job->reader, job->fd, &job->stop);
+	atomic_store(&job->finished, true);
+	web_wake(job->token);
+	opus_unref(job);
+}
+
+static struct api_done *opus_next(struct api_req *req, void *state)
+{
+	struct opus_job *job = state;
+	struct web_file file = { .type = "audio/ogg", .attachment = true };
+
+	if (!atomic_load(&job->finished)) {
+		web_add_header(req->web, "Retry-After", "30");
+		return api_error(req, 503, "overloaded");
+	}
+	if (job->result)
+		return api_fail(req, -EIO);
+	file.fd = job->fd;
+	job->fd = -1;
+	file.etag = arena_printf(req->arena, "%s-opus", job->row.sha256);
+	file.name = name_of(req, &job->row, "opus");
+	web_answer_file(req->web, &file);
+	return api_gone(req);
+}
+
+static struct api_done *answer_opus(struct api_req *req, const struct recording_row *row,
+				    struct vault_reader *reader)
+{
+	struct opus_job *job = xzalloc(sizeof(*job));
+	struct work work = { .run = opus_run, .arg = job };
+
+	atomic_init(&job->refs, 2);
+	job->reader = reader;
+	job->row = *row;
+	job->fd = memfd_create("opus", MFD_CLOEXEC);
+	job->token = web_park_token(req->web);
+	if (job->fd < 0 || !work_submit(req->api->makers, &work)) {
+		web_token_drop(job->token);
+		atomic_store(&job->refs, 1);
+		opus_unref(job);
+		web_add_header(req->web, "Retry-After", "10");
+		return api_error(req, 503, "overloaded");
+	}
+	return api_park(req, OPUS_WAIT_MS, opus_next, job, opus_leave);
+}
+
+/* ---- download-recording ---- */
+
+static const char *const formats[] = { "wav", "opus", NULL };
+
+static struct api_done *which(struct api_req *req, struct recording_row *ret, int *ret_format)
+{
+	struct id recording = ID_NONE, call = ID_NONE;
+	json_t *complaints = NULL;
+	int r;
+
+	api_filter_id(req, "recording_id", &recording, &complaints);
+	api_filter_id(req, "call_id", &call, &complaints);
+	*ret_format = api_filter_word(req, "format", formats, &complaints);
+	if (!complaints && id_is_none(recording) && id_is_none(call))
+		field_complain(&complaints, "recording_id", "Name a recording_id or a call_id.");
+	if (complaints)
+		return api_invalid(req, complaints);
+	if (!id_is_none(recording))
+		r = recording_get(req->db, req->arena, req->user->tenant, recording, ret);
+	else
+		r = recording_of_call(req->db, req->arena, req->user->tenant, call, ret);
+	if (!r && !id_is_none(recording) && !id_is_none(call) && !id_eq(ret->call_id, call))
+		r = DB_E_NONE;
+	return r ? api_fail(req, r) : may_hear(req, ret);
+}
+
+static struct api_done *open_sound(struct api_req *req, const struct recording_row *row,
+				   struct vault_reader **ret)
+{
+	uint8_t key[RECORDING_KEY];
+	int r;
+
+	if (!row->size)
+		return api_json(req, 409,
+				json_pack("{s:s, s:s, s:s}", "detail",
+					  "There is nothing to be heard of this recording.", "code",
+					  "wrong_state", "state", row->state));
+	r = recording_open_key(req->api->setup.seal, row, key);
+	if (!r)
+		r = vault_open(path_of(req, row), key, row->id.byte, ret);
+	seal_forget(key, sizeof(key));
+	if (!r)
+		return NULL;
+	log_error("a recording cannot be opened", LOG_ID("recording", row->id),
+		  LOG_INT("outcome", r));
+	return api_error(req, 500, "recording_unreadable");
+}
+
+static struct api_done *download(struct api_req *req)
+{
+	struct vault_reader *reader = NULL;
+	struct recording_row row;
+	struct api_done *no;
+	int format, r;
+
+	no = which(req, &row, &format);
+	if (!no)
+		no = open_sound(req, &row, &reader);
+	if (no)
+		return no;
+	r = audit(req, req->db, "recording.download", row.id,
+		  json_pack("{s:s, s:s?}", "format", formats[format > 0], "range",
+			    web_header(req->web, "Range")));
+	if (r) {
+		vault_reader_free(reader);
+		return api_fail(req, r);
+	}
+	return format > 0 ? answer_opus(req, &row, reader) : answer_wav(req, &row, reader);
+}
+
+const struct api_route recording_routes[] = {
+	{ "POST", "/api/record-call/", "recordCall", record_call, SCOPE_CALLS_CONTROL, 0 },
+	{ "GET", "/api/recordings/", "listRecordings", recordings_list, SCOPE_REPORTS_READ, 0 },
+	{ "GET", "/api/recordings/{id}/", "getRecording", recording_read, SCOPE_REPORTS_READ, 0 },
+	{ "DELETE", "/api/recordings/{id}/", "deleteRecording", recording_remove, SCOPE_REPORTS_READ,
+	  0 },
+	{ "GET", "/api/download-recording/", "downloadRecording", download, SCOPE_REPORTS_READ, 0 },
+	{ 0 },
+};
