@@ -4,13 +4,20 @@
 #define ROOM_NAME_MAX 64
 
 static const char *const actions[] = {
-	[CONFERENCE_CREATE] = "create", [CONFERENCE_JOIN] = "join",
-	[CONFERENCE_ADD] = "add",	[CONFERENCE_MUTE] = "mute",
-	[CONFERENCE_UNMUTE] = "unmute", [CONFERENCE_DEAF] = "deaf",
-	[CONFERENCE_UNDEAF] = "undeaf", [CONFERENCE_HOLD] = "hold",
-	[CONFERENCE_RESUME] = "resume", [CONFERENCE_KICK] = "kick",
-	[CONFERENCE_LOCK] = "lock",	[CONFERENCE_UNLOCK] = "unlock",
-	[CONFERENCE_RECORD] = "record", [CONFERENCE_END] = "end",
+	[CONFERENCE_CREATE] = "create",
+	[CONFERENCE_JOIN] = "join",
+	[CONFERENCE_ADD] = "add",
+	[CONFERENCE_MUTE] = "mute",
+	[CONFERENCE_UNMUTE] = "unmute",
+	[CONFERENCE_DEAF] = "deaf",
+	[CONFERENCE_UNDEAF] = "undeaf",
+	[CONFERENCE_HOLD] = "hold",
+	[CONFERENCE_RESUME] = "resume",
+	[CONFERENCE_KICK] = "kick",
+	[CONFERENCE_LOCK] = "lock",
+	[CONFERENCE_UNLOCK] = "unlock",
+	[CONFERENCE_RECORD] = "record",
+	[CONFERENCE_END] = "end",
 	NULL,
 };
 

@@ -55,8 +55,8 @@ struct api_route {
 
 /* Tables, one a resource, each ending with { 0 }; api_tables lists them and ends with NULL. */
 extern const struct api_route auth_routes[], user_routes[], profile_routes[], device_routes[],
-	call_routes[], control_routes[], conference_routes[], call_log_routes[], recording_routes[], prompt_routes[], event_routes[],
-	system_routes[];
+	call_routes[], control_routes[], conference_routes[], call_log_routes[], recording_routes[],
+	prompt_routes[], event_routes[], system_routes[];
 extern const struct api_route *const api_tables[];
 
 struct api_user {

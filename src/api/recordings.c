@@ -381,7 +381,8 @@ static struct api_done *open_sound(struct api_req *req, const struct recording_r
 	return api_error(req, 500, "recording_unreadable");
 }
 
-static struct api_done *answer_sound(struct api_req *req, const struct recording_row *row, int format)
+static struct api_done *answer_sound(struct api_req *req, const struct recording_row *row,
+				     int format)
 {
 	struct vault_reader *reader = NULL;
 	struct api_done *no = open_sound(req, row, &reader);
@@ -431,8 +432,8 @@ const struct api_route recording_routes[] = {
 	{ "POST", "/api/record-call/", "recordCall", record_call, SCOPE_CALLS_CONTROL, 0 },
 	{ "GET", "/api/recordings/", "listRecordings", recordings_list, SCOPE_REPORTS_READ, 0 },
 	{ "GET", "/api/recordings/{id}/", "getRecording", recording_read, SCOPE_REPORTS_READ, 0 },
-	{ "DELETE", "/api/recordings/{id}/", "deleteRecording", recording_remove, SCOPE_REPORTS_READ,
-	  0 },
+	{ "DELETE", "/api/recordings/{id}/", "deleteRecording", recording_remove,
+	  SCOPE_REPORTS_READ, 0 },
 	{ "GET", "/api/download-recording/", "downloadRecording", download, SCOPE_REPORTS_READ, 0 },
 	{ 0 },
 };

@@ -16,7 +16,7 @@ struct call_limits {
 	int tenant_minutes_per_day;  /* talk minutes of outgoing legs (0: without limit) */
 	int ring_timeout_s;	     /* 60 */
 	int max_duration_s;	     /* 14400 */
-	int max_hold_s;		     /* 14400: a call that is on hold for so long without a break ends */
+	int max_hold_s; /* 14400: a call that is on hold for so long without a break ends */
 };
 
 struct call_app_setup {
@@ -25,7 +25,7 @@ struct call_app_setup {
 	struct call_limits limits;
 	const struct seal *seal;    /* for the keys of recordings; outlives the app */
 	const char *recordings_dir; /* NULL: nothing can be recorded */
-	size_t gate_capacity; /* 0: 65536 commands */
+	size_t gate_capacity;	    /* 0: 65536 commands */
 };
 
 struct call_app;

@@ -26,9 +26,9 @@ enum command_type {
 	COMMAND_MAKE_CALL,   /* body: struct make_call; reply: call */
 	COMMAND_ANSWER_CALL, /* body: struct connect_spec, call_id; reply: call */
 	COMMAND_HANGUP_CALL, /* call_id, leg_id?, hangup_reason; reply: call */
-	COMMAND_DTMF, /* body: struct dtmf_request, call_id, leg_id?; reply: operation_id */
-	COMMAND_HOLD_CALL, /* call_id, on; reply: call */
-	COMMAND_MUTE_LEG, /* call_id, leg_id, on; reply: call */
+	COMMAND_DTMF,	     /* body: struct dtmf_request, call_id, leg_id?; reply: operation_id */
+	COMMAND_HOLD_CALL,   /* call_id, on; reply: call */
+	COMMAND_MUTE_LEG,    /* call_id, leg_id, on; reply: call */
 	COMMAND_RECORD,	     /* body: struct record_wish, call_id; reply: recording */
 	COMMAND_RECORDING_REPAIRED, /* body: struct recording_view, of before the start */
 	COMMAND_CONFERENCE, /* body: struct conference_wish; reply: conferences (one), maybe call */
@@ -158,13 +158,13 @@ enum conference_action {
 struct conference_wish {
 	enum conference_action action;
 	char room[VIEW_NAME_SIZE];
-	struct room_settings set;	 /* create */
-	struct id call, device;		 /* join: a live call, or the phone (none: any of the asker's) */
-	bool record;			 /* record: start */
-	char pin[ROOM_PIN_SIZE];	 /* join: of a room that has one */
-	struct id profile;		 /* add: through which, */
-	char to[VIEW_NUMBER_SIZE];	 /* and whom */
-	struct id member;		 /* mute and so on */
+	struct room_settings set;  /* create */
+	struct id call, device;	   /* join: a live call, or the phone (none: any of the asker's) */
+	bool record;		   /* record: start */
+	char pin[ROOM_PIN_SIZE];   /* join: of a room that has one */
+	struct id profile;	   /* add: through which, */
+	char to[VIEW_NUMBER_SIZE]; /* and whom */
+	struct id member;	   /* mute and so on */
 };
 
 enum hangup_reason { HANGUP_NORMAL, HANGUP_BUSY, HANGUP_DECLINED };

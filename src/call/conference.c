@@ -9,8 +9,7 @@ static struct reply *reply_room(const struct room *room)
 
 	reply->count = 1;
 	reply->conferences = xzalloc_array(1, sizeof(*reply->conferences));
-	reply->conferences[0] =
-		room_view(room, room->call ? CONFERENCE_ACTIVE : CONFERENCE_OPEN);
+	reply->conferences[0] = room_view(room, room->call ? CONFERENCE_ACTIVE : CONFERENCE_OPEN);
 	return reply;
 }
 
@@ -345,7 +344,8 @@ static struct reply *on_room(struct call_app *app, const struct asker *asker,
 	if (wish->action == CONFERENCE_RECORD)
 		return reply_error(REPLY_UNSUPPORTED, NULL, "Rooms cannot be recorded yet.");
 	keep = room->kept;
-	room->kept = true; /* the last member may be sent away: the answer shows the room all the same */
+	room->kept =
+		true; /* the last member may be sent away: the answer shows the room all the same */
 	bad = do_to_member(room, asker, wish);
 	if (!bad)
 		bad = reply_room(room);

@@ -163,7 +163,8 @@ static void owner_set(struct profile *profile, struct user *owner)
 	}
 	profile->owner = user_ref(owner);
 	for (; before; after = before, before = before->prev)
-		if (id_cmp(chain_owner(before, struct profile, in_owner)->spec->id, profile->spec->id) < 0)
+		if (id_cmp(chain_owner(before, struct profile, in_owner)->spec->id,
+			   profile->spec->id) < 0)
 			break;
 	chain_insert(&owner->profiles, after, &profile->in_owner);
 }

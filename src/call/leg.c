@@ -55,7 +55,8 @@ enum leg_state leg_shown(const struct leg *leg)
 	static const enum leg_state shown[] = { LEG_DIALING,  LEG_RINGING, LEG_EARLY_MEDIA,
 						LEG_ANSWERED, LEG_ENDED,   LEG_ENDED };
 
-	return leg->fsm.state == S_UP && (leg->held || leg->on_hold) ? LEG_HELD : shown[leg->fsm.state];
+	return leg->fsm.state == S_UP && (leg->held || leg->on_hold) ? LEG_HELD
+								     : shown[leg->fsm.state];
 }
 
 /* The channel is gone: so is what it held. */

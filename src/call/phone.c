@@ -91,7 +91,7 @@ static void begin_service(struct call *call)
 
 static void begin_refused(struct call *call)
 {
-	enum ending_cause cause = call->app->draining			? ENDING_INTERRUPTED
+	enum ending_cause cause = call->app->draining		      ? ENDING_INTERRUPTED
 				  : !call->seats[0].user->spec.active ? ENDING_REFUSED
 								      : ENDING_LIMIT;
 

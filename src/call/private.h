@@ -111,7 +111,7 @@ struct leg {
 	int64_t created_at, ringing_at, answered_at, ended_at;
 	struct channel_end end;
 	uint32_t sound_id;
-	struct chain sendings; /* digits.c: of digits that are on their way */
+	struct chain sendings;	    /* digits.c: of digits that are on their way */
 	struct room_member *member; /* of a room, or on its way in; or NULL */
 };
 
@@ -131,13 +131,13 @@ enum ending_cause {
 	ENDING_PLAYED,	/* what was to be said has been said */
 	ENDING_MAX_DURATION,
 	ENDING_MAX_HOLD, /* without a break */
-	ENDING_BUDGET, /* the day's minutes are used up */
-	ENDING_MEDIA,  /* no sound any more */
+	ENDING_BUDGET,	 /* the day's minutes are used up */
+	ENDING_MEDIA,	 /* no sound any more */
 	ENDING_API,
 	ENDING_API_CANCEL,
 	ENDING_API_BUSY,
 	ENDING_API_DECLINE,
-	ENDING_ROOM_EMPTY,  /* of a room's own call */
+	ENDING_ROOM_EMPTY, /* of a room's own call */
 	ENDING_ROOM_ENDED,
 	ENDING_ROOM_REFUSED, /* locked or full */
 	ENDING_PIN,	     /* the wrong one, three times */
@@ -177,18 +177,19 @@ struct call {
 	struct bridge *bridge;
 	struct outbound next; /* click-to-call: dialled once the first party is there */
 	struct sound_plan plan;
-	struct recording *recording; /* that runs or is paused, or NULL */
-	struct chain recordings;     /* not finished yet, this one among them */
-	struct id recording_id;	     /* the last one; or none */
+	struct recording *recording;	       /* that runs or is paused, or NULL */
+	struct chain recordings;	       /* not finished yet, this one among them */
+	struct id recording_id;		       /* the last one; or none */
 	struct recording_view *last_recording; /* of that one; or NULL */
-	bool record; /* from the answer on */
+	bool record;			       /* from the answer on */
 	/* PLAN_ROOM, until it is answered: where it is expected, and whether it need not say the PIN. */
 	struct room *expected_in;
 	struct chain_link in_expected;
 	bool vouched;
-	struct room *conducts;		   /* it is that room's own call */
-	char room_name[VIEW_NAME_SIZE];	   /* that it is or was in; or empty */
-	enum ending_cause after_sound;	   /* what the sound that plays leads to, if it is not ENDING_PLAYED */
+	struct room *conducts;		/* it is that room's own call */
+	char room_name[VIEW_NAME_SIZE]; /* that it is or was in; or empty */
+	enum ending_cause
+		after_sound; /* what the sound that plays leads to, if it is not ENDING_PLAYED */
 	unsigned ring_timeout_ms, max_duration_ms;
 	bool parked, counted, bridged, ringback;
 	struct timer budget, reap, hold_limit;
@@ -378,10 +379,10 @@ void room_expect_no_more(struct call *call);
 void room_receive(struct call *call, struct leg *leg); /* it is answered */
 /* `name`: may somebody of this tenant be put through to it? Return: NULL, or the refusal. */
 struct reply *room_refusal(struct call_app *app, struct tenant *tenant, const char *name);
-void room_leave(struct leg *leg);  /* if it is in one; the leg goes on */
-void room_forget(struct leg *leg); /* without a word */
-void room_ended(struct call *call);  /* the room's own call was hung up */
-void room_failed(struct call *call); /* who was expected did not answer */
+void room_leave(struct leg *leg);	/* if it is in one; the leg goes on */
+void room_forget(struct leg *leg);	/* without a word */
+void room_ended(struct call *call);	/* the room's own call was hung up */
+void room_failed(struct call *call);	/* who was expected did not answer */
 void room_leg_changed(struct leg *leg); /* muted, or held by its far end */
 /* A moderator of its room has muted it: only one can take that back, in the room. */
 bool room_keeps_mute(const struct leg *leg);
@@ -427,7 +428,7 @@ typedef struct reply *command_fn(struct call_app *app, struct command *command);
 command_fn do_make_call, do_answer_call, do_hangup_call, do_mute_leg, do_dtmf, do_hold_call,
 	do_calls, do_call_get, do_snapshot, do_status, do_drain, do_profile_put, do_profile_drop,
 	do_profile_register, do_profile_wait, do_profile_test, do_registrations, do_device_put,
-	do_device_drop, do_devices, do_user_put, do_user_drop, do_tenant_put,
-	do_conference, do_conferences, do_conference_get, do_record, do_recording_repaired;
+	do_device_drop, do_devices, do_user_put, do_user_drop, do_tenant_put, do_conference,
+	do_conferences, do_conference_get, do_record, do_recording_repaired;
 void waiters_tell(struct call_app *app, struct profile *profile, bool over);
 void drainers_tell(struct call_app *app, bool over);

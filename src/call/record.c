@@ -110,8 +110,8 @@ static bool is_wideband(const struct call *call)
 	struct leg *leg;
 
 	chain_each(leg, &call->legs, in_call) {
-		const char *codec = leg->channel && leg_is_live(leg) ? channel_codec(leg->channel)
-								     : "";
+		const char *codec =
+			leg->channel && leg_is_live(leg) ? channel_codec(leg->channel) : "";
 
 		if (strcasecmp(codec, "opus") == 0 || strcasecmp(codec, "G722") == 0)
 			return true;

@@ -107,7 +107,8 @@ struct reply *do_profile_drop(struct call_app *app, struct command *command)
 		if (!call_uses(call, profile))
 			continue;
 		if (!command->force)
-			return reply_error(REPLY_PROFILE_IN_USE, NULL, "This profile has calls up.");
+			return reply_error(REPLY_PROFILE_IN_USE, NULL,
+					   "This profile has calls up.");
 		fsm_send(&call->fsm, CALL_EV_HANGUP, &(struct ending){ ENDING_INTERRUPTED, NULL });
 	}
 	directory_drop_profile(app, profile);

@@ -200,8 +200,8 @@ struct conference_view **room_views(struct call_app *app, const struct asker *as
 		if (!may_see(room, asker))
 			continue;
 		if (total++ >= offset && count < limit)
-			list[count++] = room_view(room, room->call ? CONFERENCE_ACTIVE
-								   : CONFERENCE_OPEN);
+			list[count++] =
+				room_view(room, room->call ? CONFERENCE_ACTIVE : CONFERENCE_OPEN);
 	}
 	*ret_count = count;
 	*ret_total = total;

@@ -26,7 +26,8 @@ struct room {
 	int64_t created_at, started_at;
 	struct call *call; /* NULL: nobody is in it */
 	struct bridge *bridge;
-	struct chain members, lobby, expected; /* expected: calls that will come in once they are answered */
+	struct chain members, lobby,
+		expected; /* expected: calls that will come in once they are answered */
 	unsigned moderators;
 	struct timer talk; /* runs: who speaks was told a moment ago */
 	bool talk_news;

@@ -4,7 +4,8 @@
 #define FIRST_DIGIT_MS 10000 /* after the question */
 #define NEXT_DIGIT_MS 5000
 #define PIN_TRIES 3
-#define ROOM_CALL_MAX_MS (30u * 86400 * 1000) /* a room's call ends with its last member, not with time */
+#define ROOM_CALL_MAX_MS                                                                           \
+	(30u * 86400 * 1000) /* a room's call ends with its last member, not with time */
 
 bool member_is_user(const struct room_member *member, struct id user)
 {

@@ -70,7 +70,8 @@ static const char *text_or_null(const struct config *config, const char *section
 static int wire_make(struct core *core, struct loop *loop)
 {
 	const struct config *config = core->config;
-	struct wire_listen listens[3] = { { .transport = SIP_TRANSP_UDP }, { .transport = SIP_TRANSP_TCP } };
+	struct wire_listen listens[3] = { { .transport = SIP_TRANSP_UDP },
+					  { .transport = SIP_TRANSP_TCP } };
 	struct wire_net_setup setup = {
 		.wheel = loop_wheel(loop),
 		.listens = listens,
@@ -216,7 +217,8 @@ static int core_begin(struct loop *loop, void *arg)
 {
 	struct core *core = arg;
 	struct resolver_setup resolver = { .wheel = loop_wheel(loop) };
-	struct stack_setup stack = { .wheel = loop_wheel(loop), .software = "Jackfield/" JACKFIELD_VERSION };
+	struct stack_setup stack = { .wheel = loop_wheel(loop),
+				     .software = "Jackfield/" JACKFIELD_VERSION };
 	int r = wire_make(core, loop);
 
 	if (r)

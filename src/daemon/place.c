@@ -39,7 +39,8 @@ int place_take(const char *dir, int *ret_lock_fd)
 	if (fd < 0)
 		return err_newf(errno, "open %s", path);
 	if (flock(fd, LOCK_EX | LOCK_NB)) {
-		r = err_newf(errno, "hold %s: is another jackfield running on this directory?", path);
+		r = err_newf(errno, "hold %s: is another jackfield running on this directory?",
+			     path);
 		close(fd);
 		return r;
 	}

@@ -13,7 +13,8 @@ struct settings_flags {
 /* Reads file, environment and flags into a new config, in rising order of strength, and checks what one key cannot
  * know of another. Return: 0 with *ret_config, or the number of problems, which are lines in `problems`.
  */
-must_check unsigned settings_read(const struct settings_flags *flags, struct buf *problems, struct config **ret_config);
+must_check unsigned settings_read(const struct settings_flags *flags, struct buf *problems,
+				  struct config **ret_config);
 
 /* Where the data are, and what the database's address is when none is set. */
 const char *settings_data_dir(const struct config *config);

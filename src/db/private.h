@@ -23,10 +23,10 @@ struct db_stmt {
 	struct db_stmt *newer, *older; /* by last use */
 	char *sql;
 	char kinds[DB_MAX_ARGS +
-		   1];	 /* of its arguments: PostgreSQL types parameters when it prepares */
-	void *native;	 /* sqlite3_stmt */
+		   1];	  /* of its arguments: PostgreSQL types parameters when it prepares */
+	void *native;	  /* sqlite3_stmt */
 	uint16_t *places; /* SQLite: which argument is its n-th parameter */
-	unsigned number; /* PostgreSQL's name for it */
+	unsigned number;  /* PostgreSQL's name for it */
 	const struct field *fields; /* whose places `map` holds */
 	unsigned map_count;
 	const struct field **map; /* by column */

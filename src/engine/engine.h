@@ -57,7 +57,7 @@ struct channel_end {
 
 /* What became of a recording. */
 struct tape_end {
-	int error; /* 0, or the errno that broke it off (ENOSPC: the disk is full) */
+	int error;	    /* 0, or the errno that broke it off (ENOSPC: the disk is full) */
 	uint64_t bytes, ms; /* of PCM that can be read back */
 	char sha256[65];    /* of the WAV file it makes; empty when there is no sound */
 };

@@ -185,8 +185,7 @@ static void apply(struct channel *channel, const struct sdesc_remote *remote, bo
 
 	sdesc_params(&channel->local, remote, offered, &params);
 	params.latch = latch_for(channel, remote);
-	params.watchdog_ms = channel->expect_ms ? channel->expect_ms
-						: channel->engine->watchdog_ms;
+	params.watchdog_ms = channel->expect_ms ? channel->expect_ms : channel->engine->watchdog_ms;
 	channel->codec = params.tx.codec;
 	channel->have_media = true;
 	if (line)

@@ -1,7 +1,7 @@
 /* Tapes: what channels say, on its way to an encrypted file. */
 #include "engine/private.h"
 
-#define SLOT(number) ((number) * 0x9e3779b97f4a7c15ull)
+#define SLOT(number) ((number)*0x9e3779b97f4a7c15ull)
 
 static struct tape *tape_find(struct engine *engine, uint64_t number)
 {

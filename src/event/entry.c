@@ -179,7 +179,8 @@ static void put_row(struct buf *out, const struct field *fields, const void *row
 void entry_encode(const struct entry *entry, struct buf *out)
 {
 	put_num(out, FORM, 1);
-	put_num(out, (uint64_t)(entry->has_call | entry->has_event << 1 | entry->has_recording << 2), 1);
+	put_num(out,
+		(uint64_t)(entry->has_call | entry->has_event << 1 | entry->has_recording << 2), 1);
 	buf_add(out, &entry->tenant, sizeof(entry->tenant));
 	put_num(out, (uint64_t)entry->seq, 8);
 	if (entry->has_event)

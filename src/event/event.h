@@ -60,7 +60,8 @@ struct event {
 	atomic_int refs; /* event_ref/event_unref only */
 	enum event_type type;
 	struct id id, tenant, profile_id, user_id, call_id;
-	struct id other_user_id; /* who may see it as well: the called one of an internal call; or none */
+	struct id
+		other_user_id; /* who may see it as well: the called one of an internal call; or none */
 	uint64_t seq;
 	int64_t time;
 	struct call_view *call;			/* whole call after the change, or NULL */

@@ -72,7 +72,8 @@ extern const char *const call_direction_names[],
 						*const leg_kind_names[],
 							*const leg_state_names[],
 								*const registration_state_names[],
-								*const conference_state_names[];
+									*const conference_state_names
+										[];
 
 struct quality_view {
 	bool known;
@@ -123,7 +124,8 @@ struct member_view {
 };
 
 struct conference_view {
-	struct id id, tenant, created_by, call_id; /* call_id: the room's own call while somebody is in it */
+	struct id id, tenant, created_by,
+		call_id; /* call_id: the room's own call while somebody is in it */
 	char room[VIEW_NAME_SIZE];
 	enum conference_state state;
 	bool locked, recording, join_muted, tones, wait_for_moderator, has_pin, has_moderator_pin;
@@ -153,7 +155,13 @@ struct registration_view {
 	struct registration_change *history; /* part of the same allocation */
 };
 
-enum record_state { RECORD_RECORDING, RECORD_PAUSED, RECORD_PROCESSING, RECORD_READY, RECORD_FAILED };
+enum record_state {
+	RECORD_RECORDING,
+	RECORD_PAUSED,
+	RECORD_PROCESSING,
+	RECORD_READY,
+	RECORD_FAILED
+};
 extern const char *const record_state_names[];
 
 #define RECORD_WAV_HEADER 44
@@ -167,8 +175,8 @@ struct recording_view {
 	int64_t started_at, ended_at, duration_ms;
 	int64_t size; /* of the WAV file */
 	char sha256[65], reason[32];
-	char storage[40]; /* the file's name; not shown */
-	char secret[200]; /* its key, sealed; not shown */
+	char storage[40];  /* the file's name; not shown */
+	char secret[200];  /* its key, sealed; not shown */
 	uint32_t call_seq; /* of the call when it changed last */
 };
 

@@ -115,7 +115,8 @@ static json_t *leg_json(const struct leg_view *leg)
 	json_object_set_new_nocheck(json, "role", json_string_nocheck(leg_role_names[leg->role]));
 	json_object_set_new_nocheck(json, "kind", json_string_nocheck(leg_kind_names[leg->kind]));
 	json_object_set_new_nocheck(json, "address", text_json(leg->address));
-	json_object_set_new_nocheck(json, "state", json_string_nocheck(leg_state_names[leg->state]));
+	json_object_set_new_nocheck(json, "state",
+				    json_string_nocheck(leg_state_names[leg->state]));
 	json_object_set_new_nocheck(json, "codec", text_json(leg->codec));
 	json_object_set_new_nocheck(json, "muted", json_boolean(leg->muted));
 	json_object_set_new_nocheck(json, "quality", quality_json(&leg->quality));
@@ -126,7 +127,8 @@ static json_t *leg_json(const struct leg_view *leg)
 	json_object_set_new_nocheck(json, "ringing_at", time_json(leg->ringing_at));
 	json_object_set_new_nocheck(json, "answered_at", time_json(leg->answered_at));
 	json_object_set_new_nocheck(json, "ended_at", time_json(leg->ended_at));
-	json_object_set_new_nocheck(json, "end_reason", text_json(end_reason_names[leg->end_reason]));
+	json_object_set_new_nocheck(json, "end_reason",
+				    text_json(end_reason_names[leg->end_reason]));
 	json_object_set_new_nocheck(json, "sip_code", code_json(leg->sip_code));
 	return json;
 }
@@ -154,7 +156,8 @@ json_t *call_view_json(const struct call_view *view)
 	json_object_set_new_nocheck(json, "id", id_json(view->id));
 	json_object_set_new_nocheck(json, "direction",
 				    json_string_nocheck(call_direction_names[view->direction]));
-	json_object_set_new_nocheck(json, "state", json_string_nocheck(call_state_names[view->state]));
+	json_object_set_new_nocheck(json, "state",
+				    json_string_nocheck(call_state_names[view->state]));
 	json_object_set_new_nocheck(json, "profile_id", id_json(view->profile_id));
 	json_object_set_new_nocheck(json, "user_id", id_json(view->user_id));
 	json_object_set_new_nocheck(json, "from", text_json(view->from));
@@ -168,14 +171,16 @@ json_t *call_view_json(const struct call_view *view)
 	json_object_set_new_nocheck(json, "talk_s", json_integer(view->talk_s));
 	json_object_set_new_nocheck(json, "hold_s", json_integer(view->hold_s));
 	json_object_set_new_nocheck(json, "hold",
-			    json_pack("{s:b, s:b}", "local", view->hold_local, "remote",
-				      view->hold_remote));
+				    json_pack("{s:b, s:b}", "local", view->hold_local, "remote",
+					      view->hold_remote));
 	json_object_set_new_nocheck(json, "recording",
-			    json_pack("{s:s, s:o}", "state", recording_state_names[view->recording],
-				      "id", id_json(view->recording_id)));
+				    json_pack("{s:s, s:o}", "state",
+					      recording_state_names[view->recording], "id",
+					      id_json(view->recording_id)));
 	json_object_set_new_nocheck(json, "room", text_json(view->room));
 	json_object_set_new_nocheck(json, "legs", legs_json(view));
-	json_object_set_new_nocheck(json, "end_reason", text_json(end_reason_names[view->end_reason]));
+	json_object_set_new_nocheck(json, "end_reason",
+				    text_json(end_reason_names[view->end_reason]));
 	json_object_set_new_nocheck(json, "sip_code", code_json(view->sip_code));
 	json_object_set_new_nocheck(json, "q850", code_json(view->q850));
 	json_object_set_new_nocheck(json, "hangup_by", text_json(hangup_by_names[view->hangup_by]));
@@ -215,8 +220,9 @@ static json_t *history_json(const struct registration_view *view)
 		json_t *json = json_object();
 
 		json_object_set_new_nocheck(json, "at", time_json(change->at));
-		json_object_set_new_nocheck(json, "state",
-				    json_string_nocheck(registration_state_names[change->state]));
+		json_object_set_new_nocheck(
+			json, "state",
+			json_string_nocheck(registration_state_names[change->state]));
 		json_object_set_new_nocheck(json, "code", code_json(change->code));
 		json_object_set_new_nocheck(json, "reason", text_json(change->reason));
 		json_array_append_new(list, json);
@@ -268,17 +274,20 @@ json_t *conference_view_json(const struct conference_view *view)
 		json_array_append_new(members, member_json(&view->members[i]));
 	json_object_set_new_nocheck(json, "id", id_json(view->id));
 	json_object_set_new_nocheck(json, "room", json_string(view->room));
-	json_object_set_new_nocheck(json, "state", json_string(conference_state_names[view->state]));
+	json_object_set_new_nocheck(json, "state",
+				    json_string(conference_state_names[view->state]));
 	json_object_set_new_nocheck(json, "call_id", id_json(view->call_id));
 	json_object_set_new_nocheck(json, "created_by", id_json(view->created_by));
 	json_object_set_new_nocheck(json, "locked", json_boolean(view->locked));
 	json_object_set_new_nocheck(json, "recording", json_boolean(view->recording));
 	json_object_set_new_nocheck(json, "has_pin", json_boolean(view->has_pin));
-	json_object_set_new_nocheck(json, "has_moderator_pin", json_boolean(view->has_moderator_pin));
+	json_object_set_new_nocheck(json, "has_moderator_pin",
+				    json_boolean(view->has_moderator_pin));
 	json_object_set_new_nocheck(json, "max_members", json_integer(view->max_members));
 	json_object_set_new_nocheck(json, "join_muted", json_boolean(view->join_muted));
 	json_object_set_new_nocheck(json, "tones", json_boolean(view->tones));
-	json_object_set_new_nocheck(json, "wait_for_moderator", json_boolean(view->wait_for_moderator));
+	json_object_set_new_nocheck(json, "wait_for_moderator",
+				    json_boolean(view->wait_for_moderator));
 	json_object_set_new_nocheck(json, "created_at", time_json(view->created_at));
 	json_object_set_new_nocheck(json, "started_at", time_json(view->started_at));
 	json_object_set_new_nocheck(json, "members", members);

@@ -135,8 +135,9 @@ void media_stream_direction(struct media *media, struct media_id stream, bool se
 
 void media_stream_watchdog(struct media *media, struct media_id stream, unsigned watchdog_ms)
 {
-	dispatch_stream(media, (struct command){
-				       .kind = CMD_STREAM_WATCHDOG, .id = stream, .ms = watchdog_ms });
+	dispatch_stream(media, (struct command){ .kind = CMD_STREAM_WATCHDOG,
+						 .id = stream,
+						 .ms = watchdog_ms });
 }
 
 void media_stream_idle(struct media *media, struct media_id stream, enum media_idle idle)

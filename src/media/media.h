@@ -138,7 +138,7 @@ enum media_event_type {
 	MEDIA_EVENT_BACK,	 /* packets again after MEDIA_EVENT_SILENT */
 	MEDIA_EVENT_DTMF_SENT,	 /* what media_digit_send() was given, with its gap, is over */
 	MEDIA_EVENT_PLAYED,	 /* a player ended: .played */
-	MEDIA_EVENT_TALK, /* in a watched bridge it began to speak, or stopped: .talking */
+	MEDIA_EVENT_TALK,	 /* in a watched bridge it began to speak, or stopped: .talking */
 	MEDIA_EVENT_QUALITY,	 /* with each RTCP interval: .quality */
 	MEDIA_EVENT_CLOSED,	 /* the last one, the port is free again: final .quality */
 	MEDIA_EVENT_RECORDED,	 /* a recording has ended: .recorded; .stream is none */
@@ -147,7 +147,7 @@ enum media_event_type {
 /* How a recording ended. */
 struct media_recorded {
 	uint64_t number, owner;
-	int error; /* 0, or the negative errno that broke it off: -ENOSPC, ... */
+	int error;	    /* 0, or the negative errno that broke it off: -ENOSPC, ... */
 	uint64_t bytes, ms; /* of sound that can be read */
 	char sha256[65];    /* of the WAV file that it makes (vault.h); empty without sound */
 };
@@ -328,11 +328,11 @@ void media_digit_listen(struct media *media, struct media_id stream, bool on);
 enum media_side { MEDIA_SIDE_LEFT, MEDIA_SIDE_RIGHT };
 
 struct media_record {
-	const char *path; /* of the file to make, copied */
+	const char *path;	    /* of the file to make, copied */
 	uint8_t key[32], label[16]; /* of the vault (vault.h) */
-	bool stereo;	  /* else both sides together */
-	bool wideband;	  /* 16 kHz, else 8 */
-	uint64_t owner;	  /* comes back in the event */
+	bool stereo;		    /* else both sides together */
+	bool wideband;		    /* 16 kHz, else 8 */
+	uint64_t owner;		    /* comes back in the event */
 };
 
 /* Time runs from now. Return: the recording's number, never 0. MEDIA_EVENT_RECORDED follows in any case, also by itself

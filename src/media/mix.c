@@ -19,10 +19,10 @@ static void apply_gain(int16_t *pcm, unsigned samples, int gain_db)
 }
 
 /* A voice is well above -45 dBm0; room noise of a quiet office is below. */
-#define TALK_LEVEL 260		  /* root mean square of a tick */
-#define TALK_TICKS 3		  /* a click is no speech */
-#define TALK_HANG_US 300000	  /* between words */
-#define TALK_APART_US 250000	  /* at most 4 a second */
+#define TALK_LEVEL 260	     /* root mean square of a tick */
+#define TALK_TICKS 3	     /* a click is no speech */
+#define TALK_HANG_US 300000  /* between words */
+#define TALK_APART_US 250000 /* at most 4 a second */
 
 static bool is_loud(const int16_t *pcm, unsigned samples)
 {

@@ -68,8 +68,8 @@ int opus_file_write(struct vault_reader *reader, int fd, const atomic_bool *stop
 	OggOpusEnc *encoder;
 	int r;
 
-	encoder = ope_encoder_create_callbacks(&callbacks, &sink, comments,
-					       (opus_int32)form.rate, (int)form.channels, 0, &r);
+	encoder = ope_encoder_create_callbacks(&callbacks, &sink, comments, (opus_int32)form.rate,
+					       (int)form.channels, 0, &r);
 	if (!encoder) {
 		ope_comments_destroy(comments);
 		return -EIO;

@@ -148,7 +148,7 @@ struct reports {
 	uint32_t rtt_us;
 	uint32_t far_loss_permille, far_jitter_us;
 	uint64_t packets_reported; /* ours, at the last report: SR or RR */
-	bool told; /* a report has been sent */
+	bool told;		   /* a report has been sent */
 };
 
 struct mplayer {
@@ -240,7 +240,7 @@ struct mstream {
 	int16_t *frame; /* what it said in this tick, NULL: nothing */
 	int16_t said[TICK_SAMPLES_MAX];
 	/* whether it speaks, in a watched bridge */
-	bool talking; /* as told last */
+	bool talking;  /* as told last */
 	unsigned loud; /* ticks with a voice, up to what counts as speaking */
 	uint64_t loud_us, told_us;
 	/* reports */

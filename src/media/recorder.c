@@ -366,12 +366,11 @@ static void begin_files(struct recorder *recorder)
 		kept = true;
 		recording->phase = RUNNING;
 		make_dirs(recording->record.path);
-		recording->error = disk_has_room(recorder, recording->record.path)
-					   ? vault_create(recording->record.path,
-							  recording->record.key,
-							  recording->record.label, &form,
-							  &recording->vault)
-					   : -ENOSPC;
+		recording->error =
+			disk_has_room(recorder, recording->record.path)
+				? vault_create(recording->record.path, recording->record.key,
+					       recording->record.label, &form, &recording->vault)
+				: -ENOSPC;
 	}
 }
 
@@ -399,8 +398,7 @@ static void step_all(struct recorder *recorder, uint64_t now_tick)
 		}
 		if (!recording->error)
 			advance(recording, now_tick > BEHIND ? now_tick - BEHIND : 0);
-		if (recording->error ||
-		    (recording->end && now_tick >= recording->end + BEHIND)) {
+		if (recording->error || (recording->end && now_tick >= recording->end + BEHIND)) {
 			if (!recording->error)
 				advance(recording, recording->end);
 			begin_hashing(recorder, recording);

@@ -121,10 +121,10 @@ static int chunk_write(struct vault *vault)
 
 	put_le(vault->place.number, vault->chunks, 8);
 	randombytes_buf(vault->stored, NONCE);
-	crypto_aead_xchacha20poly1305_ietf_encrypt(
-		vault->stored + NONCE, &len, vault->plain, vault->filled,
-		(const uint8_t *)&vault->place, sizeof(vault->place), NULL, vault->stored,
-		vault->key);
+	crypto_aead_xchacha20poly1305_ietf_encrypt(vault->stored + NONCE, &len, vault->plain,
+						   vault->filled, (const uint8_t *)&vault->place,
+						   sizeof(vault->place), NULL, vault->stored,
+						   vault->key);
 	r = write_all(vault->fd, vault->stored, NONCE + (size_t)len, at);
 	if (r)
 		(void)!ftruncate(vault->fd, at); /* half a chunk is none */

@@ -96,8 +96,7 @@ static void user_copy(char *dst, size_t size, const struct pl *user)
 static void called_of(const struct account *account, const struct sip_msg *msg, char *dst,
 		      size_t size)
 {
-	const struct sip_hdr *hdr =
-		account ? inmsg_header(msg, SIP_HDR_P_CALLED_PARTY_ID) : NULL;
+	const struct sip_hdr *hdr = account ? inmsg_header(msg, SIP_HDR_P_CALLED_PARTY_ID) : NULL;
 	struct sip_addr addr;
 
 	if (hdr && !sip_addr_decode(&addr, &hdr->val) && pl_isset(&addr.uri.user))

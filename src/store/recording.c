@@ -5,9 +5,8 @@
 #include <sodium.h>
 #include <stdio.h>
 
-const char *const recording_row_states[] = { "recording", "paused", "processing",
-					     "ready",	  "failed", "deleted",
-					     NULL };
+const char *const recording_row_states[] = { "recording", "paused",  "processing", "ready",
+					     "failed",	  "deleted", NULL };
 
 const struct field recording_fields[] = {
 	FIELD(struct recording_row, id, FIELD_ID, FIELD_READ_ONLY),
@@ -61,11 +60,12 @@ int recording_get(struct db *db, struct arena *arena, struct id tenant, struct i
 int recording_of_call(struct db *db, struct arena *arena, struct id tenant, struct id call,
 		      struct recording_row *ret)
 {
-	int r = db_get(db,
-		       "SELECT " RECORDING_COLS
-		       " FROM recording WHERE tenant_id = $1 AND call_id = $2 AND state <> 'deleted'"
-		       " ORDER BY CASE WHEN size > 0 THEN 0 ELSE 1 END, started_at DESC, id DESC LIMIT 1",
-		       DB_ARGS(V(tenant), V(call)), recording_fields, arena, ret);
+	int r = db_get(
+		db,
+		"SELECT " RECORDING_COLS
+		" FROM recording WHERE tenant_id = $1 AND call_id = $2 AND state <> 'deleted'"
+		" ORDER BY CASE WHEN size > 0 THEN 0 ELSE 1 END, started_at DESC, id DESC LIMIT 1",
+		DB_ARGS(V(tenant), V(call)), recording_fields, arena, ret);
 
 	return r < 0 ? err_pass(r) : r;
 }
@@ -73,11 +73,11 @@ int recording_of_call(struct db *db, struct arena *arena, struct id tenant, stru
 int recording_open_ones(struct db *db, struct arena *arena, struct recording_row **ret_rows,
 			size_t *ret_count)
 {
-	int r = db_list(db,
-			"SELECT " RECORDING_COLS
-			" FROM recording WHERE state IN ('recording', 'paused', 'processing') ORDER BY id",
-			DB_NO_ARGS, recording_fields, sizeof(**ret_rows), arena, ret_rows,
-			ret_count);
+	int r = db_list(
+		db,
+		"SELECT " RECORDING_COLS
+		" FROM recording WHERE state IN ('recording', 'paused', 'processing') ORDER BY id",
+		DB_NO_ARGS, recording_fields, sizeof(**ret_rows), arena, ret_rows, ret_count);
 
 	return r < 0 ? err_pass(r) : r;
 }
@@ -102,7 +102,8 @@ static const struct db_list recording_list_table = {
 	.count = "SELECT count(*) FROM recording",
 	.fields = recording_fields,
 	.row_size = sizeof(struct recording_row),
-	.orders = (const struct db_order[]){ { "started_at" }, { "duration_ms" }, { "size" }, { 0 } },
+	.orders =
+		(const struct db_order[]){ { "started_at" }, { "duration_ms" }, { "size" }, { 0 } },
 	.order = "started_at DESC",
 	.tie = "id",
 };
@@ -165,9 +166,9 @@ int recording_open_key(const struct seal *seal, const struct recording_row *row,
 		       uint8_t ret_key[static RECORDING_KEY])
 {
 	char hex[SEAL_MAX + 1], table[PLACE_SIZE];
-	int r = row->secret ? seal_unseal(seal, place(row->tenant_id, table), row->id, row->secret,
-					  hex)
-			    : SEAL_E_BAD;
+	int r = row->secret
+			? seal_unseal(seal, place(row->tenant_id, table), row->id, row->secret, hex)
+			: SEAL_E_BAD;
 
 	if (r)
 		return r;

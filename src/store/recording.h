@@ -9,7 +9,8 @@
 #include "store/seal.h"
 
 /* The API's words of a recording's state. */
-extern const char *const recording_row_states[]; /* recording paused processing ready failed deleted */
+extern const char
+	*const recording_row_states[]; /* recording paused processing ready failed deleted */
 
 struct recording_row {
 	struct id id, tenant_id, call_id, profile_id, user_id;

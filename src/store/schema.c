@@ -130,10 +130,8 @@ static const char recordings_sql[] =
 	"CREATE INDEX recording_open ON recording (id) WHERE state IN ('recording', 'paused', 'processing');";
 
 static const struct db_migration migrations[] = {
-	{ 1, "accounts", accounts_sql },
-	{ 2, "profiles and devices", lines_sql },
-	{ 3, "calls", calls_sql },
-	{ 4, "prompts", prompts_sql },
+	{ 1, "accounts", accounts_sql },     { 2, "profiles and devices", lines_sql },
+	{ 3, "calls", calls_sql },	     { 4, "prompts", prompts_sql },
 	{ 5, "recordings", recordings_sql },
 };
 

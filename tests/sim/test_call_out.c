@@ -491,11 +491,12 @@ static void a_late_answer_to_a_call_long_gone_is_released(void **state)
 /* A 200 with a branch that we never used. */
 static void say_stray(const char *request, const char *from, const char *tag)
 {
-	kit_say_from(&deck.kit, SIP_TRANSP_UDP, from,
-		     "SIP/2.0 200 OK\nVia: SIP/2.0/UDP 10.0.0.1:5060;branch=z9hG4bKother\nFrom: %s\n"
-		     "To: %s;tag=%s\nCall-ID: %s\nCSeq: %s\nContact: <sip:bob@%s>\nContent-Length: 0\n\n",
-		     kit_header(request, "From"), kit_header(request, "To"), tag,
-		     kit_header(request, "Call-ID"), kit_header(request, "CSeq"), from);
+	kit_say_from(
+		&deck.kit, SIP_TRANSP_UDP, from,
+		"SIP/2.0 200 OK\nVia: SIP/2.0/UDP 10.0.0.1:5060;branch=z9hG4bKother\nFrom: %s\n"
+		"To: %s;tag=%s\nCall-ID: %s\nCSeq: %s\nContact: <sip:bob@%s>\nContent-Length: 0\n\n",
+		kit_header(request, "From"), kit_header(request, "To"), tag,
+		kit_header(request, "Call-ID"), kit_header(request, "CSeq"), from);
 	kit_run(&deck.kit, 5);
 }
 

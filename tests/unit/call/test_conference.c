@@ -326,7 +326,8 @@ static void mute_deaf_and_hold_reach_the_bridge(void **state)
 	fake_say(two, ENGINE_RESUMED);
 	assert_false(two->muted);
 	assert_int_equal(ask(world, (struct conference_wish){ .action = CONFERENCE_MUTE,
-							      .member = id_new() })->code,
+							      .member = id_new() })
+				 ->code,
 			 REPLY_NOT_FOUND);
 	hang_up(one);
 	hang_up(two);
@@ -377,7 +378,8 @@ static void tones_tell_who_comes_and_goes(void **state)
 	struct world *world = *state;
 	struct channel *one, *two;
 
-	ask(world, (struct conference_wish){ .action = CONFERENCE_CREATE, .set.tones = true,
+	ask(world, (struct conference_wish){ .action = CONFERENCE_CREATE,
+					     .set.tones = true,
 					     .set.join_muted = true });
 	one = added(world, "0301");
 	assert_int_equal(one->bridge->chimes, 0);
@@ -409,7 +411,8 @@ static void a_locked_or_full_room_takes_nobody(void **state)
 	assert_true(in->hung_up);
 	assert_int_equal(act(world, CONFERENCE_UNLOCK)->code, REPLY_OK);
 	add(world, "0302");
-	assert_int_equal(act(world, CONFERENCE_JOIN)->code, REPLY_ROOM_FULL); /* one is on the way */
+	assert_int_equal(act(world, CONFERENCE_JOIN)->code,
+			 REPLY_ROOM_FULL); /* one is on the way */
 	act(world, CONFERENCE_END);
 	assert_true(one->hung_up);
 }
@@ -450,7 +453,7 @@ static void three_wrong_pins_are_enough(void **state)
 	in = dials_in(world, "0170");
 	fake_digits(in, "0000#");
 	fake_digits(in, "1");
-	world_advance(world, 5001); /* stops in the middle */
+	world_advance(world, 5001);  /* stops in the middle */
 	world_advance(world, 10001); /* and says nothing more */
 	assert_non_null(strstr(in->said, "Goodbye"));
 	fake_digits(in, "1234#");
@@ -502,10 +505,11 @@ static void rooms_are_seen_and_ruled_by_whom_they_concern(void **state)
 	assert_int_equal(
 		ask_as(world, ben, (struct conference_wish){ .action = CONFERENCE_JOIN })->code,
 		REPLY_WRONG_PIN);
-	assert_int_equal(ask_as(world, ben,
-				(struct conference_wish){ .action = CONFERENCE_JOIN,
-							  .pin = "1234" })->code,
-			 REPLY_OK);
+	assert_int_equal(
+		ask_as(world, ben,
+		       (struct conference_wish){ .action = CONFERENCE_JOIN, .pin = "1234" })
+			->code,
+		REPLY_OK);
 	phone = fake_dialled(world->engine, 0);
 	fake_say(phone, ENGINE_ANSWERED);
 	assert_int_equal(look_as(world, ben)->code, REPLY_OK);

@@ -79,7 +79,7 @@ static void tap(struct studio *studio, struct leg *leg, enum media_side side)
 
 	tap->recorder = studio->recorder;
 	tap->number = 1;
-	tap->side = side;
+	tap->side = (uint8_t)side;
 	tap->rate = studio->record.wideband ? 16000 : 8000;
 	tap_set(leg->stream, tap);
 }
@@ -111,7 +111,8 @@ static void load(struct studio *studio)
 	size_t got = 0, n;
 	uint8_t *raw;
 
-	assert_int_equal(vault_open(studio->path, studio->record.key, studio->record.label, &reader), 0);
+	assert_int_equal(
+		vault_open(studio->path, studio->record.key, studio->record.label, &reader), 0);
 	assert_int_equal(vault_size(reader), studio->end.bytes);
 	raw = xzalloc(vault_size(reader) + 1);
 	for (; vault_read(reader, got, raw + got, vault_size(reader) - got, &n) == 0 && n; got += n)
@@ -121,7 +122,8 @@ static void load(struct studio *studio)
 	studio->pcm = xzalloc(got + 2);
 	for (size_t i = 0; i < studio->samples; i++)
 		for (unsigned c = 0; c < channels; c++)
-			memcpy(&studio->pcm[c * studio->samples + i], raw + (i * channels + c) * 2, 2);
+			memcpy(&studio->pcm[c * studio->samples + i], raw + (i * channels + c) * 2,
+			       2);
 	free(raw);
 }
 
@@ -131,7 +133,8 @@ static unsigned rate(const struct studio *studio)
 }
 
 /* Of a side (0: left or the only one) between two times. */
-static double share(const struct studio *studio, unsigned side, double from, double until, double freq)
+static double share(const struct studio *studio, unsigned side, double from, double until,
+		    double freq)
 {
 	size_t a = (size_t)(from * rate(studio)), b = (size_t)(until * rate(studio));
 

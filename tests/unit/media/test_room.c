@@ -11,8 +11,9 @@ static void command(struct world *world, struct command what)
 
 static void watch(struct world *world)
 {
-	command(world, (struct command){
-			       .kind = CMD_BRIDGE_WATCH, .id = world->bridge->object.id, .on = true });
+	command(world, (struct command){ .kind = CMD_BRIDGE_WATCH,
+					 .id = world->bridge->object.id,
+					 .on = true });
 }
 
 static void mute(struct world *world, struct leg *leg, bool muted, bool deaf)
@@ -67,8 +68,7 @@ static void of_fifty_each_sample_hears_all_who_speak(void **state)
 	(void)state;
 	watch(world);
 	for (unsigned i = 0; i < 50; i++) {
-		legs[i] = leg_new(world, i % 2 ? MEDIA_CODEC_PCMA : MEDIA_CODEC_PCMU,
-				  400 + 50 * i);
+		legs[i] = leg_new(world, i % 2 ? MEDIA_CODEC_PCMA : MEDIA_CODEC_PCMU, 400 + 50 * i);
 		leg_join(world, legs[i]);
 		legs[i]->quiet = i % 10 != 0;
 	}
@@ -203,8 +203,8 @@ static void the_watchdog_of_a_member_is_its_own(void **state)
 	world_run(world, 2000);
 	world_collect(world);
 	assert_int_equal(world_count(world, MEDIA_EVENT_SILENT), 1);
-	assert_true(media_id_eq(world_last(world, MEDIA_EVENT_SILENT)->stream,
-				a->stream->object.id));
+	assert_true(
+		media_id_eq(world_last(world, MEDIA_EVENT_SILENT)->stream, a->stream->object.id));
 	world_free(world);
 }
 
