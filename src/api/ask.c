@@ -24,6 +24,39 @@ struct reply *api_ask(struct api_req *req, struct command *command)
 	return call_ask(req->api->setup.gate, command, ASK_MS);
 }
 
+struct api_done *api_list_live(struct api_req *req, enum command_type type,
+			       json_t *(*view)(const struct reply *reply, unsigned i))
+{
+	struct command command = { .type = type };
+	struct db_page_info info = { 0 };
+	struct db_page page;
+	struct reply *reply;
+	json_t *results;
+	struct api_done *no = api_page(req, &page);
+
+	if (no)
+		return no;
+	command.offset = (page.number - 1) * page.size;
+	command.limit = page.size;
+	reply = api_ask(req, &command);
+	if (!reply || reply->code != REPLY_OK)
+		return api_fail_reply(req, reply);
+	if (page.number > 1 && !reply->count) {
+		reply_free(reply);
+		return api_fail(req, DB_PAGE_E_RANGE);
+	}
+	results = json_array();
+	for (unsigned i = 0; i < reply->count; i++)
+		json_array_append_new(results, view(reply, i));
+	info.count = reply->total;
+	info.number = page.number;
+	info.size = page.size;
+	info.has_previous = page.number > 1;
+	info.has_next = command.offset + reply->count < reply->total;
+	reply_free(reply);
+	return api_list(req, &info, results);
+}
+
 bool api_tell(struct api *api, struct command *command)
 {
 	return call_post(api->setup.gate, command);

@@ -97,36 +97,14 @@ static struct api_done *make_call(struct api_req *req)
 
 /* ---- Live calls ---- */
 
+static json_t *live_call(const struct reply *reply, unsigned i)
+{
+	return call_view_json(reply->calls[i]);
+}
+
 static struct api_done *calls_list(struct api_req *req)
 {
-	struct command command = { .type = COMMAND_CALLS };
-	struct db_page_info info = { 0 };
-	struct db_page page;
-	struct reply *reply;
-	json_t *results;
-	struct api_done *no = api_page(req, &page);
-
-	if (no)
-		return no;
-	command.offset = (page.number - 1) * page.size;
-	command.limit = page.size;
-	reply = api_ask(req, &command);
-	if (!reply || reply->code != REPLY_OK)
-		return api_fail_reply(req, reply);
-	if (page.number > 1 && !reply->count) {
-		reply_free(reply);
-		return api_fail(req, DB_PAGE_E_RANGE);
-	}
-	results = json_array();
-	for (unsigned i = 0; i < reply->count; i++)
-		json_array_append_new(results, call_view_json(reply->calls[i]));
-	info.count = reply->total;
-	info.number = page.number;
-	info.size = page.size;
-	info.has_previous = page.number > 1;
-	info.has_next = command.offset + reply->count < reply->total;
-	reply_free(reply);
-	return api_list(req, &info, results);
+	return api_list_live(req, COMMAND_CALLS, live_call);
 }
 
 /* ---- One call, live or ended ---- */

@@ -185,6 +185,11 @@ void api_connect(struct api_req *req, const json_t *body, bool required, struct 
 struct asker api_asker(const struct api_req *req);
 /* Posts and waits; what `command` owns is taken. NULL: no answer in time. */
 struct reply *api_ask(struct api_req *req, struct command *command) must_check;
+/* A page of live things (COMMAND_CALLS, COMMAND_CONFERENCES): the call loop pages, `view` makes each
+ * result's JSON (a new reference).
+ */
+struct api_done *api_list_live(struct api_req *req, enum command_type type,
+			       json_t *(*view)(const struct reply *reply, unsigned i)) must_check;
 /* Posts without waiting for an answer. Return: false when the call loop's queue is full. */
 bool api_tell(struct api *api, struct command *command) must_check;
 bool api_tell_user(struct api *api, const struct user *user) must_check;

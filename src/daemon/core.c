@@ -16,6 +16,7 @@
 #define GATE_CAPACITY 8192 /* commands: seconds of the busiest API */
 #define FLUSH_MS 250
 #define LINGER_STEP_MS 20
+#define HAND_OVER_MS 10000
 #define FDS_MIN 1024
 #define FDS_MAX 262144
 
@@ -241,6 +242,21 @@ static int core_begin(struct loop *loop, void *arg)
 	return watch_all(core, loop);
 }
 
+/* The journal takes what still waits, into its file if need be; where neither database nor disk takes
+ * anything, an end must come all the same.
+ */
+static void hand_over(struct event_bus *bus)
+{
+	uint64_t until_ms = clock_mono_ms() + HAND_OVER_MS;
+	size_t left;
+
+	while ((left = event_bus_flush(bus)) && clock_mono_ms() < until_ms)
+		usleep(1000);
+	if (left)
+		log_error("events are lost: neither database nor disk took them",
+			  LOG_INT("events", left));
+}
+
 static void core_end(struct loop *loop, void *arg)
 {
 	struct core *core = arg;
@@ -257,8 +273,7 @@ static void core_end(struct loop *loop, void *arg)
 	core->stack = stack_free(core->stack);
 	core->resolver = resolver_free(core->resolver);
 	core->wire = wire_free(core->wire);
-	while (event_bus_flush(core->bus))
-		usleep(1000); /* the journal takes what still waits */
+	hand_over(core->bus);
 }
 
 /* ---- for the main thread ---- */
