@@ -415,27 +415,38 @@ static struct reg *by_line(const struct regs *regs, const struct pl *user)
 	return NULL;
 }
 
-/* Two profiles of the same name at one provider cannot be told apart: nobody's. */
-static struct reg *by_user(const struct regs *regs, const struct provider *provider,
-			   const struct pl *user)
-{
-	struct reg *found = NULL;
+/* Who claims a call. A registration proves that the name is the profile's own; a trunk, or a profile that the provider
+ * has not let in, only says so. What is proved wins, so that nobody takes another's calls by naming a trunk
+ * after it; two claims of one kind cannot be told apart: nobody's.
+ */
+struct claim {
+	struct reg *reg;
+	bool proved, contested;
+};
 
+static void claim_add(struct claim *claim, struct reg *reg)
+{
+	bool proved = reg->account->registers && reg->fsm.state == REG_REGISTERED;
+
+	if (!claim->reg || (proved && !claim->proved))
+		*claim = (struct claim){ reg, proved, false };
+	else if (reg != claim->reg && proved == claim->proved)
+		claim->contested = true;
+}
+
+static void claims_of_user(const struct regs *regs, const struct provider *provider,
+			   const struct pl *user, struct claim *claim)
+{
 	if (!pl_isset(user))
-		return NULL;
+		return;
 	for (struct hnode *node = hmap_first(&regs->by_user, place_hash(provider, user)); node;
 	     node = hmap_same(node)) {
 		struct reg_place *place = container_of_(node, struct reg_place, by_user);
-		struct reg *reg = place->reg;
 
-		if (place->provider != provider || pl_strcmp(user, reg->account->username) ||
-		    !reg_takes_calls(reg))
-			continue;
-		if (found)
-			return NULL;
-		found = reg;
+		if (place->provider == provider &&
+		    !pl_strcmp(user, place->reg->account->username) && reg_takes_calls(place->reg))
+			claim_add(claim, place->reg);
 	}
-	return found;
 }
 
 /* The only profile that all of these have. */
@@ -458,21 +469,19 @@ static struct reg *by_source(const struct regs *regs, const struct inmsg *in)
 	unsigned count = providers_at(regs, &in->msg->src, providers, PROVIDER_MATCHES);
 	struct sip_addr addr = { 0 };
 	const struct pl *users[] = { &in->msg->uri.user, &in->msg->to.uri.user, &addr.uri.user };
-	struct reg *found = NULL;
 
 	if (called)
 		(void)sip_addr_decode(&addr, &called->val);
-	for (size_t u = 0; u < ARRAY_LEN(users) && !found; u++) {
-		for (unsigned i = 0; i < count; i++) {
-			struct reg *reg = by_user(regs, providers[i], users[u]);
+	for (size_t u = 0; u < ARRAY_LEN(users); u++) {
+		struct claim claim = { 0 };
 
-			if (reg && found && reg != found)
-				return NULL;
-			found = reg ? reg : found;
-		}
+		for (unsigned i = 0; i < count; i++)
+			claims_of_user(regs, providers[i], users[u], &claim);
+		if (claim.reg)
+			return claim.contested ? NULL : claim.reg;
 	}
 	/* A number we do not know, but there is only one profile it can be for. */
-	return found ? found : only_one(providers, count);
+	return only_one(providers, count);
 }
 
 static bool reg_has_addr(const struct reg *reg, const struct sa *addr)

@@ -655,6 +655,33 @@ static void a_trunk_is_known_by_its_address(void **state)
 	deck_say_branch(&deck, 1, "ACK", NULL);
 }
 
+static void a_trunk_of_the_same_name_takes_no_calls_of_who_is_registered(void **state)
+{
+	(void)state;
+	put();
+	grant(600);
+	account.id = nth(2);
+	account.registers = false;
+	put();
+	account.id = nth(3);
+	put();
+	kit_run(&deck.kit, 50);
+	deck_invite(&deck, "alice", 1, NULL, DECK_PEER_SDP("1"));
+	assert_int_equal(deck.incomings, 1);
+	assert_true(deck.last_incoming.account->registers);
+	session_reject(deck.in.session, 486, NULL, 0, NULL);
+	kit_run(&deck.kit, 5);
+	deck_say_branch(&deck, 1, "ACK", NULL);
+	/* without the proof there are two who say so: nobody's */
+	regs_remove(ua_regs(deck.ua), profile);
+	grant(0);
+	kit_run(&deck.kit, 5000);
+	kit_forget(&deck.kit);
+	deck_invite(&deck, "alice", 2, NULL, DECK_PEER_SDP("1"));
+	assert_int_equal(deck.incomings, 1);
+	assert_non_null(deck_got(&deck, "SIP/2.0 404"));
+}
+
 static void a_proxys_profile_is_known_by_its_servers_address_too(void **state)
 {
 	(void)state;
@@ -806,6 +833,7 @@ int main(void)
 		T(a_call_with_our_token_finds_its_profile),
 		T(without_the_token_the_name_decides_among_known_sources),
 		T(a_trunk_is_known_by_its_address),
+		T(a_trunk_of_the_same_name_takes_no_calls_of_who_is_registered),
 		T(a_proxys_profile_is_known_by_its_servers_address_too),
 		T(a_probe_tells_each_step),
 	};
