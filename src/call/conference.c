@@ -96,23 +96,6 @@ static struct reply *entry_refusal(struct call_app *app, const struct asker *ask
 	return reply_error(REPLY_WRONG_PIN, NULL, "The room's PIN is needed, and this is not it.");
 }
 
-static bool is_in(const struct leg *leg, const struct room *room)
-{
-	return leg->member && !leg->member->in_lobby && leg->member->room == room;
-}
-
-static unsigned movable(const struct call *call, const struct room *room, struct leg *ret[2])
-{
-	struct leg *parties[] = { call->first, call->second };
-	unsigned count = 0;
-
-	for (unsigned i = 0; i < ARRAY_LEN(parties); i++)
-		if (parties[i] && leg_is_live(parties[i]) && parties[i]->channel &&
-		    !is_in(parties[i], room))
-			ret[count++] = parties[i];
-	return count;
-}
-
 /* Both parties of a live call at once: each hears the other all the time. */
 static struct reply *move_call(struct call_app *app, const struct asker *asker,
 			       const struct conference_wish *wish)
@@ -133,7 +116,7 @@ static struct reply *move_call(struct call_app *app, const struct asker *asker,
 		return bad;
 	}
 	room = room_get(app, call->tenant, wish->room);
-	count = movable(call, room, legs);
+	count = room_movable(call, room, legs);
 	if (room && !count)
 		return reply_room(room); /* it is there already */
 	bad = entry_refusal(app, asker, wish);
@@ -142,12 +125,7 @@ static struct reply *move_call(struct call_app *app, const struct asker *asker,
 	if (bad)
 		return bad;
 	room = room_want(app, call->tenant, wish->room, asker->user);
-	hold_release(call);
-	for (unsigned i = 0; i < count; i++)
-		(void)room_enter(room, legs[i]);
-	if (call->bridge)
-		bridge_free(take(call->bridge));
-	call->bridged = false;
+	(void)room_take_call(room, call);
 	return reply_room(room);
 }
 

@@ -1,6 +1,8 @@
 /* Rooms: their table, what all of their members share, and their end. */
 #include "call/room.h"
 
+#include <stdio.h>
+
 #define TALK_APART_MS 250
 
 static uint64_t room_key(const struct tenant *tenant, const char *name)
@@ -55,6 +57,28 @@ struct room *room_want(struct call_app *app, struct tenant *tenant, const char *
 	if (room || tenant->rooms.count >= TENANT_ROOMS_MAX)
 		return room;
 	return room_new(app, tenant, name, creator);
+}
+
+struct room *room_want_any(struct call_app *app, struct tenant *tenant, struct id creator)
+{
+	struct id unlike = id_new();
+	char name[VIEW_NAME_SIZE];
+
+	/* The end of an id is random, its beginning is the time. */
+	(void)snprintf(name, sizeof(name), "call-%s", id_str(unlike) + ID_STR_SIZE - 13);
+	return room_want(app, tenant, name, creator);
+}
+
+struct room *room_of(const struct call *call)
+{
+	const struct leg *leg;
+
+	if (call->conducts)
+		return call->conducts;
+	chain_each(leg, &call->legs, in_call)
+		if (leg->member && !leg->member->in_lobby && leg_is_live(leg))
+			return leg->member->room;
+	return NULL;
 }
 
 int room_admits(const struct room *room, unsigned more)
@@ -342,6 +366,7 @@ static void conference_over(struct room *room)
 
 	if (!call)
 		return;
+	room_guests_over(room);
 	room_publish(room, EVENT_CONFERENCE_ENDED, NULL, NULL);
 	timer_stop(&room->talk);
 	room->call = NULL;

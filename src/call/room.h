@@ -26,7 +26,7 @@ struct room {
 	int64_t created_at, started_at;
 	struct call *call; /* NULL: nobody is in it */
 	struct bridge *bridge;
-	struct chain members, lobby,
+	struct chain members, lobby, guests,
 		expected; /* expected: calls that will come in once they are answered */
 	unsigned moderators;
 	struct timer talk; /* runs: who speaks was told a moment ago */
@@ -58,9 +58,13 @@ enum {
 struct room *room_get(struct call_app *app, struct tenant *tenant, const char *name);
 struct room *room_new(struct call_app *app, struct tenant *tenant, const char *name,
 		      struct id creator);
-/* That room, made now if there is none. */
+/* That room, made now if there is none. NULL: there are as many as there may be. */
 struct room *room_want(struct call_app *app, struct tenant *tenant, const char *name,
 		       struct id creator);
+/* A new room with a name that no other has: calls that are put together without one being asked for. NULL: as above. */
+struct room *room_want_any(struct call_app *app, struct tenant *tenant, struct id creator);
+/* The room that a call's parties are in, or whose own call it is; or NULL. */
+struct room *room_of(const struct call *call);
 /* May so many more come in? Return: 0 or ROOM_E_*. */
 must_check int room_admits(const struct room *room, unsigned more);
 struct conference_view *room_view(const struct room *room, enum conference_state state);
@@ -74,6 +78,41 @@ void room_clear(struct room *room);
 void room_free(struct room *room); /* an empty one */
 /* Nobody is left: its conference is over. Frees it, unless it was made on purpose. */
 void room_emptied(struct room *room);
+
+/* room_take.c: a live call becomes part of a room; each party hears the others all the time, its recording goes on. */
+/* Its parties that are not in that room yet. Return: how many, at most 2. */
+unsigned room_movable(const struct call *call, const struct room *room, struct leg *ret[static 2]);
+/* Puts them in. The caller has asked room_admits() and whether it may. Holds of the two end. Return: how many came. */
+unsigned room_take_call(struct room *room, struct call *call);
+
+/* room_guest.c: who hears a room, and may speak in it, without being a member of it (live monitoring). Nobody in the room
+ * is told; guests count for nothing: not as members, not as company, not as moderators.
+ */
+enum room_guest_mode {
+	ROOM_GUEST_LISTENS,  /* nobody hears it */
+	ROOM_GUEST_WHISPERS, /* one member alone hears it, no recording does */
+	ROOM_GUEST_BARGES,   /* all hear it */
+};
+
+struct room_guest {
+	struct chain_link in_room;
+	struct room *room; /* NULL: in none */
+	struct leg *leg;   /* with a channel; of a call that is not in the room */
+	enum room_guest_mode mode;
+	struct leg *to; /* whom it whispers to */
+	/* The conference is over (room NULL by then), or who was whispered to has left (it listens now). */
+	void (*on_change)(struct room_guest *guest);
+};
+
+/* `guest` is the caller's; `leg` and `on_change` are set. The room has a conference going on (room->call). */
+void room_guest_enter(struct room *room, struct room_guest *guest);
+/* `to`: a member's leg, for WHISPERS. */
+void room_guest_set(struct room_guest *guest, enum room_guest_mode mode, struct leg *to);
+/* If it is in a room. Before the leg's channel goes. */
+void room_guest_leave(struct room_guest *guest);
+/* room.c and room_member.c tell of this. */
+void room_guests_member_left(struct room *room, const struct leg *leg);
+void room_guests_over(struct room *room);
 
 /* room_member.c */
 struct room_member *room_enter(struct room *room, struct leg *leg);

@@ -166,6 +166,7 @@ void room_leave(struct leg *leg)
 		chain_remove(&room->lobby, &member->in_room);
 	} else {
 		chain_remove(&room->members, &member->in_room);
+		room_guests_member_left(room, leg);
 		room->moderators -= member->moderator;
 		room_settle(room, NULL);
 		if (room->set.tones && room->members.count > 1)

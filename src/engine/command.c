@@ -419,6 +419,9 @@ static void bridge_open(struct bridge *bridge, const struct channel *first)
 	bridge->id = media_bridge_open(bridge->engine->media, first->stream);
 	if (bridge->watched)
 		media_bridge_watch(bridge->engine->media, bridge->id, true);
+	if (bridge->tape)
+		media_bridge_record(bridge->engine->media, bridge->id, bridge->tape,
+				    bridge->tape_wideband);
 }
 
 void bridge_add(struct bridge *bridge, struct channel *channel)
@@ -476,6 +479,16 @@ void bridge_chime(struct bridge *bridge, enum bridge_chime chime)
 	if (!media_id_is_none(bridge->id))
 		media_bridge_chime(bridge->engine->media, bridge->id,
 				   bridge->engine->chimes[chime]);
+}
+
+void channel_aside(struct channel *channel, struct channel *to)
+{
+	media_bridge_aside(channel->engine->media, channel->stream, to ? to->stream : MEDIA_NONE);
+}
+
+void channel_volume(struct channel *channel, int gain_db)
+{
+	media_bridge_gain(channel->engine->media, channel->stream, gain_db);
 }
 
 void channel_expect(struct channel *channel, unsigned within_ms)

@@ -228,6 +228,13 @@ void channel_mute(struct channel *channel, bool muted);
 /* It hears nobody in whatever bridge it is in or comes to; a sound that is played to it it hears. */
 void channel_deafen(struct channel *channel, bool deaf);
 
+/* In its bridge nobody but `to`, who is there too, hears this channel, and the bridge's recording does not have it; when
+ * `to` goes nobody does. NULL: all hear it again. Ends when it leaves the bridge.
+ */
+void channel_aside(struct channel *channel, struct channel *to);
+/* What its bridge hears of it: -40..12 dB. Ends when it leaves the bridge. */
+void channel_volume(struct channel *channel, int gain_db);
+
 /* -- recordings: a handle is valid until tape_stop() was called and until ENGINE_TAPE_DONE came, whichever is first -- */
 struct tape_spec {
 	struct id id;	  /* the recording's; bound into its file */
@@ -242,6 +249,12 @@ struct tape *tape_new(struct engine *engine, const struct tape_spec *spec);
 /* What this channel says is recorded from now until it is removed or ends. A channel is on one tape at most. */
 void tape_add(struct tape *tape, struct channel *channel, enum tape_side side);
 void tape_remove(struct tape *tape, struct channel *channel);
+/* What is said in this bridge, all together, is recorded from now until the bridge or the tape ends, or until another tape
+ * (NULL: none) hears it. A bridge is on one tape at most.
+ */
+void tape_bridge(struct tape *tape, struct bridge *bridge);
+/* The recording of its bridge does not have this channel's voice. Ends when it leaves the bridge. */
+void channel_unrecorded(struct channel *channel, bool unrecorded);
 /* What is said meanwhile becomes silence of the same length. */
 void tape_pause(struct tape *tape, bool paused);
 void tape_stop(struct tape *tape);

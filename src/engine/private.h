@@ -118,6 +118,8 @@ struct bridge {
 	struct media_id id; /* none before the first member */
 	struct chain channels;
 	bool watched;
+	uint64_t tape; /* the recording of all it says; 0: none */
+	bool tape_wideband;
 };
 
 /* A recording that has not ended yet. */

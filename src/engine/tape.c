@@ -48,6 +48,20 @@ void tape_remove(struct tape *tape, struct channel *channel)
 	media_record_tap(tape->engine->media, 0, false, channel->stream, MEDIA_SIDE_LEFT);
 }
 
+void tape_bridge(struct tape *tape, struct bridge *bridge)
+{
+	bridge->tape = tape ? tape->number : 0;
+	bridge->tape_wideband = tape && tape->wideband;
+	if (!media_id_is_none(bridge->id))
+		media_bridge_record(bridge->engine->media, bridge->id, bridge->tape,
+				    bridge->tape_wideband);
+}
+
+void channel_unrecorded(struct channel *channel, bool unrecorded)
+{
+	media_bridge_unrecorded(channel->engine->media, channel->stream, unrecorded);
+}
+
 void tape_pause(struct tape *tape, bool paused)
 {
 	media_record_pause(tape->engine->media, tape->number, paused);

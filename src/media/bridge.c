@@ -25,7 +25,7 @@ static int deny_find(const struct mstream *listener, const struct mstream *talke
 
 bool mbridge_hears(const struct mstream *listener, const struct mstream *talker)
 {
-	return deny_find(listener, talker) < 0;
+	return (!talker->aside || talker->aside_to == listener) && deny_find(listener, talker) < 0;
 }
 
 static void deny_remove(struct mstream *listener, const struct mstream *talker)
@@ -57,8 +57,23 @@ void mbridge_hear(struct mstream *listener, struct mstream *talker, bool hears)
 	plan_bridge(listener->bridge);
 }
 
+static void set_aside(struct mstream *stream, bool on, struct mstream *to)
+{
+	stream->bridge->asides += (unsigned)on - (unsigned)stream->aside;
+	stream->aside = on;
+	stream->aside_to = to;
+}
+
+void mbridge_aside(struct mstream *stream, bool on, struct mstream *to)
+{
+	set_aside(stream, on, to);
+	plan_bridge(stream->bridge);
+}
+
 static void member_forget(struct mstream *stream)
 {
+	set_aside(stream, false, NULL);
+	stream->unrecorded = false;
 	stream->bridge = NULL;
 	stream->only = NULL;
 	stream->frame = NULL;
@@ -80,8 +95,11 @@ void mbridge_remove(struct mstream *stream)
 	last = bridge->members[--bridge->count];
 	bridge->members[stream->member] = last;
 	last->member = stream->member;
-	for (unsigned i = 0; i < bridge->count; i++)
+	for (unsigned i = 0; i < bridge->count; i++) {
 		deny_remove(bridge->members[i], stream);
+		if (bridge->members[i]->aside_to == stream)
+			bridge->members[i]->aside_to = NULL;
+	}
 	member_forget(stream);
 	plan_bridge(bridge);
 	plan_stream(stream);

@@ -135,6 +135,15 @@ static void command_hear(struct mloop *loop, struct mstream *listener,
 		mbridge_hear(listener, talker, command->on);
 }
 
+static void command_aside(struct mloop *loop, struct mstream *stream, const struct command *command)
+{
+	struct mstream *to = command->on ? stream_get(loop, command->other) : NULL;
+
+	if (stream->bridge)
+		mbridge_aside(stream, command->on,
+			      to && to->bridge == stream->bridge && to != stream ? to : NULL);
+}
+
 static void command_stream(struct mloop *loop, struct mstream *stream,
 			   const struct command *command)
 {
@@ -207,12 +216,20 @@ static void command_stream(struct mloop *loop, struct mstream *stream,
 		stream->gain = command->gain_db;
 		plan_stream(stream);
 		break;
+	case CMD_BRIDGE_ASIDE:
+		command_aside(loop, stream, command);
+		break;
+	case CMD_BRIDGE_UNRECORDED:
+		stream->unrecorded = command->on && stream->bridge;
+		plan_stream(stream);
+		break;
 	case CMD_PLAY:
 	case CMD_STREAM_ADOPT:
 	case CMD_BRIDGE_ADOPT:
 	case CMD_BRIDGE_CLOSE:
 	case CMD_BRIDGE_WATCH:
 	case CMD_BRIDGE_CHIME:
+	case CMD_BRIDGE_TAPE:
 	case CMD_QUIT:
 		break;
 	}
@@ -257,6 +274,13 @@ void mloop_command(struct mloop *loop, const struct command *command)
 		else
 			sound_unref(command->object);
 		return;
+	case CMD_BRIDGE_TAPE:
+		bridge = bridge_get(loop, command->id);
+		if (bridge)
+			mix_tape_set(bridge, command->object);
+		else
+			mix_tape_free(command->object);
+		return;
 	case CMD_PLAY:
 		player = command->object;
 		stream = stream_get(loop, command->id);
@@ -281,6 +305,8 @@ void mloop_command(struct mloop *loop, const struct command *command)
 	case CMD_BRIDGE_HEAR:
 	case CMD_BRIDGE_MUTE:
 	case CMD_BRIDGE_GAIN:
+	case CMD_BRIDGE_ASIDE:
+	case CMD_BRIDGE_UNRECORDED:
 		stream = stream_get(loop, command->id);
 		if (stream)
 			command_stream(loop, stream, command);

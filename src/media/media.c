@@ -43,6 +43,7 @@ struct mbridge *mbridge_free(struct mbridge *bridge)
 {
 	if (bridge) {
 		sound_unref(bridge->chime);
+		mix_tape_free(bridge->tape);
 		free(bridge->members);
 		free(bridge);
 	}
@@ -353,6 +354,39 @@ void media_bridge_chime(struct media *media, struct media_id bridge, struct soun
 	if (!slot_get(media, bridge, OBJECT_BRIDGE))
 		return;
 	command.object = sound_ref(sound);
+	dispatch(media, &command);
+}
+
+void media_bridge_aside(struct media *media, struct media_id stream, struct media_id to)
+{
+	dispatch_stream(media, (struct command){ .kind = CMD_BRIDGE_ASIDE,
+						 .id = stream,
+						 .other = to,
+						 .on = !media_id_is_none(to) });
+}
+
+void media_bridge_unrecorded(struct media *media, struct media_id stream, bool unrecorded)
+{
+	dispatch_stream(media, (struct command){ .kind = CMD_BRIDGE_UNRECORDED,
+						 .id = stream,
+						 .on = unrecorded });
+}
+
+void media_bridge_record(struct media *media, struct media_id bridge, uint64_t number,
+			 bool wideband)
+{
+	struct command command = { .kind = CMD_BRIDGE_TAPE, .id = bridge };
+	struct mix_tape *tape;
+
+	if (!slot_get(media, bridge, OBJECT_BRIDGE))
+		return;
+	if (number) {
+		tape = xzalloc(sizeof(*tape));
+		tape->recorder = media->recorder;
+		tape->number = number;
+		tape->rate = wideband ? 16000 : 8000;
+		command.object = tape;
+	}
 	dispatch(media, &command);
 }
 

@@ -372,5 +372,16 @@ void media_bridge_mute(struct media *media, struct media_id stream, bool muted, 
 void media_bridge_watch(struct media *media, struct media_id bridge, bool on);
 /* A short sound into what all its mixed listeners hear, over the voices; replaces one that runs. */
 void media_bridge_chime(struct media *media, struct media_id bridge, struct sound *sound);
+/* Of a member's voice: nobody but `to`, of the same bridge, hears it, and no recording of the bridge has it; when `to` leaves
+ * nobody does. MEDIA_NONE: it is like the others again.
+ */
+void media_bridge_aside(struct media *media, struct media_id stream, struct media_id to);
+/* Its voice is heard as before, but is not in recordings of its bridge. */
+void media_bridge_unrecorded(struct media *media, struct media_id stream, bool unrecorded);
+/* What all say together goes to that recording from now on, at the time it is said; 0: to none. Every member is decoded
+ * then, whoever listens. A bridge has one at most, which ends with it.
+ */
+void media_bridge_record(struct media *media, struct media_id bridge, uint64_t number,
+			 bool wideband);
 /* Of what the others hear of this member; anything but 0 dB needs decoding. -40..12. */
 void media_bridge_gain(struct media *media, struct media_id stream, int gain_db);

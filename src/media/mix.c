@@ -1,5 +1,5 @@
-/* One pass of sums a tick: the total of all who speak, and for each listener the total less what it
- * must not hear: itself and the cells switched off.
+/* One pass of sums a tick: the total of all who speak to all, and for each listener the total less what it
+ * must not hear (itself and the cells switched off) and with what is said to it alone.
  */
 #include "media/private.h"
 
@@ -99,6 +99,24 @@ static void subtract(int32_t *sum, const int16_t *frame, unsigned samples)
 		sum[i] -= frame[i];
 }
 
+static void add(int32_t *sum, const int16_t *frame, unsigned samples)
+{
+	for (unsigned i = 0; i < samples; i++)
+		sum[i] += frame[i];
+}
+
+static void add_asides(const struct mstream *listener, int32_t *sum, unsigned samples)
+{
+	const struct mbridge *bridge = listener->bridge;
+
+	for (unsigned i = 0; i < bridge->count; i++) {
+		const struct mstream *talker = bridge->members[i];
+
+		if (talker->aside && talker->frame && mbridge_hears(listener, talker))
+			add(sum, talker->frame, samples);
+	}
+}
+
 static void tell_member(struct mstream *member, const int32_t *total, unsigned voices, bool chimes,
 			unsigned samples)
 {
@@ -110,11 +128,13 @@ static void tell_member(struct mstream *member, const int32_t *total, unsigned v
 		return;
 	}
 	memcpy(sum, total, samples * sizeof(*sum));
-	if (member->frame)
+	if (member->frame && !member->aside)
 		subtract(sum, member->frame, samples);
 	for (unsigned i = 0; i < member->deny_count; i++)
-		if (member->deny[i]->frame)
+		if (member->deny[i]->frame && !member->deny[i]->aside)
 			subtract(sum, member->deny[i]->frame, samples);
+	if (member->bridge->asides)
+		add_asides(member, sum, samples);
 	for (unsigned i = 0; i < samples; i++)
 		pcm[i] = saturate(sum[i]);
 	outlet_push(member, pcm, samples);
@@ -136,9 +156,11 @@ void mix_tick(struct mbridge *bridge)
 		if (!member->frame)
 			continue;
 		voices++;
-		for (unsigned j = 0; j < samples; j++)
-			total[j] += member->frame[j];
+		if (!member->aside)
+			add(total, member->frame, samples);
 	}
+	if (bridge->tape)
+		mix_tape_tick(bridge, total, samples);
 	chimes = chime_add(bridge, total, samples);
 	for (unsigned i = 0; i < bridge->count; i++)
 		if (bridge->members[i]->source == SOURCE_MIX)

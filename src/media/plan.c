@@ -165,7 +165,7 @@ static struct talkers find_talkers(const struct mbridge *bridge)
 	for (unsigned i = 0; i < bridge->count; i++) {
 		struct mstream *stream = bridge->members[i];
 
-		if (!talks(stream))
+		if (!talks(stream) || stream->aside)
 			continue;
 		if (talkers.count == 0)
 			talkers.first = stream;
@@ -178,20 +178,25 @@ static struct talkers find_talkers(const struct mbridge *bridge)
 
 static unsigned count_heard(const struct talkers *talkers, const struct mstream *listener)
 {
-	unsigned heard = talkers->count - (talks(listener) ? 1 : 0);
+	const struct mbridge *bridge = listener->bridge;
+	unsigned heard = talkers->count - (talks(listener) && !listener->aside ? 1 : 0);
 
 	for (unsigned i = 0; i < listener->deny_count; i++)
-		if (talks(listener->deny[i]))
+		if (talks(listener->deny[i]) && !listener->deny[i]->aside)
 			heard--;
+	for (unsigned i = 0; bridge->asides && i < bridge->count; i++)
+		if (bridge->members[i]->aside && talks(bridge->members[i]) &&
+		    mbridge_hears(listener, bridge->members[i]))
+			heard++;
 	return heard;
 }
 
 static struct mstream *find_only(const struct mbridge *bridge, const struct talkers *talkers,
 				 const struct mstream *listener)
 {
-	if (talkers->count == 1)
+	if (talkers->count == 1 && !bridge->asides)
 		return talkers->first;
-	if (talkers->count == 2 && !listener->deny_count)
+	if (talkers->count == 2 && !listener->deny_count && !bridge->asides)
 		return talkers->first == listener ? talkers->second : talkers->first;
 	for (unsigned i = 0; i < bridge->count; i++) {
 		struct mstream *talker = bridge->members[i];
@@ -251,6 +256,8 @@ static void plan_listener(struct mbridge *bridge, const struct talkers *talkers,
 /* How many mixed listeners hear this one; each listener was counted once for everybody before. */
 static bool is_decoded(const struct mstream *talker, unsigned mixed)
 {
+	if (talks(talker) && talker->bridge->tape && !talker->aside && !talker->unrecorded)
+		return true;
 	if (!talks(talker) || !mixed)
 		return false;
 	if (talker->source == SOURCE_MIX)
@@ -300,13 +307,14 @@ void plan_bridge(struct mbridge *bridge)
 	unsigned mixed = 0;
 
 	bridge->rate = choose_rate(bridge);
+	mix_tape_follow(bridge);
 	for (unsigned i = 0; i < bridge->count; i++)
 		bridge->members[i]->relay_to = NULL;
 	for (unsigned i = 0; i < bridge->count; i++) {
 		plan_listener(bridge, &talkers, bridge->members[i]);
 		mixed += bridge->members[i]->source == SOURCE_MIX;
 	}
-	mixing_set(bridge, mixed > 0);
+	mixing_set(bridge, mixed > 0 || (bridge->tape && bridge->count));
 	for (unsigned i = 0; i < bridge->count; i++)
 		plan_talker(bridge, bridge->members[i], mixed);
 }

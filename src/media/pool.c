@@ -58,6 +58,8 @@ void command_drop(const struct command *command)
 		sound_unref(command->object);
 	else if (command->kind == CMD_STREAM_TAP)
 		tap_free(command->object);
+	else if (command->kind == CMD_BRIDGE_TAPE)
+		mix_tape_free(command->object);
 }
 
 static void queue_drop(struct queue *queue)

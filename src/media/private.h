@@ -10,7 +10,8 @@
  * sender.c    the one sender of a stream
  * dtmf.c      digits as they come; dial.c: as they go; ear.c: those in the audio
  * bridge.c    membership and the matrix; mix.c: its sums; plan.c: who is relayed and who is mixed
- * tap.c       what a stream says, for a recording; recorder.c: the thread that writes it; vault.c: its file
+ * tap.c       what a stream says, for a recording; mix_tape.c: what a bridge says; recorder.c: the thread that
+ *             writes it; vault.c: its file
  * intake.c    network to PCM: jitter buffer, decoder, concealment; outlet.c: PCM to network
  */
 #pragma once
@@ -83,14 +84,19 @@ enum command_kind {
 	CMD_BRIDGE_GAIN,
 	CMD_BRIDGE_WATCH,
 	CMD_BRIDGE_CHIME,
+	CMD_BRIDGE_ASIDE,
+	CMD_BRIDGE_UNRECORDED,
+	CMD_BRIDGE_TAPE, /* .object: struct mix_tape, or NULL */
 	CMD_QUIT,
 };
 
 struct command {
 	enum command_kind kind;
-	struct media_id id; /* the stream; for BRIDGE_ADOPT, _CLOSE, _WATCH and _CHIME the bridge */
+	struct media_id
+		id; /* the stream; for BRIDGE_ADOPT, _CLOSE, _WATCH, _CHIME and _TAPE the bridge */
 	struct media_id bridge;
-	struct media_id other; /* BRIDGE_HEAR: the talker; STOP: the player */
+	struct media_id
+		other; /* BRIDGE_HEAR: the talker; BRIDGE_ASIDE: who hears it; STOP: the player */
 	void *object; /* what is handed over: stream, bridge, player, sound, tap; UPDATE: struct media_params */
 	struct media_digit digit;
 	int gain_db;
@@ -182,6 +188,15 @@ struct tap {
 	struct intake *intake; /* NULL until a codec is known */
 };
 
+/* What a bridge says, for a recording: mix_tape.c. */
+struct mix_tape {
+	struct recorder *recorder;
+	uint64_t number;
+	unsigned rate;
+	unsigned from;	 /* the rate that `resampler` is made for */
+	void *resampler; /* NULL: the bridge has the tape's rate */
+};
+
 enum source { SOURCE_NONE, SOURCE_SILENCE, SOURCE_PLAYER, SOURCE_ECHO, SOURCE_RELAY, SOURCE_MIX };
 
 typedef void rx_fn(struct mstream *stream, struct packet *packet);
@@ -234,6 +249,8 @@ struct mstream {
 	struct mbridge *bridge;
 	unsigned member; /* its place there */
 	bool muted, deaf;
+	bool aside, unrecorded;
+	struct mstream *aside_to; /* aside: the one that hears it; or NULL */
 	int gain;
 	struct mstream **deny; /* members it does not hear */
 	unsigned deny_count, deny_cap;
@@ -261,6 +278,8 @@ struct mbridge {
 	unsigned count, cap;
 	unsigned rate;
 	bool mixing, watched;
+	unsigned asides; /* members that are */
+	struct mix_tape *tape;
 	struct sound *chime;
 	size_t chime_at; /* samples, at the rate it is read in */
 	struct mbridge *mix_next, **mix_prev;
@@ -384,11 +403,20 @@ void mbridge_add(struct mbridge *bridge, struct mstream *stream);
 void mbridge_remove(struct mstream *stream);
 void mbridge_hear(struct mstream *listener, struct mstream *talker, bool hears);
 bool mbridge_hears(const struct mstream *listener, const struct mstream *talker);
+/* `to`: who alone hears it (NULL: nobody); not `on`: all do. */
+void mbridge_aside(struct mstream *stream, bool on, struct mstream *to);
 void mbridge_close(struct mbridge *bridge);
 
 /* mix.c */
 void mix_tick(struct mbridge *bridge);
 void mix_chime(struct mbridge *bridge, struct sound *sound); /* takes the reference */
+
+/* mix_tape.c */
+struct mix_tape *mix_tape_free(struct mix_tape *tape);
+void mix_tape_set(struct mbridge *bridge, struct mix_tape *tape); /* takes it; NULL: none */
+void mix_tape_follow(struct mbridge *bridge);			  /* its rate may be another */
+/* A tick: `total` is what all say who are not aside. */
+void mix_tape_tick(struct mbridge *bridge, const int32_t *total, unsigned samples);
 
 /* player.c */
 void player_start(struct mstream *stream, struct mplayer *player);

@@ -419,6 +419,29 @@ void channel_deafen(struct channel *channel, bool deaf)
 	channel->deaf = deaf;
 }
 
+void channel_aside(struct channel *channel, struct channel *to)
+{
+	bug_on(channel->ended);
+	channel->aside = to;
+}
+
+void channel_volume(struct channel *channel, int gain_db)
+{
+	bug_on(channel->ended);
+	channel->volume = gain_db;
+}
+
+void channel_unrecorded(struct channel *channel, bool unrecorded)
+{
+	bug_on(channel->ended);
+	channel->unrecorded = unrecorded;
+}
+
+void tape_bridge(struct tape *tape, struct bridge *bridge)
+{
+	bridge->taped = tape != NULL;
+}
+
 void channel_expect(struct channel *channel, unsigned within_ms)
 {
 	bug_on(channel->ended);

@@ -13,7 +13,9 @@ struct channel {
 	enum end_reason reason; /* of our hangup */
 	struct bridge *bridge;
 	struct channel *like;
-	bool playing, muted, deaf;
+	bool playing, muted, deaf, unrecorded;
+	int volume;
+	struct channel *aside; /* who alone hears it */
 	unsigned expect_ms;
 	char digits[512];      /* all that it was given to send */
 	struct dtmf_spec dtmf; /* the last; without its digits */
@@ -31,7 +33,7 @@ struct channel {
 struct bridge {
 	struct engine *engine;
 	unsigned members, chimes;
-	bool watched;
+	bool watched, taped;
 	struct channel *deaf_source, *deaf_listener; /* the one cell that is off, if any */
 };
 
