@@ -282,6 +282,95 @@ static void a_third_one_in_the_bridge_changes_nothing_of_it(void **state)
 	studio_close(&s);
 }
 
+static void tape(struct studio *studio)
+{
+	struct mix_tape *tape = xzalloc(sizeof(*tape));
+
+	tape->recorder = studio->recorder;
+	tape->number = 1;
+	tape->rate = studio->record.wideband ? 16000 : 8000;
+	mloop_command(studio->world->loop,
+		      &(struct command){ .kind = CMD_BRIDGE_TAPE,
+					 .id = studio->world->bridge->object.id,
+					 .object = tape });
+}
+
+static void to_leg(struct studio *studio, const struct leg *leg, struct command command)
+{
+	command.id = leg->stream->object.id;
+	mloop_command(studio->world->loop, &command);
+}
+
+/* Members come and go, one of them brings the wideband that the room then has, one is not to be recorded, one leaves its
+ * second line for the end.
+ */
+static void a_room_is_recorded_as_one_whoever_comes_and_goes(void **state)
+{
+	struct studio s;
+	struct leg *a, *b, *c, *d;
+
+	(void)state;
+	studio_open(&s, false, true, 0);
+	a = leg_new(s.world, MEDIA_CODEC_PCMU, 440);
+	b = leg_new(s.world, MEDIA_CODEC_G722, 1000);
+	leg_join(s.world, a);
+	start(&s);
+	tape(&s);
+	run(&s, 1000); /* alone: it is in the room all the same */
+	leg_join(s.world, b);
+	run(&s, 1000);
+	c = leg_new(s.world, MEDIA_CODEC_OPUS, 5000);
+	leg_join(s.world, c);
+	run(&s, 1000);
+	to_leg(&s, a, (struct command){ .kind = CMD_BRIDGE_UNRECORDED, .on = true });
+	d = leg_new(s.world, MEDIA_CODEC_PCMA, 2300);
+	leg_join(s.world, d);
+	run(&s, 1000);
+	to_leg(&s, b, (struct command){ .kind = CMD_BRIDGE_REMOVE });
+	to_leg(&s, c, (struct command){ .kind = CMD_BRIDGE_MUTE, .on = true });
+	run(&s, 1000);
+	stop(&s);
+	load(&s);
+	assert_int_equal(s.end.error, 0);
+	assert_int_equal(s.samples, 5 * 16000);
+	assert_true(fabs(onset(&s, 0)) <= 0.08);
+	assert_true(share(&s, 0, 0.1, 0.95, 440) > ALONE);
+	assert_true(share(&s, 0, 1.2, 1.95, 440) > 0.3 && share(&s, 0, 1.2, 1.95, 1000) > 0.3);
+	for (unsigned i = 0; i < 3; i++)
+		assert_true(share(&s, 0, 2.3, 2.95, (double[]){ 440, 1000, 5000 }[i]) > 0.2);
+	assert_true(share(&s, 0, 3.3, 3.95, 440) < NOTHING);
+	for (unsigned i = 0; i < 3; i++)
+		assert_true(share(&s, 0, 3.3, 3.95, (double[]){ 1000, 5000, 2300 }[i]) > 0.2);
+	assert_true(share(&s, 0, 4.3, 4.95, 2300) > ALONE);
+	studio_close(&s);
+}
+
+static void a_room_in_which_nobody_listens_is_recorded(void **state)
+{
+	struct studio s;
+	struct leg *a, *b;
+
+	(void)state;
+	studio_open(&s, false, false, 0);
+	a = leg_new(s.world, MEDIA_CODEC_PCMU, 440);
+	b = leg_new(s.world, MEDIA_CODEC_PCMU, 1000);
+	leg_join(s.world, a);
+	leg_join(s.world, b);
+	start(&s);
+	tape(&s);
+	to_leg(&s, a, (struct command){ .kind = CMD_BRIDGE_MUTE, .on2 = true });
+	to_leg(&s, b, (struct command){ .kind = CMD_BRIDGE_MUTE, .on2 = true });
+	run(&s, 1000);
+	to_leg(&s, b,
+	       (struct command){ .kind = CMD_BRIDGE_ASIDE, .on = true, .other = a->stream->object.id });
+	run(&s, 1000);
+	stop(&s);
+	load(&s);
+	assert_true(share(&s, 0, 0.2, 0.95, 440) > 0.3 && share(&s, 0, 0.2, 0.95, 1000) > 0.3);
+	assert_true(share(&s, 0, 1.2, 1.95, 440) > ALONE);
+	studio_close(&s);
+}
+
 static void a_pause_is_silence_of_equal_length(void **state)
 {
 	struct studio s;
@@ -492,6 +581,8 @@ int main(void)
 		cmocka_unit_test(mono_has_both_and_wideband_its_rate),
 		cmocka_unit_test(a_relayed_call_stays_relayed_and_loses_nothing),
 		cmocka_unit_test(a_third_one_in_the_bridge_changes_nothing_of_it),
+		cmocka_unit_test(a_room_is_recorded_as_one_whoever_comes_and_goes),
+		cmocka_unit_test(a_room_in_which_nobody_listens_is_recorded),
 		cmocka_unit_test(a_pause_is_silence_of_equal_length),
 		cmocka_unit_test(silence_mute_and_a_new_codec_keep_the_clock),
 		cmocka_unit_test(a_slow_disk_loses_only_what_the_ring_does_not_hold),

@@ -158,6 +158,85 @@ static void mute_and_deaf_hold_for_the_whole_room(void **state)
 	world_free(world);
 }
 
+static void aside(struct world *world, struct leg *leg, const struct leg *to)
+{
+	command(world, (struct command){ .kind = CMD_BRIDGE_ASIDE,
+					 .id = leg->stream->object.id,
+					 .on = to != NULL,
+					 .other = to ? to->stream->object.id : MEDIA_NONE });
+}
+
+static void what_is_said_aside_one_alone_hears(void **state)
+{
+	struct world *world = world_new();
+	struct leg *a = leg_new(world, MEDIA_CODEC_PCMU, 440),
+		   *b = leg_new(world, MEDIA_CODEC_PCMA, 1000),
+		   *guest = leg_new(world, MEDIA_CODEC_G722, 1700), *late;
+
+	(void)state;
+	watch(world);
+	leg_join(world, a);
+	leg_join(world, b);
+	leg_join(world, guest);
+	aside(world, guest, a);
+	world_run(world, 500);
+	late = leg_new(world, MEDIA_CODEC_PCMU, 2300); /* who comes later does not hear it either */
+	leg_join(world, late);
+	world_run(world, 500);
+	listen_anew(world);
+	world_run(world, 1000);
+	for (unsigned i = 0; i < 3; i++)
+		assert_true(leg_hears(a, (double[]){ 1000, 1700, 2300 }[i]) > 0.2);
+	assert_true(leg_hears(b, 1700) < 0.01 && leg_hears(late, 1700) < 0.01);
+	assert_true(leg_hears(b, 440) > 0.3 && leg_hears(b, 2300) > 0.3);
+	for (unsigned i = 0; i < 3; i++)
+		assert_true(leg_hears(guest, (double[]){ 440, 1000, 2300 }[i]) > 0.2);
+	assert_true(leg_hears(guest, 1700) < 0.01);
+	/* Who was spoken to goes: nobody hears it. */
+	command(world,
+		(struct command){ .kind = CMD_BRIDGE_REMOVE, .id = a->stream->object.id });
+	world_run(world, 300);
+	listen_anew(world);
+	world_run(world, 500);
+	assert_true(leg_hears(b, 1700) < 0.01 && leg_hears(late, 1700) < 0.01);
+	aside(world, guest, NULL);
+	world_run(world, 300);
+	listen_anew(world);
+	world_run(world, 500);
+	assert_true(leg_hears(b, 1700) > 0.3 && leg_hears(late, 1700) > 0.3);
+	world_free(world);
+}
+
+/* A call of two that is not mixed: the one who hears only what is said aside is relayed it. */
+static void two_with_one_aside(void **state)
+{
+	struct world *world = world_new();
+	struct leg *a = leg_new(world, MEDIA_CODEC_PCMU, 440),
+		   *b = leg_new(world, MEDIA_CODEC_PCMU, 1000),
+		   *guest = leg_new(world, MEDIA_CODEC_PCMU, 1700);
+
+	(void)state;
+	leg_join(world, a);
+	leg_join(world, b);
+	leg_join(world, guest);
+	aside(world, guest, a);
+	mute(world, b, true, false);
+	world_run(world, 300);
+	listen_anew(world);
+	world_run(world, 700);
+	assert_int_equal(a->stream->source, SOURCE_RELAY);
+	assert_int_equal(b->stream->source, SOURCE_RELAY);
+	assert_true(leg_hears(a, 1700) > 0.9 && leg_hears(b, 440) > 0.9);
+	assert_true(leg_hears(guest, 440) > 0.9);
+	mute(world, b, false, false);
+	world_run(world, 300);
+	listen_anew(world);
+	world_run(world, 700);
+	assert_true(leg_hears(a, 1700) > 0.3 && leg_hears(a, 1000) > 0.3);
+	assert_true(leg_hears(b, 1700) < 0.01 && leg_hears(b, 440) > 0.9);
+	world_free(world);
+}
+
 static void a_chime_is_heard_by_all_over_the_voices(void **state)
 {
 	static const struct sound_tone tone = { { 2000 }, { 200 }, -10 };
@@ -215,6 +294,8 @@ int main(void)
 		cmocka_unit_test(of_fifty_each_sample_hears_all_who_speak),
 		cmocka_unit_test(who_speaks_is_told),
 		cmocka_unit_test(mute_and_deaf_hold_for_the_whole_room),
+		cmocka_unit_test(what_is_said_aside_one_alone_hears),
+		cmocka_unit_test(two_with_one_aside),
 		cmocka_unit_test(a_chime_is_heard_by_all_over_the_voices),
 		cmocka_unit_test(the_watchdog_of_a_member_is_its_own),
 	};
