@@ -148,6 +148,7 @@ void call_up(struct call *call)
 	call_publish(call, EVENT_CALL_ANSWERED, NULL);
 	if (call->record || (call->profile && call->profile->spec->record == RECORD_ALWAYS))
 		record_start(call, true);
+	hold_begin(call);
 	if (call->plan.kind == PLAN_ROOM)
 		room_receive(call, first ? first : second);
 }
@@ -326,7 +327,7 @@ static void up_played(struct call *call, struct leg *leg)
 	if (room_has_others(call, leg))
 		one_left(call, leg);
 	else
-		call_finish(call, call->after_sound ? call->after_sound : ENDING_PLAYED, NULL);
+		call_finish(call, leg->after_sound ? leg->after_sound : ENDING_PLAYED, NULL);
 }
 
 static void up_handle(struct fsm *fsm, void *owner, int event, void *data)

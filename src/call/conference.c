@@ -110,15 +110,15 @@ static struct reply *move_call(struct call_app *app, const struct asker *asker,
 		return reply_error(REPLY_NOT_FOUND, NULL, "There is no such call.");
 	if (!call_may_touch(call, asker))
 		return reply_new(REPLY_FORBIDDEN);
-	if (call->fsm.state != PHASE_UP || call->conducts || call->after_sound) {
+	room = room_get(app, call->tenant, wish->room);
+	count = room_movable(call, room, legs);
+	if (room && !count && room_of(call) == room)
+		return reply_room(room); /* it is there already */
+	if (call->fsm.state != PHASE_UP || call->conducts || !count) {
 		bad = reply_error(REPLY_WRONG_STATE, NULL, "Only a call that is up can be moved.");
 		bad->state = call_state_names[call->shown];
 		return bad;
 	}
-	room = room_get(app, call->tenant, wish->room);
-	count = room_movable(call, room, legs);
-	if (room && !count)
-		return reply_room(room); /* it is there already */
 	bad = entry_refusal(app, asker, wish);
 	if (!bad && room && room_admits(room, count))
 		bad = reply_error(REPLY_ROOM_FULL, NULL, "The room has no place for both.");
@@ -243,7 +243,8 @@ static struct reply *set_mute(struct room_member *member, bool on, bool by_moder
 {
 	if (!on && member->kept_mute && !by_moderator)
 		return reply_error(REPLY_FORBIDDEN, NULL, "A moderator has muted this member.");
-	member->kept_mute = on && by_moderator;
+	if (by_moderator)
+		member->kept_mute = on;
 	if (member->leg->muted != on)
 		member_mute(member, on);
 	return NULL;

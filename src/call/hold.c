@@ -165,6 +165,15 @@ void hold_changed(struct call *call, struct leg *leg)
 	publish(leg, leg->held, NULL);
 }
 
+void hold_begin(struct call *call)
+{
+	struct leg *leg;
+
+	chain_each(leg, &call->legs, in_call)
+		if (leg->held && leg_is_live(leg))
+			hold_changed(call, leg);
+}
+
 /* ---- hold-call ---- */
 
 static struct reply *not_now(const struct call *call)

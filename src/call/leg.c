@@ -243,7 +243,7 @@ static void sound_done(struct leg *leg, const struct engine_event *event)
 
 	if (!leg->sound_id || event->sound_id != leg->sound_id || !leg_is_live(leg))
 		return;
-	if (event->ok || leg->call->after_sound)
+	if (event->ok || leg->after_sound)
 		fsm_send(&leg->call->fsm, CALL_EV_PLAYED, leg);
 	else
 		fsm_send(&leg->call->fsm, CALL_EV_HANGUP, &ending);

@@ -15,8 +15,6 @@
 
 #include <jansson.h>
 
-#include <jansson.h>
-
 #define CALL_LEGS_MAX 32
 #define CALL_DEVICES_MAX 16 /* of one user, rung at once */
 #define CALL_SETUP_MS 180000
@@ -87,34 +85,6 @@ struct outbound {
 	char number[VIEW_NUMBER_SIZE];
 };
 
-struct leg {
-	struct chain_link in_call;
-	struct call *call;
-	struct fsm fsm;
-	struct channel *channel; /* NULL: not yet, or gone */
-	struct id id, device, user;
-	struct profile *profile; /* holds a permit of it while the channel lives */
-	enum leg_role role;
-	enum leg_kind kind;
-	struct id recorded; /* the recording it is on, or none */
-	bool in_group, incoming, outbound, held, answered, metered, is_caller, muted;
-	bool holding; /* its user has put the other party on hold, by the API */
-	bool on_hold; /* it hears music */
-	enum {
-		NEWS_NONE,
-		NEWS_HELD,
-		NEWS_RESUMED
-	} hold_news; /* to be told once the far end has said yes or no */
-	char address[VIEW_ADDR_SIZE], codec[16];
-	struct quality_view quality; /* the last known, once the channel is gone */
-	struct id profile_id;
-	int64_t created_at, ringing_at, answered_at, ended_at;
-	struct channel_end end;
-	uint32_t sound_id;
-	struct chain sendings;	    /* digits.c: of digits that are on their way */
-	struct room_member *member; /* of a room, or on its way in; or NULL */
-};
-
 /* Why a call ends: each has its row in call_end.c. */
 enum ending_cause {
 	ENDING_HUNG_UP,	    /* one of two parties left (leg) */
@@ -144,6 +114,36 @@ enum ending_cause {
 	ENDING_KICKED,
 	ENDING_INTERRUPTED, /* drain, or a forced deletion */
 	ENDING_COUNT,
+};
+
+struct leg {
+	struct chain_link in_call;
+	struct call *call;
+	struct fsm fsm;
+	struct channel *channel; /* NULL: not yet, or gone */
+	struct id id, device, user;
+	struct profile *profile; /* holds a permit of it while the channel lives */
+	enum leg_role role;
+	enum leg_kind kind;
+	struct id recorded; /* the recording it is on, or none */
+	bool in_group, incoming, outbound, held, answered, metered, is_caller, muted;
+	bool holding; /* its user has put the other party on hold, by the API */
+	bool on_hold; /* it hears music */
+	enum {
+		NEWS_NONE,
+		NEWS_HELD,
+		NEWS_RESUMED
+	} hold_news; /* to be told once the far end has said yes or no */
+	char address[VIEW_ADDR_SIZE], codec[16];
+	struct quality_view quality; /* the last known, once the channel is gone */
+	struct id profile_id;
+	int64_t created_at, ringing_at, answered_at, ended_at;
+	struct channel_end end;
+	uint32_t sound_id;
+	enum ending_cause
+		after_sound;   /* what the sound that plays leads to; 0: what sounds usually do */
+	struct chain sendings; /* digits.c: of digits that are on their way */
+	struct room_member *member; /* of a room, or on its way in; or NULL */
 };
 
 /* What a call is put through to when it is not a party. */
@@ -188,8 +188,6 @@ struct call {
 	bool vouched;
 	struct room *conducts;		/* it is that room's own call */
 	char room_name[VIEW_NAME_SIZE]; /* that it is or was in; or empty */
-	enum ending_cause
-		after_sound; /* what the sound that plays leads to, if it is not ENDING_PLAYED */
 	unsigned ring_timeout_ms, max_duration_ms;
 	bool parked, counted, bridged, ringback;
 	struct timer budget, reap, hold_limit;
@@ -311,6 +309,8 @@ struct leg *leg_far(const struct call *call, const struct asker *asker);
 bool call_is_held(const struct call *call); /* by either side */
 /* Its phone or far end holds, or does not any more. */
 void hold_changed(struct call *call, struct leg *leg);
+/* The parties are there: whoever of them held already before does so now. */
+void hold_begin(struct call *call);
 void hold_told(struct leg *leg, bool signalled); /* the far end has agreed, or not */
 void hold_settle(struct call *call);		 /* its time is counted; it ends */
 void hold_release(struct call *call); /* its two parties go where there is no holding each other */

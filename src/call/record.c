@@ -218,8 +218,8 @@ void record_follow(struct call *call)
 		leg->recorded = id;
 		if (wanted)
 			tape_add(recording->tape, leg->channel, side_of(call, leg));
-		else if (recording && recording->tape)
-			tape_remove(recording->tape, leg->channel);
+		else
+			tape_remove(leg->channel);
 	}
 }
 
@@ -234,6 +234,7 @@ void record_stop(struct call *call)
 	recording->view.state = RECORD_PROCESSING;
 	recording->view.ended_at = wheel_wall_us(call->app->wheel);
 	tape_stop(take(recording->tape));
+	record_follow(call); /* nobody is listened to for it any more */
 	remember(recording);
 	publish_call(recording);
 }
@@ -286,8 +287,10 @@ void record_done(struct call_app *app, struct id id, const struct tape_end *end)
 		return;
 	view = &recording->view;
 	recording->tape = NULL;
-	if (recording->call && recording->call->recording == recording)
+	if (recording->call && recording->call->recording == recording) {
 		recording->call->recording = NULL;
+		record_follow(recording->call);
+	}
 	if (!view->ended_at)
 		view->ended_at = wheel_wall_us(app->wheel);
 	(void)str_copy(view->reason, sizeof(view->reason), reason_of(end));

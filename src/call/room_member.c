@@ -197,7 +197,7 @@ static void dismiss(struct leg *leg, enum ending_cause cause, const char *words)
 {
 	struct sound_spec sound = { .kind = SOUND_SAY, .say = words };
 
-	leg->call->after_sound = cause;
+	leg->after_sound = cause;
 	leg->sound_id = channel_play(leg->channel, &sound);
 }
 

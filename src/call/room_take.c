@@ -13,7 +13,7 @@ unsigned room_movable(const struct call *call, const struct room *room, struct l
 
 	for (unsigned i = 0; i < ARRAY_LEN(parties); i++)
 		if (parties[i] && leg_is_live(parties[i]) && parties[i]->channel &&
-		    !is_in(parties[i], room))
+		    !parties[i]->after_sound && !is_in(parties[i], room))
 			ret[count++] = parties[i];
 	return count;
 }

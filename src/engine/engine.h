@@ -248,7 +248,7 @@ enum tape_side { TAPE_LEFT, TAPE_RIGHT };
 struct tape *tape_new(struct engine *engine, const struct tape_spec *spec);
 /* What this channel says is recorded from now until it is removed or ends. A channel is on one tape at most. */
 void tape_add(struct tape *tape, struct channel *channel, enum tape_side side);
-void tape_remove(struct tape *tape, struct channel *channel);
+void tape_remove(struct channel *channel); /* from whatever tape it is on */
 /* What is said in this bridge, all together, is recorded from now until the bridge or the tape ends, or until another tape
  * (NULL: none) hears it. A bridge is on one tape at most.
  */

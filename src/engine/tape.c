@@ -43,9 +43,9 @@ void tape_add(struct tape *tape, struct channel *channel, enum tape_side side)
 			 side == TAPE_LEFT ? MEDIA_SIDE_LEFT : MEDIA_SIDE_RIGHT);
 }
 
-void tape_remove(struct tape *tape, struct channel *channel)
+void tape_remove(struct channel *channel)
 {
-	media_record_tap(tape->engine->media, 0, false, channel->stream, MEDIA_SIDE_LEFT);
+	media_record_tap(channel->engine->media, 0, false, channel->stream, MEDIA_SIDE_LEFT);
 }
 
 void tape_bridge(struct tape *tape, struct bridge *bridge)

@@ -387,9 +387,9 @@ void tape_add(struct tape *tape, struct channel *channel, enum tape_side side)
 	channel->taped = 1 + (int)side;
 }
 
-void tape_remove(struct tape *tape, struct channel *channel)
+void tape_remove(struct channel *channel)
 {
-	(void)tape;
+	bug_on(channel->ended);
 	channel->taped = 0;
 }
 

@@ -352,6 +352,43 @@ static void who_is_kicked_hears_why_and_is_hung_up(void **state)
 	assert_int_equal(look_as(world, world_anna(world))->code, REPLY_NOT_FOUND);
 }
 
+static void who_is_kicked_takes_nobody_along(void **state)
+{
+	struct world *world = *state;
+	struct conference_wish wish = { .action = CONFERENCE_JOIN };
+	struct channel *agent, *remote;
+
+	world_call(world, "030", CONNECT_ANY_DEVICE);
+	wish.call = world->reply->call->id;
+	agent = fake_dialled(world->engine, 1);
+	fake_say(agent, ENGINE_ANSWERED);
+	remote = fake_dialled(world->engine, 0);
+	fake_say(remote, ENGINE_ANSWERED);
+	assert_int_equal(ask(world, wish)->code, REPLY_OK);
+	assert_int_equal(member(world, CONFERENCE_KICK, 1)->code, REPLY_OK);
+	assert_null(remote->bridge);
+
+	/* The other one's call is as good as before; it alone is moved on, and the kicked one is not. */
+	(void)str_copy(wish.room, sizeof(wish.room), "support");
+	assert_int_equal(ask(world, wish)->code, REPLY_OK);
+	assert_int_equal(room(world)->member_count, 1);
+	assert_null(remote->bridge);
+	fake_sound_done(remote, true);
+	assert_true(remote->hung_up && !agent->hung_up);
+	assert_int_equal(world_view(world)->state, CALL_ANSWERED);
+
+	/* And where nobody is left to be moved, that is said. */
+	assert_int_equal(ask(world,
+			     (struct conference_wish){ .action = CONFERENCE_KICK,
+						       .room = "support",
+						       .member = room(world)->members[0].id })
+				 ->code,
+			 REPLY_OK);
+	assert_int_equal(ask(world, wish)->code, REPLY_WRONG_STATE);
+	fake_sound_done(agent, true);
+	assert_int_equal(world_events(world, EVENT_CALL_ENDED), 3);
+}
+
 static void talkers_are_told_a_few_times_a_second(void **state)
 {
 	struct world *world = *state;
@@ -525,6 +562,8 @@ static void rooms_are_seen_and_ruled_by_whom_they_concern(void **state)
 	unmute.call_id = look(world)->members[0].call_id;
 	unmute.leg_id = room(world)->members[0].leg_id;
 	assert_int_equal(world_do(world, &unmute)->code, REPLY_FORBIDDEN); /* nor by another way */
+	assert_int_equal(member_as(world, ben, CONFERENCE_MUTE, 0)->code, REPLY_OK);
+	assert_int_equal(member_as(world, ben, CONFERENCE_UNMUTE, 0)->code, REPLY_FORBIDDEN);
 	assert_true(phone->muted);
 	assert_int_equal(ask_as(world, ben, end_it)->code, REPLY_FORBIDDEN);
 	assert_int_equal(ask(world, end_it)->code, REPLY_OK);
@@ -562,6 +601,7 @@ int main(void)
 		TEST(a_member_can_move_to_another_room),
 		TEST(mute_deaf_and_hold_reach_the_bridge),
 		TEST(who_is_kicked_hears_why_and_is_hung_up),
+		TEST(who_is_kicked_takes_nobody_along),
 		TEST(talkers_are_told_a_few_times_a_second),
 		TEST(tones_tell_who_comes_and_goes),
 		TEST(a_locked_or_full_room_takes_nobody),

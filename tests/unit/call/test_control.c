@@ -335,6 +335,34 @@ static void a_phones_own_hold_gives_the_other_party_music(void **state)
 	over(world, pair.call);
 }
 
+/* The phone holds while the other party still rings; that one answers with a hold of its own. */
+static void who_holds_before_the_answer_holds_after_it(void **state)
+{
+	struct world *world = *state;
+	struct channel *agent, *remote;
+
+	assert_int_equal(world_call(world, "+4930123", CONNECT_ANY_DEVICE)->code, REPLY_OK);
+	agent = fake_dialled(world->engine, 0);
+	fake_say(agent, ENGINE_ANSWERED);
+	fake_settle(world->engine);
+	remote = fake_dialled(world->engine, 0);
+	fake_say(remote, ENGINE_RINGING);
+	fake_say(agent, ENGINE_HELD);
+	assert_int_equal(world_events(world, EVENT_CALL_HELD), 0);
+	fake_say(remote, ENGINE_HELD);
+	fake_say(remote, ENGINE_ANSWERED);
+	assert_int_equal(world_events(world, EVENT_CALL_HELD), 2);
+	assert_true(remote->playing && remote->told_hold);
+	assert_false(agent->playing);
+	assert_true(world_view(world)->hold_local && world_view(world)->hold_remote);
+	world_advance(world, 3000);
+	fake_say(remote, ENGINE_RESUMED);
+	fake_say(agent, ENGINE_RESUMED);
+	assert_int_equal(world_view(world)->state, CALL_ANSWERED);
+	assert_int_equal(world_view(world)->hold_s, 3);
+	over(world, world_view(world)->id);
+}
+
 static void a_far_end_that_holds_brings_its_own_music_and_both_may_hold(void **state)
 {
 	struct world *world = *state;
@@ -438,6 +466,7 @@ int main(void)
 		T(a_refused_hold_is_a_hold_all_the_same),
 		T(a_resume_before_the_answer_keeps_the_order_of_events),
 		T(a_phones_own_hold_gives_the_other_party_music),
+		T(who_holds_before_the_answer_holds_after_it),
 		T(a_far_end_that_holds_brings_its_own_music_and_both_may_hold),
 		T(a_call_is_not_held_for_ever),
 		T(a_held_call_that_becomes_a_conference_is_held_no_more),

@@ -84,6 +84,8 @@ static void on_demand_it_runs_from_start_to_stop(void **state)
 	assert_int_equal(record(world, call, RECORD_STOP)->code, REPLY_OK);
 	assert_int_equal(world->reply->recording->state, RECORD_PROCESSING);
 	assert_int_equal(world->engine->tapes_stopped, 1);
+	assert_int_equal(fake_dialled(world->engine, 1)->taped, 0);
+	assert_int_equal(fake_dialled(world->engine, 0)->taped, 0);
 	assert_int_equal(record(world, call, RECORD_STOP)->code, REPLY_OK);
 	assert_int_equal(world->engine->tapes_stopped, 1);
 	fake_tape_done(world->engine, 0, 16000);
@@ -167,6 +169,7 @@ static void a_full_disk_fails_the_recording_and_not_the_call(void **state)
 	assert_int_equal(told(world, EVENT_RECORDING_FAILED)->size, 32044);
 	assert_int_equal(world_view(world)->state, CALL_ANSWERED);
 	assert_int_equal(world_view(world)->recording, RECORDING_NONE);
+	assert_int_equal(fake_dialled(world->engine, 0)->taped, 0); /* nobody is decoded for it */
 	assert_int_equal(record(world, call, RECORD_PAUSE)->code, REPLY_WRONG_STATE);
 	hang_up(world, call);
 	assert_int_equal(world->engine->tapes_stopped, 0); /* it was gone already */
