@@ -1,14 +1,19 @@
 /* Who hears a room without being in it. */
 #include "call/room.h"
 
+/* Silenced first, heard last: at no moment can more hear it than shall. */
 static void apply(struct room_guest *guest)
 {
 	struct channel *channel = guest->leg->channel;
+	bool silent = guest->mode == ROOM_GUEST_LISTENS || guest->leg->muted;
 
 	if (!channel)
 		return;
+	if (silent)
+		channel_mute(channel, true);
 	channel_aside(channel, guest->mode == ROOM_GUEST_WHISPERS ? guest->to->channel : NULL);
-	channel_mute(channel, guest->mode == ROOM_GUEST_LISTENS || guest->leg->muted);
+	if (!silent)
+		channel_mute(channel, false);
 }
 
 void room_guest_set(struct room_guest *guest, enum room_guest_mode mode, struct leg *to)
@@ -24,6 +29,7 @@ void room_guest_enter(struct room *room, struct room_guest *guest)
 	bug_on(!room->bridge);
 	guest->room = room;
 	chain_append(&room->guests, &guest->in_room);
+	channel_guest(guest->leg->channel);
 	channel_mute(guest->leg->channel, true); /* before anybody can hear it */
 	bridge_add(room->bridge, guest->leg->channel);
 	apply(guest);

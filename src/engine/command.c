@@ -384,7 +384,7 @@ static void bridge_keep_sending(struct bridge *bridge)
 	bool muted = false;
 
 	chain_each(channel, &bridge->channels, in_bridge)
-		muted = muted || channel->muted;
+		muted = muted || (channel->muted && !channel->guest);
 	if (!muted)
 		return;
 	chain_each(channel, &bridge->channels, in_bridge)
@@ -438,7 +438,7 @@ void bridge_add(struct bridge *bridge, struct channel *channel)
 	channel->bridge = bridge;
 	chain_append(&bridge->channels, &channel->in_bridge);
 	media_bridge_add(bridge->engine->media, bridge->id, channel->stream);
-	if (bridge->watched)
+	if (bridge->watched || channel->guest)
 		media_stream_idle(bridge->engine->media, channel->stream, MEDIA_IDLE_SILENCE);
 	if (channel->muted || channel->deaf)
 		media_bridge_mute(bridge->engine->media, channel->stream, channel->muted,
@@ -479,6 +479,12 @@ void bridge_chime(struct bridge *bridge, enum bridge_chime chime)
 	if (!media_id_is_none(bridge->id))
 		media_bridge_chime(bridge->engine->media, bridge->id,
 				   bridge->engine->chimes[chime]);
+}
+
+void channel_guest(struct channel *channel)
+{
+	channel->guest = true;
+	media_bridge_guest(channel->engine->media, channel->stream);
 }
 
 void channel_aside(struct channel *channel, struct channel *to)

@@ -208,16 +208,21 @@ static bool is_echo(struct channel *channel, char digit, enum dtmf_mode method, 
 	return false;
 }
 
-/* The other of the two in a bridge. */
+/* The other of the two in a bridge, guests aside. */
 static struct channel *partner(const struct channel *channel)
 {
-	struct channel *first, *last;
+	struct channel *other = NULL, *each;
 
-	if (!channel->bridge || channel->bridge->channels.count != 2)
+	if (!channel->bridge || channel->guest)
 		return NULL;
-	first = chain_owner(channel->bridge->channels.head, struct channel, in_bridge);
-	last = chain_owner(channel->bridge->channels.tail, struct channel, in_bridge);
-	return first == channel ? last : first;
+	chain_each(each, &channel->bridge->channels, in_bridge) {
+		if (each == channel || each->guest)
+			continue;
+		if (other)
+			return NULL;
+		other = each;
+	}
+	return other;
 }
 
 /* What the other leg does not get with the sound it is sent it is to get in its own way. */

@@ -228,6 +228,10 @@ void channel_mute(struct channel *channel, bool muted);
 /* It hears nobody in whatever bridge it is in or comes to; a sound that is played to it it hears. */
 void channel_deafen(struct channel *channel, bool deaf);
 
+/* It is a guest from now on: whoever is in a bridge with it goes on with the others as if it were not there, and it is
+ * always sent something. Who hears it is said by channel_mute() and channel_aside().
+ */
+void channel_guest(struct channel *channel);
 /* In its bridge nobody but `to`, who is there too, hears this channel, and the bridge's recording does not have it; when
  * `to` goes nobody does. NULL: all hear it again. Ends when it leaves the bridge.
  */

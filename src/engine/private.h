@@ -86,7 +86,7 @@ struct channel {
 	struct engine *engine;
 	void *user;
 	enum channel_state state;
-	bool incoming, is_device, ringing, early, held, must_secure, muted, deaf;
+	bool incoming, is_device, ringing, early, held, must_secure, muted, deaf, guest;
 	bool moved; /* its line has moved, and it could not say so yet */
 	bool silent; /* nothing comes from the far end, which has been asked whether it is still there */
 	struct id line, device;

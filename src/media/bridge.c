@@ -57,6 +57,12 @@ void mbridge_hear(struct mstream *listener, struct mstream *talker, bool hears)
 	plan_bridge(listener->bridge);
 }
 
+void mbridge_guest(struct mstream *stream)
+{
+	stream->guest = true;
+	plan_stream(stream);
+}
+
 static void set_aside(struct mstream *stream, bool on, struct mstream *to)
 {
 	stream->bridge->asides += (unsigned)on - (unsigned)stream->aside;
@@ -75,7 +81,7 @@ static void member_forget(struct mstream *stream)
 	set_aside(stream, false, NULL);
 	stream->unrecorded = false;
 	stream->bridge = NULL;
-	stream->only = NULL;
+	stream->only = stream->sole = NULL;
 	stream->frame = NULL;
 	stream->deny_count = 0;
 	stream->muted = stream->deaf = false;

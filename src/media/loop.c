@@ -216,6 +216,9 @@ static void command_stream(struct mloop *loop, struct mstream *stream,
 		stream->gain = command->gain_db;
 		plan_stream(stream);
 		break;
+	case CMD_BRIDGE_GUEST:
+		mbridge_guest(stream);
+		break;
 	case CMD_BRIDGE_ASIDE:
 		command_aside(loop, stream, command);
 		break;
@@ -306,6 +309,7 @@ void mloop_command(struct mloop *loop, const struct command *command)
 	case CMD_BRIDGE_MUTE:
 	case CMD_BRIDGE_GAIN:
 	case CMD_BRIDGE_ASIDE:
+	case CMD_BRIDGE_GUEST:
 	case CMD_BRIDGE_UNRECORDED:
 		stream = stream_get(loop, command->id);
 		if (stream)

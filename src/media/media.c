@@ -365,6 +365,11 @@ void media_bridge_aside(struct media *media, struct media_id stream, struct medi
 						 .on = !media_id_is_none(to) });
 }
 
+void media_bridge_guest(struct media *media, struct media_id stream)
+{
+	dispatch_stream(media, (struct command){ .kind = CMD_BRIDGE_GUEST, .id = stream });
+}
+
 void media_bridge_unrecorded(struct media *media, struct media_id stream, bool unrecorded)
 {
 	dispatch_stream(media, (struct command){ .kind = CMD_BRIDGE_UNRECORDED,

@@ -376,6 +376,10 @@ void media_bridge_chime(struct media *media, struct media_id bridge, struct soun
  * nobody does. MEDIA_NONE: it is like the others again.
  */
 void media_bridge_aside(struct media *media, struct media_id stream, struct media_id to);
+/* From now on it is a guest in whatever bridge it comes to: whoever hears just one member beside guests goes on as if they
+ * were not there (digits). For good.
+ */
+void media_bridge_guest(struct media *media, struct media_id stream);
 /* Its voice is heard as before, but is not in recordings of its bridge. */
 void media_bridge_unrecorded(struct media *media, struct media_id stream, bool unrecorded);
 /* What all say together goes to that recording from now on, at the time it is said; 0: to none. Every member is decoded

@@ -207,6 +207,24 @@ static struct mstream *find_only(const struct mbridge *bridge, const struct talk
 	return NULL;
 }
 
+/* The one party it hears beside guests. Whoever hears more than one is told apart by the second. */
+static struct mstream *find_sole(const struct mbridge *bridge, const struct mstream *listener)
+{
+	struct mstream *sole = NULL;
+
+	for (unsigned i = 0; i < bridge->count; i++) {
+		struct mstream *talker = bridge->members[i];
+
+		if (talker == listener || talker->guest || !talks(talker) ||
+		    !mbridge_hears(listener, talker))
+			continue;
+		if (sole)
+			return NULL;
+		sole = talker;
+	}
+	return sole;
+}
+
 static unsigned stream_rate(const struct mstream *stream)
 {
 	const struct codec *codec = codec_get(stream->params.tx.codec);
@@ -245,6 +263,7 @@ static void plan_listener(struct mbridge *bridge, const struct talkers *talkers,
 		rate = bridge->rate;
 	}
 	set_source(listener, source, only, rate);
+	listener->sole = bridge->guests && heard > 1 ? find_sole(bridge, listener) : only;
 	if (source == SOURCE_NONE && listener->player)
 		tick_set(listener, true);
 	if (source == SOURCE_RELAY) {
@@ -306,6 +325,9 @@ void plan_bridge(struct mbridge *bridge)
 	struct talkers talkers = find_talkers(bridge);
 	unsigned mixed = 0;
 
+	bridge->guests = 0;
+	for (unsigned i = 0; i < bridge->count; i++)
+		bridge->guests += bridge->members[i]->guest;
 	bridge->rate = choose_rate(bridge);
 	mix_tape_follow(bridge);
 	for (unsigned i = 0; i < bridge->count; i++)

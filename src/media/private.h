@@ -85,6 +85,7 @@ enum command_kind {
 	CMD_BRIDGE_WATCH,
 	CMD_BRIDGE_CHIME,
 	CMD_BRIDGE_ASIDE,
+	CMD_BRIDGE_GUEST,
 	CMD_BRIDGE_UNRECORDED,
 	CMD_BRIDGE_TAPE, /* .object: struct mix_tape, or NULL */
 	CMD_QUIT,
@@ -238,6 +239,7 @@ struct mstream {
 	/* plan */
 	enum source source;
 	struct mstream *only; /* the one member it hears, when it is one */
+	struct mstream *sole; /* the one it hears that is no guest, when it is one */
 	bool fresh;	      /* turned to relaying by the plan being made */
 	struct intake *intake;
 	struct outlet *outlet;
@@ -249,7 +251,7 @@ struct mstream {
 	struct mbridge *bridge;
 	unsigned member; /* its place there */
 	bool muted, deaf;
-	bool aside, unrecorded;
+	bool guest, aside, unrecorded;
 	struct mstream *aside_to; /* aside: the one that hears it; or NULL */
 	int gain;
 	struct mstream **deny; /* members it does not hear */
@@ -278,7 +280,7 @@ struct mbridge {
 	unsigned count, cap;
 	unsigned rate;
 	bool mixing, watched;
-	unsigned asides; /* members that are */
+	unsigned asides, guests; /* members that are */
 	struct mix_tape *tape;
 	struct sound *chime;
 	size_t chime_at; /* samples, at the rate it is read in */
@@ -402,6 +404,7 @@ unsigned plan_feed_rate(const struct mstream *stream);
 void mbridge_add(struct mbridge *bridge, struct mstream *stream);
 void mbridge_remove(struct mstream *stream);
 void mbridge_hear(struct mstream *listener, struct mstream *talker, bool hears);
+void mbridge_guest(struct mstream *stream); /* for good */
 bool mbridge_hears(const struct mstream *listener, const struct mstream *talker);
 /* `to`: who alone hears it (NULL: nobody); not `on`: all do. */
 void mbridge_aside(struct mstream *stream, bool on, struct mstream *to);

@@ -127,7 +127,7 @@ void rx_echo(struct mstream *stream, struct packet *packet)
 	sender_relay(stream, packet, pt_towards(stream, packet));
 }
 
-/* An event reaches those for whom this is the only voice; in a conference digits are nobody else's
+/* An event reaches those for whom this is the only voice but for guests'; in a conference digits are nobody else's
  * business.
  */
 static void event_fan(struct mstream *stream, const struct packet *packet)
@@ -140,7 +140,7 @@ static void event_fan(struct mstream *stream, const struct packet *packet)
 	for (unsigned i = 0; i < stream->bridge->count; i++) {
 		struct mstream *to = stream->bridge->members[i];
 
-		if (to->source == SOURCE_MIX && to->only == stream)
+		if (to->source == SOURCE_MIX && to->sole == stream)
 			sender_event(to, packet, rate);
 	}
 }
@@ -148,7 +148,7 @@ static void event_fan(struct mstream *stream, const struct packet *packet)
 void rx_full(struct mstream *stream, struct packet *packet)
 {
 	if (packet->codec == MEDIA_CODEC_EVENT) {
-		if (stream->bridge)
+		if (stream->bridge && !stream->guest)
 			event_fan(stream, packet);
 	} else if (stream->intake) {
 		intake_put(stream->intake, packet, stream->loop->now_us);

@@ -419,6 +419,11 @@ void channel_deafen(struct channel *channel, bool deaf)
 	channel->deaf = deaf;
 }
 
+void channel_guest(struct channel *channel)
+{
+	channel->guest = true;
+}
+
 void channel_aside(struct channel *channel, struct channel *to)
 {
 	bug_on(channel->ended);

@@ -13,7 +13,7 @@ struct channel {
 	enum end_reason reason; /* of our hangup */
 	struct bridge *bridge;
 	struct channel *like;
-	bool playing, muted, deaf, unrecorded;
+	bool playing, muted, deaf, unrecorded, guest;
 	int volume;
 	struct channel *aside; /* who alone hears it */
 	unsigned expect_ms;

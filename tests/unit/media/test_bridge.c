@@ -23,6 +23,18 @@ static void hear(struct world *world, struct leg *listener, struct leg *talker, 
 					 .on = hears });
 }
 
+/* A guest, heard by all, by `to` alone, or (aside, without one) by nobody. */
+static void guest(struct world *world, struct leg *leg, bool aside, struct leg *to)
+{
+	struct media_id id = leg->stream->object.id;
+
+	command(world, (struct command){ .kind = CMD_BRIDGE_GUEST, .id = id });
+	command(world, (struct command){ .kind = CMD_BRIDGE_ASIDE,
+					 .id = id,
+					 .other = to ? to->stream->object.id : MEDIA_NONE,
+					 .on = aside });
+}
+
 static void two_with_the_same_codec_are_relayed(void **state)
 {
 	struct world *world = world_new();
@@ -184,6 +196,150 @@ static void a_listener_joins_and_leaves_without_a_gap_for_the_two(void **state)
 		assert_true(a->packets[i].at_us - a->packets[i - 1].at_us <= 41000);
 	/* 4 s of packets, and the few that were buffered */
 	assert_in_range(a->packet_count, 198, 204);
+	world_free(world);
+}
+
+/* Each leg hears exactly those whose bits are set in its word, in what came since. */
+static void ears(struct world *world, struct leg *const *legs, const double *tones, unsigned count,
+		 const unsigned *words)
+{
+	for (unsigned i = 0; i < count; i++)
+		leg_forget(legs[i]);
+	world_run(world, 900);
+	for (unsigned i = 0; i < count; i++) {
+		for (unsigned j = 0; j < count; j++) {
+			double share = leg_hears(legs[i], tones[j]);
+			bool on = words[i] >> j & 1;
+
+			if (on ? share < 0.2 : share > NOTHING)
+				print_message("leg %u, tone %u: %g\n", i, j, share);
+			assert_true(on ? share > 0.2 : share < NOTHING);
+		}
+		assert_continuous(legs[i]);
+	}
+}
+
+/* a and b talk; c and d are their guests, in every pair of voices that two guests can have. */
+static void guests_are_heard_by_whom_they_speak_to(void **state)
+{
+	static const double tones[] = { 400, 700, 1100, 1700 };
+	struct world *world = world_new();
+	struct leg *legs[4];
+
+	(void)state;
+	for (unsigned i = 0; i < 4; i++)
+		legs[i] = leg_new(world, i == 1 ? MEDIA_CODEC_PCMA : MEDIA_CODEC_PCMU, tones[i]);
+	leg_join(world, legs[0]);
+	leg_join(world, legs[1]);
+	leg_join(world, legs[2]);
+	leg_join(world, legs[3]);
+	/* 0: nobody, 1: a, 2: b, 3: all */
+	for (unsigned c = 0; c < 4; c++) {
+		for (unsigned d = 0; d < 4; d++) {
+			unsigned words[] = { 2, 1, 3, 3 };
+
+			guest(world, legs[2], c != 3, c == 1 ? legs[0] : c == 2 ? legs[1] : NULL);
+			guest(world, legs[3], d != 3, d == 1 ? legs[0] : d == 2 ? legs[1] : NULL);
+			for (unsigned i = 0; i < 4; i++) {
+				words[i] |= i != 2 && (c == 3 || (i < 2 && c == i + 1)) ? 4 : 0;
+				words[i] |= i != 3 && (d == 3 || (i < 2 && d == i + 1)) ? 8 : 0;
+			}
+			ears(world, legs, tones, 4, words);
+		}
+	}
+	world_free(world);
+}
+
+static void a_listening_guest_leaves_the_two_relayed(void **state)
+{
+	struct world *world = world_new();
+	struct leg *a = leg_new(world, MEDIA_CODEC_PCMU, 440),
+		   *b = leg_new(world, MEDIA_CODEC_PCMU, 1000),
+		   *c = leg_new(world, MEDIA_CODEC_PCMA, 2000);
+
+	(void)state;
+	leg_join(world, a);
+	leg_join(world, b);
+	world_run(world, 1000);
+	leg_join(world, c);
+	guest(world, c, true, NULL);
+	assert_int_equal(a->stream->source, SOURCE_RELAY);
+	assert_int_equal(b->stream->source, SOURCE_RELAY);
+	assert_null(c->stream->intake);
+	world_run(world, 1000);
+	assert_true(leg_hears(c, 440) > 0.4 && leg_hears(c, 1000) > 0.4);
+	guest(world, c, true, a); /* whispers: the other direction goes on as it was */
+	assert_int_equal(a->stream->source, SOURCE_MIX);
+	assert_int_equal(b->stream->source, SOURCE_RELAY);
+	world_run(world, 1000);
+	assert_true(leg_hears(a, 2000) > 0.4 && leg_hears(b, 440) > ALONE);
+	command(world, (struct command){ .kind = CMD_BRIDGE_REMOVE, .id = c->stream->object.id });
+	assert_int_equal(a->stream->source, SOURCE_RELAY);
+	assert_null(a->stream->intake);
+	world_run(world, 1000);
+	assert_continuous(a);
+	assert_continuous(b);
+	for (size_t i = 1; i < b->packet_count; i++)
+		assert_true(b->packets[i].at_us - b->packets[i - 1].at_us <= 21000);
+	world_free(world);
+}
+
+static void who_comes_later_does_not_hear_what_is_said_aside(void **state)
+{
+	static const double tones[] = { 400, 700, 1100, 1700 };
+	static const unsigned three[] = { 6, 1, 3 }, four[] = { 14, 9, 11, 3 };
+	struct world *world = world_new();
+	struct leg *legs[4];
+
+	(void)state;
+	for (unsigned i = 0; i < 4; i++)
+		legs[i] = leg_new(world, MEDIA_CODEC_PCMU, tones[i]);
+	for (unsigned i = 0; i < 3; i++)
+		leg_join(world, legs[i]);
+	guest(world, legs[2], true, legs[0]);
+	ears(world, legs, tones, 3, three);
+	leg_join(world, legs[3]);
+	ears(world, legs, tones, 4, four);
+	/* Whom it spoke to goes and comes again: nobody hears it until it is said anew. */
+	command(world,
+		(struct command){ .kind = CMD_BRIDGE_REMOVE, .id = legs[0]->stream->object.id });
+	leg_join(world, legs[0]);
+	ears(world, legs, tones, 4, (unsigned[]){ 10, 9, 11, 3 });
+	world_free(world);
+}
+
+/* Beside a guest who is heard, the digits of one party still reach the other; those of the guest reach nobody. */
+static void digits_pass_beside_a_guest(void **state)
+{
+	struct world *world = world_new();
+	struct leg *a = leg_new(world, MEDIA_CODEC_PCMU, 440),
+		   *b = leg_new(world, MEDIA_CODEC_PCMU, 1000),
+		   *c = leg_new(world, MEDIA_CODEC_PCMU, 2000);
+	uint8_t event[] = { 5, 10, 0, 160 };
+	unsigned events[3] = { 0 };
+	struct leg *legs[] = { a, b, c };
+
+	(void)state;
+	leg_join(world, a);
+	leg_join(world, b);
+	leg_join(world, c);
+	guest(world, c, false, NULL);
+	world_run(world, 500);
+	assert_int_equal(b->stream->source, SOURCE_MIX);
+	a->quiet = c->quiet = true;
+	leg_packet(a, &a->addr, 101, a->seq, a->timestamp, a->ssrc, event, sizeof(event));
+	event[0] = 7;
+	leg_packet(c, &c->addr, 101, c->seq, c->timestamp, c->ssrc, event, sizeof(event));
+	world_run(world, 100);
+	for (unsigned i = 0; i < 3; i++)
+		for (size_t p = 0; p < legs[i]->packet_count; p++)
+			if (legs[i]->packets[p].header.pt == 101) {
+				assert_int_equal(legs[i]->packets[p].payload[0], 5);
+				events[i]++;
+			}
+	assert_int_equal(events[0], 0);
+	assert_int_equal(events[1], 1);
+	assert_int_equal(events[2], 0);
 	world_free(world);
 }
 
@@ -485,6 +641,10 @@ int main(void)
 		cmocka_unit_test(in_a_conference_everybody_hears_the_others_and_not_itself),
 		cmocka_unit_test(the_matrix_holds_cell_by_cell),
 		cmocka_unit_test(a_listener_joins_and_leaves_without_a_gap_for_the_two),
+		cmocka_unit_test(guests_are_heard_by_whom_they_speak_to),
+		cmocka_unit_test(a_listening_guest_leaves_the_two_relayed),
+		cmocka_unit_test(who_comes_later_does_not_hear_what_is_said_aside),
+		cmocka_unit_test(digits_pass_beside_a_guest),
 		cmocka_unit_test(turning_to_relaying_loses_no_packet),
 		cmocka_unit_test(packets_of_every_length_are_taken_and_made),
 		cmocka_unit_test(gain_changes_the_level_by_what_it_says),
