@@ -365,7 +365,7 @@ static struct api_done *open_sound(struct api_req *req, const struct recording_r
 	uint8_t key[RECORDING_KEY];
 	int r;
 
-	if (!row->size)
+	if (row->size <= WAV_HEADER)
 		return api_json(req, 409,
 				json_pack("{s:s, s:s, s:s}", "detail",
 					  "There is nothing to be heard of this recording.", "code",
@@ -374,8 +374,12 @@ static struct api_done *open_sound(struct api_req *req, const struct recording_r
 	if (!r)
 		r = vault_open(path_of(req, row), key, row->id.byte, ret);
 	seal_forget(key, sizeof(key));
-	if (!r)
+	/* What the row says is what was hashed: no more of it, and never less. */
+	if (!r && (int64_t)vault_size(*ret) + WAV_HEADER >= row->size) {
+		vault_cut(*ret, (uint64_t)row->size - WAV_HEADER);
 		return NULL;
+	}
+	*ret = vault_reader_free(r ? NULL : *ret);
 	log_error("a recording cannot be opened", LOG_ID("recording", row->id),
 		  LOG_INT("outcome", r));
 	return api_error(req, 500, "recording_unreadable");

@@ -26,7 +26,7 @@ struct tenant {
 	struct hnode node;
 	struct id id;
 	struct tenant_spec *spec; /* NULL: the operator's defaults */
-	struct chain profiles, calls, rooms;
+	struct chain profiles, calls, rooms, recordings;
 	unsigned calls_now;
 	/* Outgoing legs begun in the running minute. */
 	uint64_t minute_start_ms;
@@ -345,6 +345,9 @@ void record_follow(struct call *call);
 void record_done(struct call_app *app, struct id id, const struct tape_end *end);
 void record_forget(struct call *call); /* the call goes */
 enum recording_state record_shown(const struct call *call);
+/* Those that run, are paused or are being finished, as far as the asker may see them; malloc'd. */
+struct recording_view **record_views(struct call_app *app, const struct asker *asker,
+				     unsigned *ret_count);
 void recordings_fini(struct call_app *app);
 /* call_end.c */
 struct leg *call_best_loss(struct call *call);

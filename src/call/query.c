@@ -115,6 +115,8 @@ struct reply *do_snapshot(struct call_app *app, struct command *command)
 	snapshot->call_count = count;
 	snapshot->conferences = room_views(app, &command->asker, 0, UINT32_MAX, &count, &total);
 	snapshot->conference_count = count;
+	snapshot->recordings = record_views(app, &command->asker, &count);
+	snapshot->recording_count = count;
 	add_registrations(app, &command->asker, snapshot);
 	close_holes(snapshot);
 	event_snapshot_send(app->bus, snapshot);

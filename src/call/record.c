@@ -15,7 +15,7 @@
 
 struct recording {
 	struct hnode node;
-	struct chain_link in_call;
+	struct chain_link in_call, in_tenant;
 	struct call_app *app;
 	struct call *call; /* NULL: forgotten already */
 	struct recording_view view;
@@ -181,6 +181,7 @@ void record_start(struct call *call, bool stereo)
 	describe(recording, call, stereo);
 	seal_key(recording, &spec);
 	hmap_add(&app->recordings, &recording->node, id_hash(recording->view.id));
+	chain_append(&call->tenant->recordings, &recording->in_tenant);
 	chain_append(&call->recordings, &recording->in_call);
 	call->recording = recording;
 	call->recording_id = recording->view.id;
@@ -258,6 +259,8 @@ static void recording_free(struct recording *recording)
 		if (recording->call->recording == recording)
 			recording->call->recording = NULL;
 	}
+	chain_remove(&tenant_want(recording->app, recording->view.tenant)->recordings,
+		     &recording->in_tenant);
 	hmap_del(&recording->app->recordings, &recording->node);
 	free(recording);
 }
@@ -319,6 +322,27 @@ void record_forget(struct call *call)
 	}
 	call->recording = NULL;
 	free(call->last_recording);
+}
+
+static bool may_see(const struct recording *recording, const struct asker *asker)
+{
+	return asker->role != ASKER_AGENT || id_eq(recording->view.user_id, asker->user) ||
+	       id_eq(recording->view.other_user_id, asker->user);
+}
+
+struct recording_view **record_views(struct call_app *app, const struct asker *asker,
+				     unsigned *ret_count)
+{
+	struct chain *chain = &tenant_want(app, asker->tenant)->recordings;
+	struct recording_view **views = xzalloc_array(chain->count + 1, sizeof(*views));
+	struct recording *recording;
+	unsigned count = 0;
+
+	chain_each(recording, chain, in_tenant)
+		if (may_see(recording, asker))
+			views[count++] = (void *)xmemdup(&recording->view, sizeof(recording->view));
+	*ret_count = count;
+	return views;
 }
 
 void recordings_fini(struct call_app *app)

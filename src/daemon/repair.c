@@ -60,22 +60,22 @@ static bool read_through(struct repair *repair, struct vault_reader *reader,
 {
 	struct vault_form form = vault_form(reader);
 	struct wav_hash *hash = wav_hash_new(reader);
-	int r = 0;
+	bool done = false;
 
-	while (!atomic_load(&repair->stop) && !(r = wav_hash_step(hash, STEP_CHUNKS)))
+	while (!atomic_load(&repair->stop) && !(done = wav_hash_step(hash, STEP_CHUNKS)))
 		;
 	view->repaired = true;
-	if (r == VAULT_E_BAD) {
-		fail(view, "damaged");
-	} else if (r) {
-		view->state = RECORD_READY;
+	view->state = RECORD_READY;
+	if (wav_hash_damaged(hash))
+		fail(view, "damaged"); /* what comes before is heard all the same */
+	if (done && vault_size(reader)) {
 		view->size = (int64_t)vault_size(reader) + WAV_HEADER;
 		view->duration_ms =
 			(int64_t)(vault_size(reader) * 1000 / (form.rate * form.channels * 2));
 		wav_hash_text(hash, view->sha256);
 	}
 	wav_hash_free(hash);
-	return r != 0;
+	return done;
 }
 
 static bool look_at(struct repair *repair, const struct recording_row *row,

@@ -100,10 +100,11 @@ struct event_snapshot {
 	struct id tenant,
 		user_id; /* user_id: only what this user may see; none: the whole tenant */
 	uint64_t as_of_seq;
-	size_t call_count, registration_count, conference_count;
+	size_t call_count, registration_count, conference_count, recording_count;
 	struct call_view **calls;		  /* own */
 	struct registration_view **registrations; /* own */
 	struct conference_view **conferences;	  /* own */
+	struct recording_view **recordings; /* own: that run, are paused or are being finished */
 };
 struct event_snapshot *event_snapshot_free(struct event_snapshot *snapshot);
 /* Fills in as_of_seq and gives the snapshot to the hub, which frees it. */

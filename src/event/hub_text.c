@@ -110,6 +110,15 @@ static json_t *conferences_json(const struct event_snapshot *snapshot)
 	return list;
 }
 
+static json_t *recordings_json(const struct event_snapshot *snapshot)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < snapshot->recording_count; i++)
+		json_array_append_new(list, recording_view_json(snapshot->recordings[i]));
+	return list;
+}
+
 struct hub_frame *hub_snapshot_frame(const struct hub_client *client,
 				     const struct event_snapshot *snapshot)
 {
@@ -124,6 +133,7 @@ struct hub_frame *hub_snapshot_frame(const struct hub_client *client,
 		list = topic == TOPIC_CALLS	      ? calls_json(snapshot)
 		       : topic == TOPIC_REGISTRATIONS ? registrations_json(snapshot)
 		       : topic == TOPIC_CONFERENCES   ? conferences_json(snapshot)
+		       : topic == TOPIC_RECORDINGS    ? recordings_json(snapshot)
 						      : json_array();
 		json_object_set_new(json, event_topic_names[topic], list);
 	}

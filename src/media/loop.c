@@ -353,8 +353,6 @@ void mloop_tick(struct mloop *loop)
 	}
 	for (struct mbridge *bridge = loop->mixing; bridge; bridge = bridge->mix_next)
 		mix_tick(bridge);
-	for (stream = loop->tapped; stream; stream = stream->tap_next)
-		tap_tick(stream);
 }
 
 static void run_ticks(struct mloop *loop)
@@ -369,7 +367,7 @@ static void run_ticks(struct mloop *loop)
 		metric_add(&ticks_lost, (int64_t)late);
 	}
 	for (; loop->tick_us <= loop->now_us; loop->tick_us += TICK_US)
-		if (loop->ticked || loop->mixing || loop->tapped)
+		if (loop->ticked || loop->mixing)
 			mloop_tick(loop);
 	wheel_advance(loop->wheel);
 	flush_notes(loop);
@@ -383,7 +381,7 @@ static int wait_ms(const struct mloop *loop)
 	uint64_t tick_ms = loop->tick_us > now_us ? (loop->tick_us - now_us + 999) / 1000 : 0;
 	uint64_t timer_ms;
 
-	if (loop->ticked || loop->mixing || loop->tapped || loop->unsent)
+	if (loop->ticked || loop->mixing || loop->unsent)
 		return (int)tick_ms;
 	timer_ms = wheel_wait_ms(loop->wheel);
 	return timer_ms > 1000 ? 1000 : (int)(timer_ms > tick_ms ? timer_ms : tick_ms);

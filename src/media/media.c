@@ -249,15 +249,9 @@ uint64_t media_record_open(struct media *media, const struct media_record *recor
 void media_record_tap(struct media *media, uint64_t number, bool wideband, struct media_id stream,
 		      enum media_side side)
 {
-	struct tap *tap = NULL;
+	struct tap *tap =
+		number ? tap_new(media->recorder, number, side, wideband ? 16000 : 8000) : NULL;
 
-	if (number) {
-		tap = xzalloc(sizeof(*tap));
-		tap->recorder = media->recorder;
-		tap->number = number;
-		tap->side = (uint8_t)side;
-		tap->rate = wideband ? 16000 : 8000;
-	}
 	dispatch_stream(media,
 			(struct command){ .kind = CMD_STREAM_TAP, .id = stream, .object = tap });
 }

@@ -74,19 +74,15 @@ void mix_tape_tick(struct mbridge *bridge, const int32_t *total, unsigned sample
 	struct mix_tape *tape = bridge->tape;
 	int16_t pcm[TICK_SAMPLES_MAX], out[TICK_SAMPLES_MAX] = { 0 };
 	spx_uint32_t in = samples, want = tape->rate / 1000 * TICK_MS, got = want;
-	struct record_frame frame = {
-		.number = tape->number,
-		.tick = bridge->loop->tick_us / TICK_US,
-		.side = MEDIA_SIDE_LEFT,
-	};
+	uint64_t tick = bridge->loop->tick_us / TICK_US;
 
 	if (!collect(bridge, total, samples, pcm))
 		return;
 	if (tape->resampler)
 		speex_resampler_process_int(tape->resampler, 0, pcm, &in, out, &got);
-	for (; frame.part * RECORD_PART < want; frame.part++) {
-		memcpy(frame.pcm, (tape->resampler ? out : pcm) + frame.part * RECORD_PART,
-		       sizeof(frame.pcm));
-		recorder_give(tape->recorder, &frame);
-	}
+	recorder_give_pcm(tape->recorder,
+			  &(struct record_frame){ .number = tape->number,
+						  .side = MEDIA_SIDE_LEFT,
+						  .at = tick * want },
+			  tape->resampler ? out : pcm, want);
 }

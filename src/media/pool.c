@@ -335,7 +335,6 @@ struct media *media_free(struct media *media)
 		pthread_join(media->loops[i]->thread, NULL);
 	}
 	atomic_store(&media->ending, true);
-	recorder_free(media->recorder);
 	drop_notes(media);
 	for (unsigned i = 0; i < media->config.threads; i++) {
 		if (media->backlog[i].last)
@@ -346,6 +345,9 @@ struct media *media_free(struct media *media)
 	for (uint32_t i = 0; i < media->cap; i++)
 		if (media->slots[i].kind)
 			queue_drop(&media->slots[i].waiting);
+	/* After the streams, whose taps have a last word. */
+	recorder_free(media->recorder);
+	drop_notes(media);
 	metric_add(&open_streams, -(int64_t)media->streams);
 	ring_free(media->events);
 	port_pool_free(media->ports);

@@ -180,15 +180,6 @@ struct dial {
 	uint32_t before;    /* units in earlier segments, RFC 4733 2.5.1.3 */
 };
 
-/* What the stream says, for a recording: tap.c. */
-struct tap {
-	struct recorder *recorder;
-	uint64_t number;
-	uint8_t side;
-	unsigned rate;
-	struct intake *intake; /* NULL until a codec is known */
-};
-
 /* What a bridge says, for a recording: mix_tape.c. */
 struct mix_tape {
 	struct recorder *recorder;
@@ -245,8 +236,7 @@ struct mstream {
 	struct outlet *outlet;
 	bool ticked;
 	struct mstream *tick_next, **tick_prev;
-	struct tap *tap;
-	struct mstream *tap_next, **tap_prev;
+	struct tap *tap; /* what it says, for a recording; or NULL */
 	/* bridge */
 	struct mbridge *bridge;
 	unsigned member; /* its place there */
@@ -301,7 +291,7 @@ struct mloop {
 	struct wheel *wheel;
 	struct object **objects; /* by index */
 	uint32_t object_cap;
-	struct mstream *ticked, *tapped;
+	struct mstream *ticked;
 	struct mbridge *mixing;
 	struct note *unsent, **unsent_tail;
 	/* load: packets of the last tenth of a second decide whether to gather */
@@ -427,13 +417,13 @@ void player_end(struct mstream *stream, bool complete);
 void player_tick(struct mstream *stream);
 
 /* tap.c */
+struct recorder;
+struct tap *tap_new(struct recorder *recorder, uint64_t number, enum media_side side,
+		    unsigned rate);
 struct tap *tap_free(struct tap *tap);
 void tap_set(struct mstream *stream, struct tap *tap); /* takes it; NULL: none */
-void tap_link(struct mstream *stream);		       /* to its loop's list, and out of it */
-void tap_unlink(struct mstream *stream);
-void tap_follow(struct mstream *stream); /* its codec may be another */
+void tap_follow(struct mstream *stream);	       /* its codec may be another */
 void tap_take(struct mstream *stream, const struct packet *packet);
-void tap_tick(struct mstream *stream);
 
 /* report.c */
 void report_send(struct mstream *stream, bool bye);

@@ -15,8 +15,8 @@
 #define ORDERS 4096
 #define FRAMES 32768 /* three seconds of a hundred recorded calls */
 #define ROUND_US 50000
-#define BEHIND 10 /* ticks that a frame may be late */
-#define WINDOW 16 /* ticks kept open; more than BEHIND */
+#define BEHIND 20 /* ticks that a frame may be late */
+#define WINDOW 32 /* ticks kept open; more than BEHIND */
 #define TICK_MAX (2 * RECORD_PART)
 #define HASH_CHUNKS 32 /* a round: half a MiB */
 #define FREE_CHECK_ROUNDS 20
@@ -167,14 +167,11 @@ static void begin_hashing(struct recorder *recorder, struct recording *recording
 
 static void hash_on(struct recorder *recorder, struct recording *recording, unsigned chunks)
 {
-	int r = wav_hash_step(recording->hash, chunks);
-
-	if (!r)
+	if (!wav_hash_step(recording->hash, chunks))
 		return;
-	if (r == VAULT_E_BAD)
+	if (wav_hash_damaged(recording->hash) && !recording->error)
 		recording->error = -EIO;
-	tell(recorder, recording,
-	     r == VAULT_E_BAD ? wav_hash_good(recording->hash) : vault_size(recording->reader));
+	tell(recorder, recording, vault_size(recording->reader));
 	drop(recorder, recording);
 }
 
@@ -221,43 +218,68 @@ static void advance(struct recording *recording, uint64_t until)
 	}
 }
 
+struct frame_part {
+	uint64_t tick;
+	unsigned side, from, count;
+	const int16_t *pcm;
+};
+
 static bool is_paused_at(const struct recording *recording, uint64_t tick)
 {
 	return tick >= recording->paused_at && (recording->paused || tick < recording->resumed_at);
 }
 
 /* Several who share a side (a conference in mono) are heard together. */
-static void add(struct window_tick *tick, const struct record_frame *frame, unsigned samples)
+static void add(struct window_tick *tick, const struct frame_part *part, unsigned samples)
 {
-	int16_t *to = tick->pcm[frame->side] + frame->part * RECORD_PART;
+	int16_t *to = tick->pcm[part->side] + part->from;
 
-	if (!tick->said[frame->side]) {
-		memset(tick->pcm[frame->side], 0, samples * sizeof(*to));
-		tick->said[frame->side] = true;
+	if (!tick->said[part->side]) {
+		memset(tick->pcm[part->side], 0, samples * sizeof(*to));
+		tick->said[part->side] = true;
+		memcpy(to, part->pcm, part->count * sizeof(*to));
+		return;
 	}
-	for (unsigned i = 0; i < RECORD_PART; i++)
-		to[i] = saturate(to[i] + frame->pcm[i]);
+	for (unsigned i = 0; i < part->count; i++)
+		to[i] = saturate(to[i] + part->pcm[i]);
 }
 
-static void take_frame(struct recorder *recorder, const struct record_frame *frame)
+static void take_part(struct recording *recording, const struct frame_part *part)
 {
-	struct recording *recording = find(recorder, frame->number);
-	unsigned samples;
+	uint64_t tick = part->tick;
 
-	if (!recording || recording->phase != RUNNING || frame->tick < recording->first ||
-	    is_paused_at(recording, frame->tick) ||
-	    (recording->end && frame->tick >= recording->end))
+	if (tick < recording->first || is_paused_at(recording, tick) ||
+	    (recording->end && tick >= recording->end))
 		return;
-	samples = tick_samples(recording);
-	if (frame->tick < recording->cursor) {
+	if (tick < recording->cursor) {
 		metric_add(&frames_late, 1);
 		return;
 	}
-	if (frame->side > 1 || (frame->part + 1u) * RECORD_PART > samples)
+	if (tick >= recording->cursor + WINDOW)
+		advance(recording, tick - WINDOW + 1);
+	add(window_at(recording, tick), part, tick_samples(recording));
+}
+
+/* A frame may lie across two ticks. */
+static void take_frame(struct recorder *recorder, const struct record_frame *frame)
+{
+	struct recording *recording = find(recorder, frame->number);
+	struct frame_part part = { .side = frame->side, .pcm = frame->pcm };
+	unsigned samples, left = frame->count;
+
+	if (!recording || recording->phase != RUNNING || frame->side > 1 ||
+	    frame->count > RECORD_PART)
 		return;
-	if (frame->tick >= recording->cursor + WINDOW)
-		advance(recording, frame->tick - WINDOW + 1);
-	add(window_at(recording, frame->tick), frame, samples);
+	samples = tick_samples(recording);
+	part.tick = frame->at / samples;
+	part.from = (unsigned)(frame->at % samples);
+	for (; left; left -= part.count) {
+		part.count = left < samples - part.from ? left : samples - part.from;
+		take_part(recording, &part);
+		part.pcm += part.count;
+		part.from = 0;
+		part.tick++;
+	}
 }
 
 /* ---- orders ---- */
@@ -548,4 +570,21 @@ void recorder_give(struct recorder *recorder, const struct record_frame *frame)
 {
 	if (!ring_push(recorder->frames, frame))
 		metric_add(&frames_lost, 1);
+}
+
+void recorder_give_pcm(struct recorder *recorder, const struct record_frame *first,
+		       const int16_t *pcm, unsigned samples)
+{
+	struct record_frame frame;
+
+	frame.number = first->number;
+	frame.side = first->side;
+	frame.at = first->at;
+	for (; samples; samples -= frame.count) {
+		frame.count = (uint16_t)(samples < RECORD_PART ? samples : RECORD_PART);
+		memcpy(frame.pcm, pcm, frame.count * sizeof(*pcm));
+		recorder_give(recorder, &frame);
+		frame.at += frame.count;
+		pcm += frame.count;
+	}
 }

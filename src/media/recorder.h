@@ -1,8 +1,8 @@
 /* media/recorder.h - from the taps of streams to files: one thread that may block on the disk
  *
- * A tap (tap.c, on a media loop) gives what its stream said in each 20 ms tick, with the tick's number, to a bounded
- * ring; silence is not given at all. The recorder's thread puts frames at their ticks into a short window, closes
- * ticks a little behind the clock, mixes, and appends to the recording's vault. Time that nobody spoke in is filled
+ * A tap (tap.c, on a media loop) gives what its stream says, with the time when it was said, to a bounded
+ * ring; silence is not given at all. The recorder's thread puts frames at their places into a short window, closes
+ * ticks of 20 ms somewhat behind the clock, mixes, and appends to the recording's vault. Time that nobody spoke in is filled
  * with silence, so that a recording is as long as it lasted whatever happened. When the disk is slow the ring
  * fills, frames are lost (silence, counted), and media goes on.
  *
@@ -14,7 +14,7 @@
 #include "media/media.h"
 #include "media/vault.h"
 
-#define RECORD_PART 160 /* samples a message: a tick at 8 kHz, half of one at 16 kHz */
+#define RECORD_PART 160 /* samples a message at most: a tick at 8 kHz, half of one at 16 kHz */
 #define TICKS_A_SECOND 50
 
 struct recorder;
@@ -39,13 +39,19 @@ void recorder_pause(struct recorder *recorder, uint64_t number, bool paused, uin
 void recorder_close(struct recorder *recorder, uint64_t number, uint64_t tick);
 
 struct record_frame {
-	uint64_t number, tick;
-	uint8_t side, part; /* enum media_side; which RECORD_PART of the tick */
+	uint64_t number;
+	uint64_t
+		at; /* of the first sample: the monotonic clock in samples of the recording's rate */
+	uint8_t side;	/* enum media_side */
+	uint16_t count; /* of samples */
 	int16_t pcm[RECORD_PART];
 };
 
 /* A media loop's: never blocks; what does not fit is counted and lost. */
 void recorder_give(struct recorder *recorder, const struct record_frame *frame);
+/* The same in as many messages as it takes; count and pcm of `first` do not matter. */
+void recorder_give_pcm(struct recorder *recorder, const struct record_frame *first,
+		       const int16_t *pcm, unsigned samples);
 
 /* One round of the thread, with the clock where the caller puts it (tests; no thread then). */
 struct recorder *recorder_new_manual(const struct recorder_setup *setup);

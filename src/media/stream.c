@@ -433,7 +433,6 @@ void stream_attach(struct mstream *stream, struct mloop *loop)
 	}
 	timer_init(&stream->timer, loop->wheel, on_timer, stream);
 	timer_start(&stream->timer, HOUSEKEEPING_MS);
-	tap_link(stream);
 	plan_stream(stream);
 }
 
@@ -451,7 +450,6 @@ void stream_detach(struct mstream *stream)
 {
 	mbridge_remove(stream);
 	plan_clear(stream);
-	tap_unlink(stream);
 	timer_stop(&stream->timer);
 	if (stream->fd >= 0) {
 		(void)epoll_ctl(stream->loop->epoll_fd, EPOLL_CTL_DEL, stream->fd, NULL);

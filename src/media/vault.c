@@ -20,7 +20,7 @@ struct place {
 };
 
 struct vault {
-	int fd, error;
+	int fd, dir_fd, error;
 	uint8_t key[VAULT_KEY];
 	struct place place;
 	uint64_t chunks, tail; /* whole ones on disk; bytes of a last, shorter one */
@@ -87,6 +87,17 @@ static int write_all(int fd, const uint8_t *data, size_t len, off_t at)
 	return 0;
 }
 
+/* Its entry in the directory is to last as well. */
+static int dir_open(const char *path)
+{
+	auto_(free) char *dir = xstrdup(path);
+	char *slash = strrchr(dir, '/');
+
+	if (slash)
+		*slash = '\0';
+	return open(slash ? dir : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
 int vault_create(const char *path, const uint8_t key[static VAULT_KEY],
 		 const uint8_t label[static VAULT_LABEL], const struct vault_form *form,
 		 struct vault **ret)
@@ -94,10 +105,13 @@ int vault_create(const char *path, const uint8_t key[static VAULT_KEY],
 	struct vault *vault = xzalloc(sizeof(*vault));
 	int r;
 
-	vault->fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	vault->fd = -1;
+	vault->dir_fd = dir_open(path);
+	if (vault->dir_fd >= 0)
+		vault->fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (vault->fd < 0) {
 		r = -errno;
-		free(vault);
+		vault_free(vault);
 		return r;
 	}
 	memcpy(vault->key, key, VAULT_KEY);
@@ -167,6 +181,8 @@ int vault_finish(struct vault *vault)
 	}
 	if (fdatasync(vault->fd) && !r)
 		r = -errno;
+	if (fsync(vault->dir_fd) && !r)
+		r = -errno;
 	vault->error = r ? r : -EBADF;
 	return r;
 }
@@ -179,7 +195,10 @@ uint64_t vault_written(const struct vault *vault)
 struct vault *vault_free(struct vault *vault)
 {
 	if (vault) {
-		close(vault->fd);
+		if (vault->fd >= 0)
+			close(vault->fd);
+		if (vault->dir_fd >= 0)
+			close(vault->dir_fd);
 		sodium_memzero(vault, sizeof(*vault));
 		free(vault);
 	}
@@ -298,12 +317,20 @@ uint64_t vault_size(const struct vault_reader *reader)
 	return reader->size;
 }
 
+void vault_cut(struct vault_reader *reader, uint64_t size)
+{
+	if (size < reader->size)
+		reader->size = size;
+}
+
 int vault_read(struct vault_reader *reader, uint64_t at, void *buf, size_t len, size_t *ret_len)
 {
 	size_t skip = (size_t)(at % VAULT_CHUNK);
 
 	*ret_len = 0;
-	if (at >= reader->size || !len)
+	if (len > reader->size - (at < reader->size ? at : reader->size))
+		len = (size_t)(reader->size - (at < reader->size ? at : reader->size));
+	if (!len)
 		return 0;
 	if (!chunk_read(reader, at / VAULT_CHUNK) || skip >= reader->cached_len)
 		return VAULT_E_BAD;
@@ -334,20 +361,27 @@ void wav_header(uint8_t ret[static WAV_HEADER], const struct vault_form *form, u
 struct wav_hash {
 	struct vault_reader *reader;
 	uint64_t at;
-	bool done;
+	bool done, damaged;
 	crypto_hash_sha256_state state;
 	uint8_t hash[crypto_hash_sha256_BYTES];
 };
 
+static void hash_begin(struct wav_hash *hash)
+{
+	uint8_t header[WAV_HEADER];
+
+	hash->at = 0;
+	wav_header(header, &hash->reader->form, hash->reader->size);
+	crypto_hash_sha256_init(&hash->state);
+	crypto_hash_sha256_update(&hash->state, header, sizeof(header));
+}
+
 struct wav_hash *wav_hash_new(struct vault_reader *reader)
 {
 	struct wav_hash *hash = xzalloc(sizeof(*hash));
-	uint8_t header[WAV_HEADER];
 
 	hash->reader = reader;
-	wav_header(header, &reader->form, reader->size);
-	crypto_hash_sha256_init(&hash->state);
-	crypto_hash_sha256_update(&hash->state, header, sizeof(header));
+	hash_begin(hash);
 	return hash;
 }
 
@@ -357,25 +391,34 @@ struct wav_hash *wav_hash_free(struct wav_hash *hash)
 	return NULL;
 }
 
-int wav_hash_step(struct wav_hash *hash, unsigned chunks)
+bool wav_hash_step(struct wav_hash *hash, unsigned chunks)
 {
-	for (; chunks-- && hash->at < hash->reader->size; hash->at += hash->reader->cached_len) {
-		if (!chunk_read(hash->reader, hash->at / VAULT_CHUNK))
-			return VAULT_E_BAD;
-		crypto_hash_sha256_update(&hash->state, hash->reader->plain,
-					  hash->reader->cached_len);
+	struct vault_reader *reader = hash->reader;
+
+	while (chunks-- && hash->at < reader->size) {
+		uint64_t left = reader->size - hash->at;
+		size_t len = left < VAULT_CHUNK ? (size_t)left : VAULT_CHUNK;
+
+		if (!chunk_read(reader, hash->at / VAULT_CHUNK) || reader->cached_len < len) {
+			hash->damaged = true;
+			vault_cut(reader, hash->at);
+			hash_begin(hash); /* the header says how long it is */
+			continue;
+		}
+		crypto_hash_sha256_update(&hash->state, reader->plain, len);
+		hash->at += len;
 	}
-	if (hash->at < hash->reader->size)
-		return 0;
+	if (hash->at < reader->size)
+		return false;
 	if (!hash->done)
 		crypto_hash_sha256_final(&hash->state, hash->hash);
 	hash->done = true;
-	return 1;
+	return true;
 }
 
-uint64_t wav_hash_good(const struct wav_hash *hash)
+bool wav_hash_damaged(const struct wav_hash *hash)
 {
-	return hash->at;
+	return hash->damaged;
 }
 
 void wav_hash_text(const struct wav_hash *hash, char ret[static 65])

@@ -50,6 +50,8 @@ DEFINE_CLEANUP(struct vault_reader *, vault_reader_free)
 struct vault_form vault_form(const struct vault_reader *reader);
 /* Bytes of sound; an end that was cut by a crash is not counted. */
 uint64_t vault_size(const struct vault_reader *reader);
+/* From here on it reads as if it ended there; a longer one than there is changes nothing. */
+void vault_cut(struct vault_reader *reader, uint64_t size);
 /* From `at`, at most `len`, at most to the chunk's end. Return: 0 with *ret_len (0 at the end), or VAULT_E_BAD. */
 must_check int vault_read(struct vault_reader *reader, uint64_t at, void *buf, size_t len,
 			  size_t *ret_len);
@@ -58,12 +60,13 @@ must_check int vault_read(struct vault_reader *reader, uint64_t at, void *buf, s
 void wav_header(uint8_t ret[static WAV_HEADER], const struct vault_form *form, uint64_t bytes);
 
 /* The sound as the WAV file that a download gives: its length and SHA-256. A step hashes some chunks, so that a thread
- * can do other things in between.
+ * can do other things in between. At a chunk that cannot be read the reader is cut, and hashing begins anew:
+ * what comes out in the end is the hash of vault_size() bytes that can all be read.
  */
 struct wav_hash;
 struct wav_hash *wav_hash_new(struct vault_reader *reader); /* the reader stays the caller's */
 struct wav_hash *wav_hash_free(struct wav_hash *hash);
-/* Return: 0 while there is more, 1 when done, VAULT_E_BAD (2) at a chunk that cannot be read: see wav_hash_good(). */
-must_check int wav_hash_step(struct wav_hash *hash, unsigned chunks);
-uint64_t wav_hash_good(const struct wav_hash *hash); /* bytes of sound before a bad chunk */
-void wav_hash_text(const struct wav_hash *hash, char ret[static 65]);
+must_check bool wav_hash_step(struct wav_hash *hash,
+			      unsigned chunks);	    /* false while there is more */
+bool wav_hash_damaged(const struct wav_hash *hash); /* it was cut */
+void wav_hash_text(const struct wav_hash *hash, char ret[static 65]); /* once it is done */

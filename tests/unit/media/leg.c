@@ -210,7 +210,7 @@ static void speak(struct leg *leg)
 	size_t len;
 
 	for (unsigned i = 0; i < samples; i++) {
-		pcm[i] = (int16_t)lround(6000 * sin(leg->phase));
+		pcm[i] = leg->silent ? 0 : (int16_t)lround(6000 * sin(leg->phase));
 		leg->phase += 2 * M_PI * leg->freq / leg->rate;
 	}
 	len = codec_get(leg->codec)->encode(leg->coder, pcm, samples, payload, sizeof(payload));
@@ -229,6 +229,11 @@ void world_run(struct world *world, unsigned ms)
 			if (world->loop->now_us < leg->next_us)
 				continue;
 			leg->next_us += leg->ptime_ms * 1000;
+			leg->drifted_us += leg->drift_us;
+			if (fabs(leg->drifted_us) >= 1000) {
+				leg->next_us += (uint64_t)(int64_t)leg->drifted_us;
+				leg->drifted_us -= trunc(leg->drifted_us);
+			}
 			if (!leg->quiet)
 				speak(leg);
 		}

@@ -38,7 +38,10 @@ struct leg {
 	uint16_t seq;
 	uint32_t timestamp, ssrc;
 	uint64_t next_us;
-	bool quiet; /* sends nothing */
+	double drift_us; /* a frame of its clock is so much longer than one of ours */
+	double drifted_us;
+	bool quiet;  /* sends nothing */
+	bool silent; /* sends silence */
 	/* hearing */
 	void *decoder;
 	enum media_codec decoder_codec;
