@@ -248,6 +248,9 @@ static void confirmed(struct channel *channel, const struct session_event *event
 		end_for_media(channel);
 		return;
 	}
+	/* Put on hold before there was anything to tell it by. */
+	if (channel->holding.wanted != channel->holding.told)
+		channel_hold(channel, channel->holding.wanted);
 	event_emit(channel->engine, event_for(channel, ENGINE_ANSWERED));
 }
 

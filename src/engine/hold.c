@@ -43,6 +43,7 @@ static void ask(struct channel *channel)
 	r = session_offer(channel->main->session, SESSION_SDP(out.data, out.len));
 	if (!r) {
 		holding->offering = true;
+		holding->overtaken = false;
 		holding->asked = holding->wanted;
 		holding->before = before.direction;
 		return;
@@ -91,9 +92,9 @@ void hold_done(struct channel *channel, bool ok)
 	holding->offering = false;
 	if (ok)
 		holding->told = holding->asked;
-	else
+	else if (!holding->overtaken)
 		channel->local.direction = holding->before;
-	if (!ok && holding->asked == holding->wanted)
+	if (!ok && !holding->overtaken && holding->asked == holding->wanted)
 		modified(channel, false);
 	else
 		ask(channel);
@@ -102,6 +103,7 @@ void hold_done(struct channel *channel, bool ok)
 void hold_answered(struct channel *channel)
 {
 	channel->holding.told = channel->holding.wanted;
+	channel->holding.overtaken = true;
 }
 
 void hold_heard(struct channel *channel, const struct sdesc_remote *remote, bool offered)

@@ -67,6 +67,7 @@ struct digits {
 struct holding {
 	bool wanted, told, asked;
 	bool offering; /* an offer about it is open */
+	bool overtaken; /* and an answer of ours has said something since */
 	enum sdesc_direction before;
 	struct timer again; /* another offer is open */
 	uint64_t until_ms;

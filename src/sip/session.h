@@ -91,7 +91,8 @@ enum session_event_type {
 	SESSION_EV_OFFER_WANTED, /* an offerless re-INVITE: session_answer() gives our offer; their answer comes as
 				  * SESSION_EV_OFFER_DONE */
 	SESSION_EV_OFFER_DONE, /* our offer's fate: `code` 200 and `body` the answer, or the code that refused it: nothing
-				  * has changed then. 491 is retried in here first */
+				  * has changed then. 491 is retried in here first, unless an offer of theirs was answered
+				  * meanwhile: then what we describe is another by now, and yours to say */
 	SESSION_EV_INFO,  /* INFO, answered 200 already: `body` */
 	SESSION_EV_REFER, /* they ask us to call `refer`: decide with session_refer_reply() */
 	SESSION_EV_REFER_STATE, /* our REFER: `code` is the far end's progress (100..699), 202 accepted; `last` */

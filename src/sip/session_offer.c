@@ -256,6 +256,7 @@ static int answer_reinvite(struct session *session, struct session_body body)
 		return SESSION_E_BAD;
 	}
 	session_offer_given(session, body);
+	session->overtaken = true;
 	if (wanted) {
 		session->offer_state = OFFER_OURS;
 		session->reinvite_offered = true;
@@ -341,6 +342,14 @@ static void glare_again(struct timer *timer, void *arg)
 		timer_start(&session->glare_timer, 500); /* theirs first */
 		return;
 	}
+	if (session->overtaken && !session->our_offer_is_refresh) {
+		done_emit(session, 491, SESSION_NO_BODY,
+			  false); /* its user knows what to say now */
+		return;
+	}
+	if (session->overtaken)
+		saved_body_set(&session->pending_offer, saved_body_get(&session->local_sdp));
+	session->overtaken = false;
 	offer_send(session);
 }
 
@@ -432,7 +441,7 @@ int session_offer(struct session *session, struct session_body offer)
 	if (!offer.type || offer.len > SESSION_BODY_MAX)
 		return SESSION_E_BAD;
 	timer_stop(&session->glare_timer);
-	session->our_offer_is_refresh = false;
+	session->our_offer_is_refresh = session->overtaken = false;
 	session->glares = 0;
 	saved_body_set(&session->pending_offer, offer);
 	offer_send(session);
@@ -444,6 +453,7 @@ int session_offer_refresh(struct session *session)
 	if (!may_offer(session) || timer_running(&session->glare_timer) || !session->local_sdp.type)
 		return SESSION_E_STATE;
 	session->our_offer_is_refresh = true;
+	session->overtaken = false;
 	session->glares = 0;
 	saved_body_set(&session->pending_offer, saved_body_get(&session->local_sdp));
 	offer_send(session);

@@ -202,15 +202,28 @@ static void an_inactive_answer_is_not_taken_for_a_hold_of_theirs(void **state)
 	over(s);
 }
 
+/* Of our description (RFC 3264 8: it only ever goes up). */
+static unsigned long version_of(const char *message)
+{
+	const char *line = strstr(sim_body(message), "o=- ");
+	unsigned long session, version;
+
+	assert_non_null(line);
+	assert_int_equal(sscanf(line, "o=- %lu %lu", &session, &version), 2);
+	return version;
+}
+
 static void holds_that_cross_are_both_told_in_the_end(void **state)
 {
 	struct sim *s = *state;
 	struct sim_dialog phone, far;
-	const char *ours;
+	unsigned long offered, answered;
+	const char *ours, *theirs;
 
 	up(s, &phone, &far);
 	assert_int_equal(hold(s, true), REPLY_OK);
 	ours = sim_expect(&s->provider, "INVITE");
+	offered = version_of(ours);
 	sim_request(&far, "INVITE", NULL, sdp(8, "sendonly"));
 	sim_run(s, 5);
 	(void)sim_expect(&s->provider, "SIP/2.0 491");
@@ -223,12 +236,49 @@ static void holds_that_cross_are_both_told_in_the_end(void **state)
 	sim_run(s, 1000);
 	sim_request(&far, "INVITE", NULL, sdp(8, "sendonly"));
 	sim_run(s, 5);
-	assert_string_equal(direction_of(sim_expect(&s->provider, "SIP/2.0 200")), "inactive");
+	theirs = sim_expect(&s->provider, "SIP/2.0 200");
+	assert_string_equal(direction_of(theirs), "inactive");
+	answered = version_of(theirs);
+	assert_true(answered > offered);
 	sim_ack(&far, NULL);
 	sim_run(s, 4500);
-	agree(s, 9, "sendonly", "inactive");
+	assert_false(sim_heard(&s->provider, "INVITE")); /* the answer has told them */
 	assert_true(sim_view(s)->hold_local && sim_view(s)->hold_remote);
 	assert_int_equal(sim_events(s, EVENT_CALL_HELD), 2);
+	assert_true(told(s, EVENT_CALL_HELD, "\"signalled\":true"));
+	assert_int_equal(hold(s, false), REPLY_OK);
+	ours = sim_expect(&s->provider, "INVITE");
+	assert_string_equal(direction_of(ours), "recvonly");
+	assert_int_equal(version_of(ours), answered + 1);
+	sim_reply(&s->provider, ours, 200, NULL, NULL, sdp(9, "sendonly"));
+	sim_run(s, 5);
+	over(s);
+}
+
+/* A change of mind while the far end is waited for; and their offer in between is no hold. */
+static void what_crossed_and_is_not_wanted_any_more_is_not_said(void **state)
+{
+	struct sim *s = *state;
+	struct sim_dialog phone, far;
+	const char *ours;
+
+	up(s, &phone, &far);
+	assert_int_equal(hold(s, true), REPLY_OK);
+	ours = sim_expect(&s->provider, "INVITE");
+	sim_reply(&s->provider, ours, 491, NULL, NULL, NULL);
+	sim_run(s, 5);
+	(void)sim_expect(&s->provider, "ACK");
+	sim_request(&far, "INVITE", NULL, sdp(8, "sendrecv"));
+	sim_run(s, 5);
+	assert_string_equal(direction_of(sim_expect(&s->provider, "SIP/2.0 200")), "sendonly");
+	sim_ack(&far, NULL);
+	assert_int_equal(hold(s, false), REPLY_OK);
+	for (unsigned i = 0; i < 45 && !sim_heard(&s->provider, "INVITE"); i++)
+		sim_run(s, 100);
+	agree(s, 9, "sendrecv", "sendrecv");
+	assert_int_equal(sim_view(s)->state, CALL_ANSWERED);
+	sim_run(s, 4500);
+	assert_false(sim_heard(&s->provider, "INVITE"));
 	over(s);
 }
 
@@ -270,6 +320,27 @@ static void a_hold_waits_for_an_offer_that_is_open(void **state)
 	sim_ack(&far, NULL);
 	sim_run(s, 500);
 	agree(s, 9, "sendonly", "recvonly");
+	assert_true(told(s, EVENT_CALL_HELD, "\"signalled\":true"));
+	over(s);
+}
+
+/* The INVITE had no offer: until the ACK there is nothing to say it by. */
+static void a_hold_before_the_ack_is_told_after_it(void **state)
+{
+	struct sim *s = *state;
+	struct sim_dialog phone, far;
+
+	sim_call_in(s, &far, "+4930777", NULL);
+	sim_run(s, 5);
+	sim_answer(&s->phone, sim_expect(&s->phone, "INVITE"), &phone, sim_sdp);
+	sim_run(s, 5);
+	(void)sim_expect(&s->phone, "ACK");
+	sim_confirm(&far, sim_expect(&s->provider, "SIP/2.0 200"));
+	assert_int_equal(hold(s, true), REPLY_OK);
+	assert_int_equal(s->reply->call->state, CALL_HELD);
+	sim_ack(&far, sdp(1, "sendrecv"));
+	sim_run(s, 500);
+	agree(s, 2, "sendonly", "recvonly");
 	assert_true(told(s, EVENT_CALL_HELD, "\"signalled\":true"));
 	over(s);
 }
@@ -353,8 +424,10 @@ int main(void)
 		T(both_hold_and_each_resumes_only_itself),
 		T(an_inactive_answer_is_not_taken_for_a_hold_of_theirs),
 		T(holds_that_cross_are_both_told_in_the_end),
+		T(what_crossed_and_is_not_wanted_any_more_is_not_said),
 		T(a_resume_while_the_hold_is_open_follows_it),
 		T(a_hold_waits_for_an_offer_that_is_open),
+		T(a_hold_before_the_ack_is_told_after_it),
 		T(a_hangup_crosses_the_hold),
 		T(a_phones_hold_key_holds_the_provider),
 		T(hours_of_hold_end_nothing),
