@@ -290,6 +290,10 @@ static void branch_event(struct branch *branch, const struct session_event *even
 		if (ours)
 			digits_on_info(channel, &event->body);
 		break;
+	case SESSION_EV_INFO_DONE:
+		if (ours)
+			digits_info_done(channel, event->code);
+		break;
 	case SESSION_EV_REFER:
 		if (ours)
 			refer(channel, event);

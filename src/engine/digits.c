@@ -71,16 +71,18 @@ static void over(struct channel *channel, struct dialling *dialling, bool ok)
 	event_emit(channel->engine, queued);
 }
 
+/* One at a time: one that was lost on the way and comes after its successor is refused (RFC 3261 12.2.2). */
 static bool send_info(struct channel *channel, char digit, unsigned duration_ms)
 {
 	char text[64];
 	int len = snprintf(text, sizeof(text), "Signal=%c\r\nDuration=%u\r\n", digit, duration_ms);
+	struct session_body body = { "application/dtmf-relay", text, (size_t)len };
 
-	return session_info(channel->main->session,
-			    (struct session_body){ "application/dtmf-relay", text, (size_t)len });
+	channel->digits.info_open = session_info(channel->main->session, body);
+	return channel->digits.info_open;
 }
 
-/* Return: milliseconds after which it is over even if nobody says so. */
+/* Return: milliseconds after which it is over even if nobody says so; 0: it cannot be sent. */
 static unsigned send_digit(struct channel *channel, const struct dialling *dialling, char digit)
 {
 	unsigned takes_ms = dialling->duration_ms + dialling->gap_ms;
@@ -89,7 +91,9 @@ static unsigned send_digit(struct channel *channel, const struct dialling *diall
 				   .gap_ms = (uint16_t)dialling->gap_ms };
 	enum dtmf_mode method = choose(channel, dialling->asked);
 
-	channel->digits.method = method ? method : channel->digits.method;
+	if (!method)
+		return 0; /* what was agreed has changed */
+	channel->digits.method = method;
 	if (method == DTMF_INFO)
 		return send_info(channel, digit, dialling->duration_ms) ? takes_ms : 0;
 	out.inband = method == DTMF_INBAND;
@@ -138,11 +142,25 @@ static void due(struct timer *timer, void *arg)
 	struct channel *channel = arg;
 
 	(void)timer;
-	if (channel->state == CHANNEL_GONE || channel->state == CHANNEL_LEAVING)
+	if (channel->state == CHANNEL_GONE || channel->state == CHANNEL_LEAVING ||
+	    channel->digits.info_open)
 		return;
 	engine_enter(channel->engine);
 	next(channel);
 	engine_settle(channel->engine);
+}
+
+void digits_info_done(struct channel *channel, uint16_t code)
+{
+	struct dialling *dialling =
+		chain_owner(channel->digits.queue.head, struct dialling, in_queue);
+
+	channel->digits.info_open = false;
+	/* Unless what it was part of is over already. */
+	if (code >= 300 && dialling && dialling->at)
+		over(channel, dialling, false);
+	if (!timer_running(&channel->digits.timer))
+		next(channel);
 }
 
 int channel_dtmf(struct channel *channel, const struct dtmf_spec *spec, uint32_t *ret_operation)

@@ -54,6 +54,7 @@ struct digits {
 	unsigned waiting;   /* digits in it */
 	struct timer timer;
 	bool busy;     /* a digit or a pause is under way */
+	bool info_open; /* it went as an INFO which has not been answered */
 	bool no_tones; /* the far end has sent a digit in a better way than in its audio */
 	enum dtmf_mode method;
 	struct {
@@ -233,6 +234,7 @@ void digits_init(struct channel *channel);
 void digits_fini(struct channel *channel);
 void digits_agreed(struct channel *channel,
 		   bool far_sends_events); /* after each offer and answer */
+void digits_info_done(struct channel *channel, uint16_t code); /* ours was answered */
 void digits_on_info(struct channel *channel, const struct session_body *body);
 void digits_on_media(struct channel *channel, const struct media_event *event);
 

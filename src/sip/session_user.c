@@ -80,11 +80,22 @@ void session_forget(struct session *session)
 	session_hangup(session, SESSION_WHY_NORMAL);
 }
 
+static void info_done(struct session *session, struct errand *errand, uint16_t code,
+		      const struct inmsg *in)
+{
+	struct session_event event = { .type = SESSION_EV_INFO_DONE, .code = code };
+
+	if (code == 408 || code == 481)
+		session_checked(session, errand, code, in);
+	else if (session_alive(session))
+		session_emit(session, &event);
+}
+
 bool session_info(struct session *session, struct session_body body)
 {
 	if (!session_in(session, SESSION_UP) || !session_peer_allows(session, "INFO"))
 		return false;
-	return errand_start(session, session->dialog, "INFO", NULL, body, session_checked) != NULL;
+	return errand_start(session, session->dialog, "INFO", NULL, body, info_done) != NULL;
 }
 
 bool session_is_up(const struct session *session)

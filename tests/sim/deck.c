@@ -73,6 +73,9 @@ void user_event(struct session *session, const struct session_event *event, void
 	case SESSION_EV_OFFER_DONE:
 		word(user, "DONE%u%s", event->code, plus);
 		break;
+	case SESSION_EV_INFO_DONE:
+		word(user, "INFO/%u", event->code);
+		break;
 	case SESSION_EV_INFO:
 		word(user, "INFO%s", plus);
 		break;
