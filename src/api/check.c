@@ -1,6 +1,8 @@
 /* Members of bodies. Every complaint names its member; nothing that was complained of is used. */
 #include "api/private.h"
 
+#include "store/profile_check.h"
+
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <stdio.h>
@@ -98,6 +100,8 @@ int api_word(const json_t *body, const char *name, const char *const *names, int
 {
 	const json_t *value = json_object_get(body, name);
 	char message[160];
+	const char *text;
+	size_t len;
 
 	if (!value || json_is_null(value))
 		return otherwise;
@@ -105,8 +109,10 @@ int api_word(const json_t *body, const char *name, const char *const *names, int
 		for (int i = 0; names[i]; i++)
 			if (str_eq(names[i], json_string_value(value)))
 				return i;
-	snprintf(message, sizeof(message), "\"%.64s\" is not a valid choice.",
-		 json_is_string(value) ? json_string_value(value) : "");
+	text = json_is_string(value) ? json_string_value(value) : "";
+	for (len = strnlen(text, 64); len && ((unsigned char)text[len] & 0xc0) == 0x80;)
+		len--; /* whole characters */
+	snprintf(message, sizeof(message), "\"%.*s\" is not a valid choice.", (int)len, text);
 	field_complain(complaints, name, message);
 	return otherwise;
 }
@@ -146,6 +152,18 @@ bool api_number(const json_t *body, const char *name, bool required,
 		return false;
 	}
 	return true;
+}
+
+void api_room(const json_t *body, const char *name, char ret[static VIEW_NAME_SIZE],
+	      json_t **complaints)
+{
+	const char *text = api_str(body, name, true, ROOM_NAME_MAX, complaints);
+	const char *complaint = text ? profile_check_room(text) : NULL;
+
+	if (complaint)
+		field_complain(complaints, name, complaint);
+	else if (text)
+		(void)str_copy(ret, VIEW_NAME_SIZE, text);
 }
 
 /* Loopback, private, link-local, shared (RFC 6598), unspecified, multicast and reserved addresses */

@@ -1,8 +1,6 @@
 /* Conference rooms: one `action` a request (API.md section 6) */
 #include "api/private.h"
 
-#define ROOM_NAME_MAX 64
-
 static const char *const actions[] = {
 	[CONFERENCE_CREATE] = "create",
 	[CONFERENCE_JOIN] = "join",
@@ -20,16 +18,6 @@ static const char *const actions[] = {
 	[CONFERENCE_END] = "end",
 	NULL,
 };
-
-static void take_room(const json_t *body, char room[static VIEW_NAME_SIZE], json_t **complaints)
-{
-	const char *name = api_str(body, "room", true, ROOM_NAME_MAX, complaints);
-
-	if (name && strchr(name, '/'))
-		field_complain(complaints, "room", "A room's name has no slash.");
-	else if (name)
-		(void)str_copy(room, VIEW_NAME_SIZE, name);
-}
 
 static void take_pin(const json_t *body, const char *member, char pin[static ROOM_PIN_SIZE],
 		     json_t **complaints)
@@ -63,11 +51,11 @@ static void take_settings(const json_t *body, struct room_settings *set, json_t 
 
 static void take_join(struct api_req *req, struct conference_wish *wish, json_t **complaints)
 {
-	bool call = json_is_string(json_object_get(req->body, "call_id"));
+	const json_t *call = json_object_get(req->body, "call_id");
 	struct connect_spec connect;
 
 	take_pin(req->body, "pin", wish->pin, complaints);
-	if (call) {
+	if (call && !json_is_null(call)) {
 		api_id(req->body, "call_id", true, &wish->call, complaints);
 		return;
 	}
@@ -87,7 +75,7 @@ static void take_wish(struct api_req *req, struct conference_wish *wish, json_t 
 
 	if (action < 0 && !*complaints)
 		field_complain(complaints, "action", "This field is required.");
-	take_room(body, wish->room, complaints);
+	api_room(body, "room", wish->room, complaints);
 	if (action < 0)
 		return;
 	wish->action = (enum conference_action)action;
@@ -118,6 +106,25 @@ static struct api_done *answer_room(struct api_req *req, int status, struct repl
 	return api_json(req, status, body);
 }
 
+/* A room's PIN is short: who tries one after the other soon has to wait. */
+static struct api_done *ask_with_pin(struct api_req *req, int status, struct command *command)
+{
+	struct throttle *throttle = req->api->throttle;
+	const char *user = id_str(req->user->id);
+	struct reply *reply;
+	unsigned wait;
+
+	wait = throttle_take(throttle, THROTTLE_ROOM_PIN, user, NULL, clock_mono_ms());
+	if (wait) {
+		command_fini(command);
+		return api_too_many(req, "too_many_attempts", (int)wait);
+	}
+	reply = api_ask(req, command);
+	if (!reply || reply->code != REPLY_WRONG_PIN)
+		throttle_give_back(throttle, THROTTLE_ROOM_PIN, user, NULL);
+	return answer_room(req, status, reply);
+}
+
 static struct api_done *conference(struct api_req *req)
 {
 	struct command command = { .type = COMMAND_CONFERENCE };
@@ -126,6 +133,7 @@ static struct api_done *conference(struct api_req *req)
 	json_t *complaints = NULL;
 	struct api_done *no = NULL;
 	bool rings;
+	int status;
 
 	take_wish(req, &wish, &complaints);
 	if (complaints)
@@ -136,12 +144,11 @@ static struct api_done *conference(struct api_req *req)
 		return no;
 	rings = wish.action == CONFERENCE_ADD ||
 		(wish.action == CONFERENCE_JOIN && id_is_none(wish.call));
+	status = wish.action == CONFERENCE_CREATE ? 201 : rings ? 202 : 200;
 	command.body = xmemdup(&wish, sizeof(wish));
-	return answer_room(req,
-			   wish.action == CONFERENCE_CREATE ? 201
-			   : rings			    ? 202
-							    : 200,
-			   api_ask(req, &command));
+	if (wish.action == CONFERENCE_JOIN && wish.pin[0])
+		return ask_with_pin(req, status, &command);
+	return answer_room(req, status, api_ask(req, &command));
 }
 
 static json_t *live_room(const struct reply *reply, unsigned i)

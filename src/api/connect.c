@@ -83,8 +83,6 @@ static void take_play(struct api_req *req, const json_t *connect, struct connect
 static void take_named(struct api_req *req, const char *kind, const json_t *connect,
 		       struct connect_spec *ret, json_t **bad)
 {
-	const char *room;
-
 	if (str_eq(kind, "device")) {
 		take_device(req, json_object_get(connect, kind), ret, bad);
 	} else if (str_eq(kind, "number")) {
@@ -102,8 +100,7 @@ static void take_named(struct api_req *req, const char *kind, const json_t *conn
 		api_id(connect, kind, true, &ret->id, bad);
 	} else if (str_eq(kind, "conference")) {
 		ret->kind = CONNECT_CONFERENCE;
-		room = api_str(connect, kind, true, 128, bad);
-		str_copy(ret->number, sizeof(ret->number), room ? room : "");
+		api_room(connect, kind, ret->number, bad);
 	} else {
 		ret->kind = CONNECT_FLOW;
 		if (!json_is_object(json_object_get(connect, kind)))

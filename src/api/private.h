@@ -175,6 +175,9 @@ int api_word(const json_t *body, const char *name, const char *const *names, int
 /* A number that can be dialled, cleaned of the separators people write. Return: false when complained of. */
 bool api_number(const json_t *body, const char *name, bool required,
 		char ret[static VIEW_NUMBER_SIZE], json_t **complaints);
+/* A conference room's name, required. */
+void api_room(const json_t *body, const char *name, char ret[static VIEW_NAME_SIZE],
+	      json_t **complaints);
 /* NULL or the complaint: whether users may name this host. */
 const char *api_server_complaint(const struct api *api, const char *server);
 /* `connect` of API.md section 6. */
@@ -215,6 +218,7 @@ enum throttle_kind {
 	THROTTLE_LOGIN_ADDRESS,
 	THROTTLE_LOGIN_ACCOUNT,
 	THROTTLE_SIGNUP,
+	THROTTLE_ROOM_PIN,
 	THROTTLE_KINDS
 };
 struct throttle *throttle_new(void);

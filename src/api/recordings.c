@@ -385,6 +385,15 @@ static struct api_done *open_sound(struct api_req *req, const struct recording_r
 	return api_error(req, 500, "recording_unreadable");
 }
 
+/* As far as it can be kept. */
+static const char *range_asked(const struct api_req *req)
+{
+	const char *range = web_header(req->web, "Range");
+
+	return range && strlen(range) <= 100 && str_is_clean_utf8(range, strlen(range)) ? range
+											: NULL;
+}
+
 static struct api_done *answer_sound(struct api_req *req, const struct recording_row *row,
 				     int format)
 {
@@ -396,7 +405,7 @@ static struct api_done *answer_sound(struct api_req *req, const struct recording
 		return no;
 	r = audit(req, req->db, "recording.download", row->id,
 		  json_pack("{s:s, s:s?}", "format", formats[format > 0], "range",
-			    web_header(req->web, "Range")));
+			    range_asked(req)));
 	if (r) {
 		vault_reader_free(reader);
 		return api_fail(req, r);

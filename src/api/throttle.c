@@ -22,10 +22,9 @@ static const struct {
 	uint32_t period; /* ticks */
 	unsigned burst;
 } limits[THROTTLE_KINDS] = {
-	[THROTTLE_LOGIN_PAIR] = { 300, 6 },
-	[THROTTLE_LOGIN_ADDRESS] = { 20, 100 },
-	[THROTTLE_LOGIN_ACCOUNT] = { 100, 60 },
-	[THROTTLE_SIGNUP] = { 20, 300 },
+	[THROTTLE_LOGIN_PAIR] = { 300, 6 },	[THROTTLE_LOGIN_ADDRESS] = { 20, 100 },
+	[THROTTLE_LOGIN_ACCOUNT] = { 100, 60 }, [THROTTLE_SIGNUP] = { 20, 300 },
+	[THROTTLE_ROOM_PIN] = { 300, 10 },
 };
 
 struct throttle *throttle_new(void)

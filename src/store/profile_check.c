@@ -141,6 +141,11 @@ const char *profile_check_number(const void *value)
 	return *number && all_of(number, "+*#-_.") ? NULL : "Not a telephone number.";
 }
 
+const char *profile_check_room(const void *value)
+{
+	return strchr(value, '/') ? "A room's name has no slash." : NULL;
+}
+
 const char *profile_check_codecs(const void *value)
 {
 	const char *const *codecs = value;

@@ -48,7 +48,8 @@ struct incoming {
 
 static const struct field incoming_fields[] = {
 	FIELD(struct incoming, type, FIELD_ENUM, FIELD_REQUIRED, .names = profile_incoming_names),
-	FIELD(struct incoming, room, FIELD_STR, FIELD_NULLABLE, .min = 1, .max = 128),
+	FIELD(struct incoming, room, FIELD_STR, FIELD_NULLABLE, .min = 1, .max = ROOM_NAME_MAX,
+	      .check = profile_check_room),
 	FIELD(struct incoming, number, FIELD_STR, FIELD_NULLABLE, .min = 1, .max = 128,
 	      .check = profile_check_number),
 	FIELD(struct incoming, ivr_id, FIELD_ID, FIELD_NULLABLE),

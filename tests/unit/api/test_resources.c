@@ -323,6 +323,9 @@ static void calls_are_asked_for_and_refused_clearly(void **state)
 		"\"to\": \"1\", \"variables\": \"x\"",
 		"\"to\": \"1\", \"caller_id\": {\"number\": \"1\\r\\n\"}",
 		"\"to\": \"1\", \"connect\": {\"echo\": true, \"say\": \"x\"}",
+		"\"to\": \"1\", \"connect\": {\"conference\": \"a/b\"}",
+		"\"to\": \"1\", \"connect\": {\"conference\":"
+		" \"0123456789012345678901234567890123456789012345678901234567890123x\"}",
 	};
 	struct person ada;
 	char id[40];
@@ -364,6 +367,64 @@ static void calls_are_asked_for_and_refused_clearly(void **state)
 	}
 	assert_int_equal(status_of(rig, "GET", "/api/calls/" NOBODY, ada.access, NULL), 404);
 	assert_int_equal(status_of(rig, "GET", "/api/calls/x/timeline/", ada.access, NULL), 404);
+}
+
+static void conference(struct rig *rig, const struct person *who, const char *members,
+		       struct got *ret)
+{
+	auto_(free) char *body = xasprintf("{\"room\": \"sales\", %s}", members);
+
+	ask(rig, "POST", "/api/conference/", who->access, NULL, body, ret);
+}
+
+/* Nothing that was meant otherwise rings a phone. */
+static void a_room_is_asked_for_clearly_or_not_at_all(void **state)
+{
+	struct rig *rig = *state;
+	static const struct {
+		const char *members, *field;
+	} bad[] = {
+		{ "\"action\": \"join\", \"call_id\": 5", "call_id" },
+		{ "\"action\": \"join\", \"call_id\": [\"" NOBODY "\"]", "call_id" },
+		{ "\"action\": \"join\", \"pin\": 1234", "pin" },
+		{ "\"action\": \"join\", \"connect\": {\"echo\": true}", "connect" },
+		{ "\"action\": [\"join\"]", "action" },
+		/* 65 bytes, of which the 64th is half a letter. */
+		{ "\"action\": \"012345678901234567890123456789012345678901234567890123456789012\u00e9\"",
+		  "action" },
+	};
+	struct person ada;
+
+	sign_up(rig, &ada);
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		auto_got got;
+		const json_t *words;
+
+		conference(rig, &ada, bad[i].members, &got);
+		assert_int_equal(got.status, 400);
+		words = json_array_get(json_object_get(got.json, bad[i].field), 0);
+		assert_true(json_string_length(words) > 10);
+	}
+	assert_int_equal(fake_loop_count(rig->loop, COMMAND_CONFERENCE), 0);
+}
+
+static void pins_are_not_to_be_guessed(void **state)
+{
+	struct rig *rig = *state;
+	struct person ada;
+
+	sign_up(rig, &ada);
+	fake_loop_answer(rig->loop, COMMAND_CONFERENCE, REPLY_WRONG_PIN);
+	for (unsigned i = 0; i < 12; i++) {
+		auto_got got;
+
+		conference(rig, &ada, "\"action\": \"join\", \"pin\": \"1234\"", &got);
+		assert_int_equal(got.status, i < 10 ? 403 : 429);
+		assert_string_equal(got_str(&got, "code"),
+				    i < 10 ? "wrong_pin" : "too_many_attempts");
+	}
+	assert_int_equal(fake_loop_count(rig->loop, COMMAND_CONFERENCE), 10);
+	fake_loop_answer(rig->loop, COMMAND_CONFERENCE, REPLY_OK);
 }
 
 static void a_device_shows_its_password_once(void **state)
@@ -660,6 +721,8 @@ int main(void)
 		TEST(other_tenants_things_are_not_there),
 		TEST(roles_decide),
 		TEST(calls_are_asked_for_and_refused_clearly),
+		TEST(a_room_is_asked_for_clearly_or_not_at_all),
+		TEST(pins_are_not_to_be_guessed),
 		TEST(a_device_shows_its_password_once),
 		TEST(waiting_for_a_registration_holds_no_worker),
 		TEST(operators_are_answered),
