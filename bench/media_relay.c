@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #define FAR_PORT 31000
-#define MEASURE_FROM_MS 1500 /* after latching */
+#define MEASURE_FROM_MS 6500 /* latching takes three seconds, settling two more */
 
 static unsigned events_seen;
 
@@ -119,7 +119,7 @@ int main(int argc, char **argv)
 	unsigned calls = argc == 4 ? (unsigned)atoi(argv[2]) : 0;
 	unsigned seconds = argc == 4 ? (unsigned)atoi(argv[3]) : 0;
 	FILE *pairs = tmpfile(), *blast;
-	char line[1024] = "null";
+	char line[1024] = "null", blast_seconds[16];
 	struct media *media;
 	double cpu, wall;
 	pid_t pid;
@@ -133,14 +133,15 @@ int main(int argc, char **argv)
 	media = media_new(&config);
 	calls_open(media, calls, pairs);
 	rewind(pairs);
-	blast = blast_start(argv[1], argv[3], fileno(pairs), &pid);
+	snprintf(blast_seconds, sizeof(blast_seconds), "%u", seconds + MEASURE_FROM_MS / 1000 + 1);
+	blast = blast_start(argv[1], blast_seconds, fileno(pairs), &pid);
 	poll_for(media, MEASURE_FROM_MS);
 	cpu = media_cpu_us();
 	wall = (double)clock_mono_us();
-	poll_for(media, (seconds - 2) * 1000);
+	poll_for(media, seconds * 1000);
 	cpu = media_cpu_us() - cpu;
 	wall = (double)clock_mono_us() - wall;
-	poll_for(media, 2500);
+	poll_for(media, 1500);
 	if (!fgets(line, sizeof(line), blast))
 		fprintf(stderr, "media_relay: rtp_blast said nothing\n");
 	line[strcspn(line, "\n")] = '\0';

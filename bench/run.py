@@ -32,6 +32,7 @@ LIMITS = {f"JACKFIELD_LIMITS_{key}": str(value) for key, value in (
     ("CALLS_PER_PROFILE", 20000), ("CALLS_PER_TENANT", 20000))}
 NUMBER = "+493012345"
 REGISTRARS = 10
+SETTLE_S = 6  # sources are latched for three seconds, and settle in the two after
 KEEPALIVES_S = 30  # each profile keeps its path alive once in this time
 
 
@@ -277,13 +278,13 @@ def blasted(bench, blast, ends, seconds):
     holder = {}
 
     def measure():
-        time.sleep(1.5)
+        time.sleep(SETTLE_S)
         window = bench.meter.window()
         time.sleep(seconds)
         holder["window"] = window.end()
     thread = threading.Thread(target=measure)
     thread.start()
-    run = subprocess.run([str(blast), str(seconds + 3)], input="\n".join(e.pair() for e in ends),
+    run = subprocess.run([str(blast), str(seconds + SETTLE_S + 1)], input="\n".join(e.pair() for e in ends),
                          text=True, capture_output=True, check=False)
     thread.join()
     return holder["window"], run

@@ -15,7 +15,6 @@
 #include <unistd.h>
 
 #define BATCH 128
-#define EDGE_US 5000
 /* Packets and commands in a tenth of a second from which gathering pays (ten two-way calls, or calls
  * that come and go a hundred times a second), and below which it ends.
  */
@@ -389,7 +388,7 @@ static int wait_ms(const struct mloop *loop)
 
 static void sleep_to_edge(uint64_t now_us)
 {
-	uint64_t edge_us = (now_us / EDGE_US + 1) * EDGE_US;
+	uint64_t edge_us = (now_us / PACE_SLOT_US + 1) * PACE_SLOT_US;
 	struct timespec at = { (time_t)(edge_us / 1000000), (long)(edge_us % 1000000 * 1000) };
 
 	(void)clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
@@ -426,6 +425,7 @@ static void wake_up(struct mloop *loop, int timeout_ms)
 		n = epoll_wait(loop->epoll_fd, events, BATCH, 0);
 		take_events(loop, events, n);
 	}
+	pace_run(loop);
 	run_ticks(loop);
 }
 
@@ -434,6 +434,8 @@ static void measure_load(struct mloop *loop)
 	if (loop->now_us - loop->window_us < LOAD_WINDOW_US)
 		return;
 	loop->busy = loop->handled >= (loop->busy ? BUSY_UNTIL : BUSY_FROM);
+	if (!loop->busy)
+		pace_end(loop);
 	loop->handled = 0;
 	loop->window_us = loop->now_us;
 }

@@ -6,7 +6,7 @@
  *
  * pool.c      the call loop's side: ids, ports, what is under way; media.c: its commands
  * loop.c      a thread: sockets, commands, the 20 ms tick
- * stream.c    receiving, latching (latch.c), RTCP (report.c), settings
+ * stream.c    receiving, latching (latch.c), RTCP (report.c), settings; pace.c: reading by the clock
  * sender.c    the one sender of a stream
  * dtmf.c      digits as they come; dial.c: as they go; ear.c: those in the audio
  * bridge.c    membership and the matrix; mix.c: its sums; plan.c: who is relayed and who is mixed
@@ -26,6 +26,9 @@
 #include "media/receiver.h"
 
 #include <pthread.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #define TICK_US 20000
 #define TICK_MS 20
@@ -189,6 +192,20 @@ struct mix_tape {
 	void *resampler; /* NULL: the bridge has the tape's rate */
 };
 
+#define PACE_SLOT_US 5000 /* what a busy loop gathers in one wake-up */
+#define PACE_SLOTS 32
+
+/* A steady stream's place in the slots of its loop: pace.c. */
+struct pace {
+	struct mstream *next, **prev; /* prev NULL: in no slot */
+	uint64_t from_slot;	      /* since when packets are counted */
+	bool on;		      /* its RTP socket is not in epoll */
+	bool early;		      /* it was looked for a slot before it is due */
+	uint8_t period;		      /* slots from packet to packet */
+	uint8_t missed;		      /* slots without a packet since it was looked for */
+	uint8_t reads;
+};
+
 enum source { SOURCE_NONE, SOURCE_SILENCE, SOURCE_PLAYER, SOURCE_ECHO, SOURCE_RELAY, SOURCE_MIX };
 
 typedef void rx_fn(struct mstream *stream, struct packet *packet);
@@ -197,36 +214,38 @@ typedef void tx_fn(struct mstream *stream, uint8_t *data, size_t len);
 struct mstream {
 	struct object object;
 	struct mloop *loop;
-	/* the packet path */
+	/* the packet path, in the order of use: few cache lines a packet */
+	struct pace pace;
+	int fd, rtcp_fd;
 	rx_fn *on_rtp;
 	tx_fn *tx;
-	int fd, rtcp_fd;
+	struct mstream *relay_to; /* listeners relayed from here */
+	struct mstream *relay_next;
+	struct crypt *crypt_tx, *crypt_rx;
+	struct ear *ear; /* NULL: does not listen for tones */
+	struct tap *tap;
+	uint64_t heard_us;    /* last RTP or RTCP */
+	uint64_t rtp_us;      /* last RTP */
+	uint64_t read_us;     /* last datagram that epoll told of */
 	socklen_t remote_len; /* 0: nowhere to send */
 	bool connected;	      /* fd is, to remote */
-	union media_addr remote;
-	uint8_t rx_codec[128]; /* enum media_codec of each payload type, NONE: not ours */
+	bool started, silent;
 	uint8_t rx_audio_pt;
 	enum media_codec rx_audio; /* what it sends now */
-	uint64_t rx_audio_us;	   /* since when */
-	struct mstream *relay_to;  /* listeners relayed from here */
-	struct mstream *relay_next;
-	struct sender sender;
 	struct receiver receiver;
-	uint64_t heard_us; /* last RTP or RTCP */
-	uint64_t rtp_us;   /* last RTP */
-	uint64_t read_us;  /* last datagram of any kind */
+	struct sender sender;
+	union media_addr remote;
+	uint64_t rx_audio_us; /* when rx_audio changed */
 	uint64_t dropped;
-	bool started, silent;
+	uint8_t rx_codec[128]; /* enum media_codec of each payload type, NONE: not ours */
 	/* settings */
 	struct media_params params;
 	struct latch latch;
 	union media_addr remote_rtcp;
-	struct crypt *crypt_tx, *crypt_rx;
 	enum media_idle idle;
 	bool echo;
 	struct mplayer *player;
 	struct dial dial;
-	struct ear *ear; /* NULL: does not listen for tones */
 	/* plan */
 	enum source source;
 	struct mstream *only; /* the one member it hears, when it is one */
@@ -236,7 +255,6 @@ struct mstream {
 	struct outlet *outlet;
 	bool ticked;
 	struct mstream *tick_next, **tick_prev;
-	struct tap *tap; /* what it says, for a recording; or NULL */
 	/* bridge */
 	struct mbridge *bridge;
 	unsigned member; /* its place there */
@@ -294,6 +312,10 @@ struct mloop {
 	struct mstream *ticked;
 	struct mbridge *mixing;
 	struct note *unsent, **unsent_tail;
+	/* slots of steady streams */
+	struct mstream *paced[PACE_SLOTS];
+	uint64_t slot; /* the last one read */
+	unsigned paced_count;
 	/* load: packets of the last tenth of a second decide whether to gather */
 	unsigned handled;
 	uint64_t window_us;
@@ -343,6 +365,27 @@ void stream_set_remote(struct mstream *stream, const union media_addr *remote);
 void stream_emit(struct mstream *stream, struct media_event *event);
 rx_fn rx_idle, rx_relay, rx_echo, rx_full;
 tx_fn tx_plain, tx_crypt;
+
+/* As sendto(2) and recv(2), but straight to the kernel: glibc's are cancellation points, whose locked
+ * operations around each call cost a thread among others 3 % of what a packet costs.
+ */
+static inline ssize_t datagram_send(int fd, const void *data, size_t len, const struct sockaddr *to,
+				    socklen_t to_len)
+{
+	return syscall(SYS_sendto, fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL, to, to_len);
+}
+static inline ssize_t datagram_recv(int fd, void *data, size_t cap)
+{
+	return syscall(SYS_recvfrom, fd, data, cap, MSG_DONTWAIT, NULL, NULL);
+}
+
+/* pace.c */
+/* Each second: connects the socket of a settled source and reads it by the clock, or lets it loose. */
+void pace_settle(struct mstream *stream);
+void pace_loosen(struct mstream *stream); /* any source may be heard again */
+void pace_leave(struct mstream *stream);  /* back to epoll, if it is not there */
+void pace_run(struct mloop *loop);	  /* at each wake-up: what is due */
+void pace_end(struct mloop *loop);	  /* all back to epoll */
 
 /* dtmf.c */
 void dtmf_take(struct mstream *stream, const struct packet *packet);

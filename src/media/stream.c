@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #define HOUSEKEEPING_MS 1000
-#define FLOWING_US 500000
 /* Packets nearer to each other than this are a burst: the shortest are 10 ms apart. */
 #define BURST_US 7000
 #define BURST_MAX 32
@@ -32,9 +31,8 @@ void tx_plain(struct mstream *stream, uint8_t *data, size_t len)
 {
 	/* A full socket buffer or an unreachable network loses a packet, as the network itself may.
 	 */
-	(void)sendto(stream->fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL,
-		     stream->connected ? NULL : &stream->remote.sa,
-		     stream->connected ? 0 : stream->remote_len);
+	(void)datagram_send(stream->fd, data, len, stream->connected ? NULL : &stream->remote.sa,
+			    stream->connected ? 0 : stream->remote_len);
 }
 
 void tx_crypt(struct mstream *stream, uint8_t *data, size_t len)
@@ -55,37 +53,11 @@ static void tx_nothing(struct mstream *stream, uint8_t *data, size_t len)
 	(void)len;
 }
 
-/* A connected socket sends without looking up the route of every packet, which is a sixth of its
- * cost, and the kernel keeps strangers out. But it is deaf to a source that has moved; so it is
- * connected only while the latch's window is closed and packets flow, and let loose half a second
- * after they stop.
- */
-static void settle(struct mstream *stream, bool settled)
-{
-	static const struct sockaddr loose = { .sa_family = AF_UNSPEC };
-
-	if (stream->connected == settled || stream->fd < 0)
-		return;
-	if (settled)
-		stream->connected =
-			connect(stream->fd, &stream->remote.sa, stream->remote_len) == 0;
-	else
-		stream->connected = connect(stream->fd, &loose, sizeof(loose)) != 0;
-}
-
-static bool is_settled(const struct mstream *stream)
-{
-	uint64_t now_us = stream->loop->now_us;
-
-	return stream->latch.locked && stream->remote_len && now_us >= stream->latch.until_us &&
-	       now_us - stream->rtp_us < FLOWING_US;
-}
-
 void stream_set_remote(struct mstream *stream, const union media_addr *remote)
 {
 	bool mux = stream->params.rtcp_mux;
 
-	settle(stream, false);
+	pace_loosen(stream);
 	stream->remote = *remote;
 	stream->remote_len = media_addr_is_any(remote)	       ? 0
 			     : remote->sa.sa_family == AF_INET ? sizeof(remote->in)
@@ -322,7 +294,7 @@ static void on_timer(struct timer *timer, void *arg)
 	uint64_t now_us = stream->loop->now_us, wait_ms = HOUSEKEEPING_MS, due_ms;
 	bool sounds;
 
-	settle(stream, is_settled(stream));
+	pace_settle(stream);
 	watchdog(stream);
 	dtmf_expire(stream);
 	sounds = stream->ear && ear_expire(stream->ear, now_us);
@@ -451,6 +423,7 @@ void stream_detach(struct mstream *stream)
 	mbridge_remove(stream);
 	plan_clear(stream);
 	timer_stop(&stream->timer);
+	pace_leave(stream);
 	if (stream->fd >= 0) {
 		(void)epoll_ctl(stream->loop->epoll_fd, EPOLL_CTL_DEL, stream->fd, NULL);
 		(void)epoll_ctl(stream->loop->epoll_fd, EPOLL_CTL_DEL, stream->rtcp_fd, NULL);
