@@ -57,6 +57,7 @@ static struct reply *answer(struct command *command)
 	case COMMAND_MUTE_LEG:
 	case COMMAND_RECORD:
 	case COMMAND_ANSWER_CALL:
+	case COMMAND_ROOM_PUT:
 	case COMMAND_CONFERENCE:
 	case COMMAND_CONFERENCE_GET:
 		reply->code = REPLY_NOT_FOUND;

@@ -69,10 +69,12 @@ struct sip_profile;
 struct device;
 struct user;
 struct tenant;
+struct room_row;
 struct line_spec *api_line_spec(const struct seal *seal, const struct sip_profile *profile);
 struct device_spec *api_device_spec(const struct seal *seal, const struct device *device);
 struct user_spec *api_user_spec(const struct user *user);
 struct tenant_spec *api_tenant_spec(const struct tenant *tenant);
+struct room_spec *api_room_spec(const struct seal *seal, const struct room_row *row);
 
 /* argon2id, on the caller's thread (`create-admin`). Return: a crypto_pwhash_str() text, malloc. */
 char *api_password_hash(const char *password);

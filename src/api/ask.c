@@ -131,6 +131,37 @@ struct device_spec *api_device_spec(const struct seal *seal, const struct device
 	return spec;
 }
 
+struct room_spec *api_room_spec(const struct seal *seal, const struct room_row *row)
+{
+	char pin[SEAL_MAX + 1], moderator_pin[SEAL_MAX + 1];
+	struct room_spec *spec = NULL;
+
+	if (room_open_pin(seal, row, ROOM_PIN, pin) ||
+	    room_open_pin(seal, row, ROOM_MODERATOR_PIN, moderator_pin))
+		goto out;
+	spec = xzalloc(sizeof(*spec));
+	spec->id = row->id;
+	spec->tenant = row->tenant_id;
+	spec->created_by = row->created_by;
+	copy(spec->name, sizeof(spec->name), row->name);
+	copy(spec->set.pin, sizeof(spec->set.pin), pin);
+	copy(spec->set.moderator_pin, sizeof(spec->set.moderator_pin), moderator_pin);
+	spec->set.max_members = row->max_members;
+	spec->set.grace_s = row->grace_s;
+	spec->set.join_muted = row->join_muted;
+	spec->set.tones = row->tones;
+	spec->set.wait_for_moderator = row->wait_for_moderator;
+	spec->set.end_on_moderator_exit = row->end_on_moderator_exit;
+	spec->set.record = row->record;
+	spec->set.keys = row->keys;
+	spec->locked = row->locked;
+	spec->created_at = row->created_at;
+out:
+	seal_forget(pin, sizeof(pin));
+	seal_forget(moderator_pin, sizeof(moderator_pin));
+	return spec;
+}
+
 _Static_assert((int)PROFILE_TLS == (int)TRANSPORT_TLS, "the table's order is the engine's");
 _Static_assert((int)PROFILE_INCOMING_CONFERENCE == (int)INCOMING_CONFERENCE,
 	       "the table's order is the engine's");

@@ -1,6 +1,10 @@
 /* Conference rooms: one `action` a request (API.md section 6) */
 #include "api/private.h"
 
+#define GRACE_MAX_S 3600
+#define VOLUME_MIN (-40) /* dB */
+#define VOLUME_MAX 12
+
 static const char *const actions[] = {
 	[CONFERENCE_CREATE] = "create",
 	[CONFERENCE_JOIN] = "join",
@@ -12,9 +16,13 @@ static const char *const actions[] = {
 	[CONFERENCE_HOLD] = "hold",
 	[CONFERENCE_RESUME] = "resume",
 	[CONFERENCE_KICK] = "kick",
+	[CONFERENCE_PROMOTE] = "promote",
+	[CONFERENCE_DEMOTE] = "demote",
+	[CONFERENCE_VOLUME] = "volume",
 	[CONFERENCE_LOCK] = "lock",
 	[CONFERENCE_UNLOCK] = "unlock",
 	[CONFERENCE_RECORD] = "record",
+	[CONFERENCE_UPDATE] = "update",
 	[CONFERENCE_END] = "end",
 	NULL,
 };
@@ -36,6 +44,31 @@ static void take_pin(const json_t *body, const char *member, char pin[static ROO
 		(void)str_copy(pin, ROOM_PIN_SIZE, text);
 }
 
+static unsigned given(const json_t *body)
+{
+	static const struct {
+		const char *name;
+		enum room_setting setting;
+	} names[] = {
+		{ "pin", ROOM_SET_PIN },
+		{ "moderator_pin", ROOM_SET_MODERATOR_PIN },
+		{ "max_members", ROOM_SET_MAX_MEMBERS },
+		{ "grace_s", ROOM_SET_GRACE },
+		{ "join_muted", ROOM_SET_JOIN_MUTED },
+		{ "tones", ROOM_SET_TONES },
+		{ "wait_for_moderator", ROOM_SET_WAIT },
+		{ "record", ROOM_SET_RECORD },
+		{ "end_on_moderator_exit", ROOM_SET_END },
+		{ "keys", ROOM_SET_KEYS },
+	};
+	unsigned set = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (json_object_get(body, names[i].name))
+			set |= names[i].setting;
+	return set;
+}
+
 static void take_settings(const json_t *body, struct room_settings *set, json_t **complaints)
 {
 	take_pin(body, "pin", set->pin, complaints);
@@ -47,6 +80,9 @@ static void take_settings(const json_t *body, struct room_settings *set, json_t 
 	api_bool(body, "tones", &set->tones, complaints);
 	api_bool(body, "wait_for_moderator", &set->wait_for_moderator, complaints);
 	api_bool(body, "record", &set->record, complaints);
+	api_bool(body, "end_on_moderator_exit", &set->end_on_moderator_exit, complaints);
+	api_int(body, "grace_s", 0, GRACE_MAX_S, &set->grace_s, complaints);
+	api_bool(body, "keys", &set->keys, complaints);
 }
 
 static void take_join(struct api_req *req, struct conference_wish *wish, json_t **complaints)
@@ -66,7 +102,29 @@ static void take_join(struct api_req *req, struct conference_wish *wish, json_t 
 		field_complain(complaints, "connect", "Only a device can be rung for a room.");
 }
 
-static const char *const record_words[] = { "stop", "start", NULL };
+static const char *const record_words[] = { [RECORD_START] = "start",
+					    [RECORD_STOP] = "stop",
+					    [RECORD_PAUSE] = "pause",
+					    [RECORD_RESUME] = "resume",
+					    NULL };
+
+static void take_record(const json_t *body, struct conference_wish *wish, json_t **complaints)
+{
+	int word = api_word(body, "record", record_words, -1, complaints);
+
+	if (word >= 0)
+		wish->record.action = word;
+	else if (!*complaints)
+		field_complain(complaints, "record", "This field is required.");
+}
+
+static void take_volume(const json_t *body, struct conference_wish *wish, json_t **complaints)
+{
+	if (json_is_null(json_object_get(body, "volume")) || !json_object_get(body, "volume"))
+		field_complain(complaints, "volume", "This field is required.");
+	else
+		api_int(body, "volume", VOLUME_MIN, VOLUME_MAX, &wish->volume, complaints);
+}
 
 static void take_wish(struct api_req *req, struct conference_wish *wish, json_t **complaints)
 {
@@ -79,17 +137,21 @@ static void take_wish(struct api_req *req, struct conference_wish *wish, json_t 
 	if (action < 0)
 		return;
 	wish->action = (enum conference_action)action;
-	if (wish->action == CONFERENCE_CREATE) {
+	if (wish->action == CONFERENCE_CREATE || wish->action == CONFERENCE_UPDATE) {
 		take_settings(body, &wish->set, complaints);
+		wish->given = given(body);
 	} else if (wish->action == CONFERENCE_JOIN) {
 		take_join(req, wish, complaints);
 	} else if (wish->action == CONFERENCE_ADD) {
 		api_id(body, "profile_id", true, &wish->profile, complaints);
 		api_number(body, "to", true, wish->to, complaints);
+		api_bool(body, "confirm", &wish->confirm, complaints);
 	} else if (wish->action == CONFERENCE_RECORD) {
-		wish->record = api_word(body, "record", record_words, 0, complaints) == 1;
-	} else if (wish->action >= CONFERENCE_MUTE && wish->action <= CONFERENCE_KICK) {
+		take_record(body, wish, complaints);
+	} else if (wish->action >= CONFERENCE_MUTE && wish->action <= CONFERENCE_VOLUME) {
 		api_id(body, "member_id", true, &wish->member, complaints);
+		if (wish->action == CONFERENCE_VOLUME)
+			take_volume(body, wish, complaints);
 	}
 }
 

@@ -28,6 +28,7 @@ static command_fn *const handlers[] = {
 	[COMMAND_MUTE_LEG] = do_mute_leg,
 	[COMMAND_RECORD] = do_record,
 	[COMMAND_RECORDING_REPAIRED] = do_recording_repaired,
+	[COMMAND_ROOM_PUT] = do_room_put,
 	[COMMAND_CONFERENCE] = do_conference,
 	[COMMAND_CONFERENCES] = do_conferences,
 	[COMMAND_CONFERENCE_GET] = do_conference_get,

@@ -33,6 +33,8 @@ static const struct ending_row {
 	[ENDING_ROOM_ENDED] = { "room_ended", END_COMPLETED, HANGUP_API },
 	[ENDING_ROOM_REFUSED] = { "room_refused", END_BUSY, HANGUP_PLATFORM },
 	[ENDING_PIN] = { "wrong_pin", END_DECLINED, HANGUP_PLATFORM },
+	[ENDING_UNCONFIRMED] = { "not_confirmed", END_DECLINED, HANGUP_PLATFORM },
+	[ENDING_MODERATOR_LEFT] = { "moderator_left", END_COMPLETED, HANGUP_PLATFORM },
 	[ENDING_KICKED] = { "kicked", END_COMPLETED, HANGUP_API },
 	[ENDING_INTERRUPTED] = { "interrupted", END_INTERRUPTED, HANGUP_PLATFORM },
 };

@@ -31,6 +31,7 @@ enum command_type {
 	COMMAND_MUTE_LEG,    /* call_id, leg_id, on; reply: call */
 	COMMAND_RECORD,	     /* body: struct record_wish, call_id; reply: recording */
 	COMMAND_RECORDING_REPAIRED, /* body: struct recording_view, of before the start */
+	COMMAND_ROOM_PUT,	    /* body: struct room_spec: one that is kept, at the start */
 	COMMAND_CONFERENCE, /* body: struct conference_wish; reply: conferences (one), maybe call */
 	COMMAND_CONFERENCES, /* rooms the asker may see: reply: conferences (page by offset, limit) */
 	COMMAND_CONFERENCE_GET, /* body: struct conference_wish, its room; reply: conferences (one) */
@@ -112,6 +113,7 @@ struct make_call {
 	struct connect_spec connect;
 	int ring_timeout_s, max_duration_s; /* 0: the default */
 	bool record;
+	bool confirm; /* CONNECT_CONFERENCE: who answers is in the room once they have pressed 1 */
 	char caller_number[VIEW_NUMBER_SIZE],
 		caller_name[VIEW_NAME_SIZE]; /* empty: the profile's */
 	char variables[2048];
@@ -134,8 +136,32 @@ struct record_wish {
 
 struct room_settings {
 	char pin[ROOM_PIN_SIZE], moderator_pin[ROOM_PIN_SIZE]; /* digits; empty: none */
-	int max_members;
+	int max_members, grace_s; /* grace_s: of end_on_moderator_exit */
 	bool join_muted, tones, wait_for_moderator, record;
+	bool end_on_moderator_exit; /* the last one's: grace_s later everybody else is sent home */
+	bool keys;		    /* members mute themselves by *6 */
+};
+
+/* One that is kept. */
+struct room_spec {
+	struct id id, tenant, created_by;
+	char name[VIEW_NAME_SIZE];
+	struct room_settings set;
+	bool locked;
+	int64_t created_at;
+};
+
+enum room_setting {
+	ROOM_SET_PIN = 1 << 0,
+	ROOM_SET_MODERATOR_PIN = 1 << 1,
+	ROOM_SET_MAX_MEMBERS = 1 << 2,
+	ROOM_SET_GRACE = 1 << 3,
+	ROOM_SET_JOIN_MUTED = 1 << 4,
+	ROOM_SET_TONES = 1 << 5,
+	ROOM_SET_WAIT = 1 << 6,
+	ROOM_SET_RECORD = 1 << 7,
+	ROOM_SET_END = 1 << 8,
+	ROOM_SET_KEYS = 1 << 9,
 };
 
 enum conference_action {
@@ -148,23 +174,30 @@ enum conference_action {
 	CONFERENCE_UNDEAF,
 	CONFERENCE_HOLD,
 	CONFERENCE_RESUME,
-	CONFERENCE_KICK,
+	CONFERENCE_KICK, /* up to here a member may do it to itself */
+	CONFERENCE_PROMOTE,
+	CONFERENCE_DEMOTE,
+	CONFERENCE_VOLUME, /* up to here it is done to a member */
 	CONFERENCE_LOCK,
 	CONFERENCE_UNLOCK,
 	CONFERENCE_RECORD,
+	CONFERENCE_UPDATE,
 	CONFERENCE_END,
 };
 
 struct conference_wish {
 	enum conference_action action;
 	char room[VIEW_NAME_SIZE];
-	struct room_settings set;  /* create */
+	struct room_settings set;  /* create, update */
+	unsigned given;		   /* update: enum room_setting: what of `set` */
 	struct id call, device;	   /* join: a live call, or the phone (none: any of the asker's) */
-	bool record;		   /* record: start */
+	struct record_wish record; /* record */
 	char pin[ROOM_PIN_SIZE];   /* join: of a room that has one */
 	struct id profile;	   /* add: through which, */
 	char to[VIEW_NUMBER_SIZE]; /* and whom */
+	bool confirm;		   /* add: whoever answers must press 1 */
 	struct id member;	   /* mute and so on */
+	int volume;		   /* dB */
 };
 
 enum hangup_reason { HANGUP_NORMAL, HANGUP_BUSY, HANGUP_DECLINED };

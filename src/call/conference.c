@@ -63,6 +63,20 @@ static struct reply *create(struct call_app *app, const struct asker *asker,
 	if (!room->set.max_members)
 		room->set.max_members = ROOM_MEMBERS_MAX;
 	room->waiting = room->set.wait_for_moderator;
+	room_kept_changed(room, "created");
+	return reply_room(room);
+}
+
+static struct reply *update(struct room *room, const struct conference_wish *wish)
+{
+	const char *pin = wish->given & ROOM_SET_PIN ? wish->set.pin : room->set.pin;
+	const char *moderator_pin = wish->given & ROOM_SET_MODERATOR_PIN ? wish->set.moderator_pin
+									 : room->set.moderator_pin;
+
+	if (pin_is(pin, moderator_pin))
+		return reply_error(REPLY_INVALID, "moderator_pin", "Must differ from the PIN.");
+	room_set(room, wish);
+	room_kept_changed(room, "updated");
 	return reply_room(room);
 }
 
@@ -70,11 +84,14 @@ static struct reply *end(struct room *room)
 {
 	struct reply *reply;
 
+	room->dropped = room->kept;
 	room->kept = true; /* until it has been looked at */
-	room_clear(room);
+	room_clear(room, ENDING_ROOM_ENDED);
 	reply = reply_room(room);
 	reply->conferences[0]->state = CONFERENCE_ENDED;
 	room->kept = false;
+	if (!room->call)
+		room_publish(room, EVENT_CONFERENCE_ENDED, NULL, NULL);
 	room_emptied(room);
 	return reply;
 }
@@ -90,10 +107,25 @@ static struct reply *entry_refusal(struct call_app *app, const struct asker *ask
 
 	if (bad || !room || may_control(room, asker) || !room->set.pin[0])
 		return bad;
-	if (str_eq(wish->pin, room->set.pin) ||
-	    (room->set.moderator_pin[0] && str_eq(wish->pin, room->set.moderator_pin)))
+	if (pin_is(room->set.pin, wish->pin) || pin_is(room->set.moderator_pin, wish->pin))
 		return NULL;
 	return reply_error(REPLY_WRONG_PIN, NULL, "The room's PIN is needed, and this is not it.");
+}
+
+/* By the moderator's PIN. */
+static bool comes_as_moderator(const struct room *room, const struct conference_wish *wish)
+{
+	return room && pin_is(room->set.moderator_pin, wish->pin);
+}
+
+/* Whoever asked for it is one of the two. */
+static void promote_asker(struct room *room, const struct asker *asker)
+{
+	struct room_member *member;
+
+	chain_each(member, &room->members, in_room)
+		if (member_is_user(member, asker->user))
+			member_promote(member, true);
 }
 
 /* Both parties of a live call at once: each hears the other all the time. */
@@ -126,6 +158,8 @@ static struct reply *move_call(struct call_app *app, const struct asker *asker,
 		return bad;
 	room = room_want(app, call->tenant, wish->room, asker->user);
 	(void)room_take_call(room, call);
+	if (comes_as_moderator(room, wish))
+		promote_asker(room, asker);
 	return reply_room(room);
 }
 
@@ -191,6 +225,7 @@ static struct reply *ring_in(struct call_app *app, const struct asker *asker,
 	(void)str_copy(call->to, sizeof(call->to), user->spec.extension);
 	room_expect(call, wish->room, asker->user, asker);
 	call->vouched = true; /* the asker has shown the PIN */
+	call->as_moderator = comes_as_moderator(call->expected_in, wish);
 	if (device)
 		(void)party_device(call, device, LEG_MEMBER);
 	else
@@ -223,6 +258,7 @@ static struct reply *add(struct call_app *app, const struct asker *asker,
 	body = xzalloc(sizeof(*body));
 	body->profile = wish->profile;
 	body->connect.kind = CONNECT_CONFERENCE;
+	body->confirm = wish->confirm;
 	(void)str_copy(body->to, sizeof(body->to), wish->to);
 	(void)str_copy(body->connect.number, sizeof(body->connect.number), wish->room);
 	command.body = body;
@@ -261,6 +297,16 @@ static void set_flag(struct room_member *member, bool *flag, bool on, const char
 	member_publish(member, what);
 }
 
+static void set_volume(struct room_member *member, int gain_db)
+{
+	if (member->volume == gain_db)
+		return;
+	member->volume = gain_db;
+	if (member->leg->channel)
+		channel_volume(member->leg->channel, gain_db);
+	member_publish(member, "volume");
+}
+
 static struct reply *do_to_member(struct room *room, const struct asker *asker,
 				  const struct conference_wish *wish)
 {
@@ -270,7 +316,7 @@ static struct reply *do_to_member(struct room *room, const struct asker *asker,
 
 	if (!member)
 		return reply_error(REPLY_NOT_FOUND, "member_id", "The room has no such member.");
-	if (!control && !member_is_user(member, asker->user))
+	if (!control && (!member_is_user(member, asker->user) || wish->action > CONFERENCE_KICK))
 		return reply_new(REPLY_FORBIDDEN);
 	switch ((int)wish->action) {
 	case CONFERENCE_MUTE:
@@ -290,6 +336,13 @@ static struct reply *do_to_member(struct room *room, const struct asker *asker,
 	case CONFERENCE_KICK:
 		member_kick(member);
 		break;
+	case CONFERENCE_PROMOTE:
+	case CONFERENCE_DEMOTE:
+		member_promote(member, wish->action == CONFERENCE_PROMOTE);
+		break;
+	case CONFERENCE_VOLUME:
+		set_volume(member, wish->volume);
+		break;
 	}
 	return bad;
 }
@@ -298,10 +351,22 @@ static struct reply *lock(struct room *room, bool on)
 {
 	if (room->locked != on) {
 		room->locked = on;
-		room_publish(room, EVENT_CONFERENCE_CHANGED, NULL,
-			     json_pack("{s:s}", "what", on ? "locked" : "unlocked"));
+		room_kept_changed(room, on ? "locked" : "unlocked");
 	}
 	return reply_room(room);
+}
+
+static struct reply *record(struct room *room, const struct conference_wish *wish)
+{
+	struct reply *bad;
+
+	if (!room->call) {
+		bad = reply_error(REPLY_WRONG_STATE, NULL, "Nobody is in the room.");
+		bad->state = conference_state_names[CONFERENCE_OPEN];
+		return bad;
+	}
+	bad = record_act(room->call, &wish->record);
+	return bad ? bad : reply_room(room);
 }
 
 static struct reply *on_room(struct call_app *app, const struct asker *asker,
@@ -318,10 +383,12 @@ static struct reply *on_room(struct call_app *app, const struct asker *asker,
 		return reply_new(REPLY_FORBIDDEN);
 	if (wish->action == CONFERENCE_END)
 		return end(room);
+	if (wish->action == CONFERENCE_UPDATE)
+		return update(room, wish);
 	if (wish->action == CONFERENCE_LOCK || wish->action == CONFERENCE_UNLOCK)
 		return lock(room, wish->action == CONFERENCE_LOCK);
 	if (wish->action == CONFERENCE_RECORD)
-		return reply_error(REPLY_UNSUPPORTED, NULL, "Rooms cannot be recorded yet.");
+		return record(room, wish);
 	keep = room->kept;
 	room->kept =
 		true; /* the last member may be sent away: the answer shows the room all the same */
@@ -355,9 +422,13 @@ struct reply *do_conference(struct call_app *app, struct command *command)
 	case CONFERENCE_HOLD:
 	case CONFERENCE_RESUME:
 	case CONFERENCE_KICK:
+	case CONFERENCE_PROMOTE:
+	case CONFERENCE_DEMOTE:
+	case CONFERENCE_VOLUME:
 	case CONFERENCE_LOCK:
 	case CONFERENCE_UNLOCK:
 	case CONFERENCE_RECORD:
+	case CONFERENCE_UPDATE:
 	case CONFERENCE_END:
 		break;
 	}

@@ -138,6 +138,7 @@ static void begin(struct call *call, struct making *making, const struct asker *
 	call->next = making->to;
 	if (kind == CONNECT_CONFERENCE) {
 		room_expect(call, making->wish->connect.number, asker->user, asker);
+		call->confirm = making->wish->confirm;
 		call_start(call, begin_sound);
 		return;
 	}

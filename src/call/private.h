@@ -111,6 +111,8 @@ enum ending_cause {
 	ENDING_ROOM_ENDED,
 	ENDING_ROOM_REFUSED, /* locked or full */
 	ENDING_PIN,	     /* the wrong one, three times */
+	ENDING_UNCONFIRMED,  /* nobody pressed 1 */
+	ENDING_MODERATOR_LEFT,
 	ENDING_KICKED,
 	ENDING_INTERRUPTED, /* drain, or a forced deletion */
 	ENDING_COUNT,
@@ -186,6 +188,8 @@ struct call {
 	struct room *expected_in;
 	struct chain_link in_expected;
 	bool vouched;
+	bool confirm;			/* it must press 1 first */
+	bool as_moderator;		/* it has shown the moderator's PIN */
 	struct room *conducts;		/* it is that room's own call */
 	char room_name[VIEW_NAME_SIZE]; /* that it is or was in; or empty */
 	unsigned ring_timeout_ms, max_duration_ms;
@@ -344,6 +348,8 @@ void record_stop(struct call *call);
 void record_follow(struct call *call);
 void record_done(struct call_app *app, struct id id, const struct tape_end *end);
 void record_forget(struct call *call); /* the call goes */
+/* What the API asks for. Return: NULL when it is done, or the refusal. */
+struct reply *record_act(struct call *call, const struct record_wish *wish);
 enum recording_state record_shown(const struct call *call);
 /* Those that run, are paused or are being finished, as far as the asker may see them; malloc'd. */
 struct recording_view **record_views(struct call_app *app, const struct asker *asker,
@@ -387,6 +393,9 @@ void room_forget(struct leg *leg);	/* without a word */
 void room_ended(struct call *call);	/* the room's own call was hung up */
 void room_failed(struct call *call);	/* who was expected did not answer */
 void room_leg_changed(struct leg *leg); /* muted, or held by its far end */
+/* The room's own call: all that is said in the room goes to that tape (NULL: to none). */
+void room_tape(struct call *call, struct tape *tape);
+void room_recording_changed(struct call *call);
 /* A moderator of its room has muted it: only one can take that back, in the room. */
 bool room_keeps_mute(const struct leg *leg);
 void room_leg_talks(struct leg *leg, bool talks);
@@ -432,6 +441,6 @@ command_fn do_make_call, do_answer_call, do_hangup_call, do_mute_leg, do_dtmf, d
 	do_calls, do_call_get, do_snapshot, do_status, do_drain, do_profile_put, do_profile_drop,
 	do_profile_register, do_profile_wait, do_profile_test, do_registrations, do_device_put,
 	do_device_drop, do_devices, do_user_put, do_user_drop, do_tenant_put, do_conference,
-	do_conferences, do_conference_get, do_record, do_recording_repaired;
+	do_conferences, do_conference_get, do_room_put, do_record, do_recording_repaired;
 void waiters_tell(struct call_app *app, struct profile *profile, bool over);
 void drainers_tell(struct call_app *app, bool over);

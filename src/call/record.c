@@ -1,7 +1,8 @@
 /* Recordings of calls: by the profile's rule, by make-call's wish, or on demand.
  *
  * A recording belongs to a call, not to a leg: whoever is a party is on it, from answer to goodbye (record_follow()). Who
- * only consults or supervises is not. It outlives its call by as long as its file takes to be finished.
+ * only consults or supervises is not. That of a room's own call is what the room says, whoever comes and goes, as one. It
+ * outlives its call by as long as its file takes to be finished.
  */
 #include "call/private.h"
 
@@ -74,6 +75,8 @@ static void publish_call(struct recording *recording)
 	event->detail = xasprintf("{\"what\":\"recording\",\"recording_id\":\"%s\"}",
 				  id_str(recording->view.id));
 	event_publish(call->app->bus, event);
+	if (call->conducts)
+		room_recording_changed(call);
 }
 
 static void publish(struct recording *recording, enum event_type type)
@@ -134,8 +137,9 @@ static void describe(struct recording *recording, struct call *call, bool stereo
 	if (call->seats[1].user)
 		view->other_user_id = call->seats[1].user->id;
 	view->state = RECORD_RECORDING;
-	view->stereo = stereo;
-	view->rate = is_wideband(call) ? 16000 : 8000;
+	/* A room is one voice, and who comes to it later may have wideband. */
+	view->stereo = stereo && !call->conducts;
+	view->rate = call->conducts || is_wideband(call) ? 16000 : 8000;
 	view->started_at = wheel_wall_us(call->app->wheel);
 	randombytes_buf(name, sizeof(name));
 	sodium_bin2hex(view->storage, sizeof(view->storage), name, sizeof(name));
@@ -188,7 +192,10 @@ void record_start(struct call *call, bool stereo)
 	/* Told first, so that the row is there before the file: see the recorder's before_files. */
 	publish(recording, EVENT_RECORDING_STARTED);
 	tape_begin(recording, &spec);
-	record_follow(call);
+	if (call->conducts)
+		room_tape(call, recording->tape);
+	else
+		record_follow(call);
 }
 
 static bool is_party(const struct leg *leg)
@@ -234,6 +241,8 @@ void record_stop(struct call *call)
 	call->recording = NULL;
 	recording->view.state = RECORD_PROCESSING;
 	recording->view.ended_at = wheel_wall_us(call->app->wheel);
+	if (call->conducts)
+		room_tape(call, NULL);
 	tape_stop(take(recording->tape));
 	record_follow(call); /* nobody is listened to for it any more */
 	remember(recording);
@@ -293,6 +302,8 @@ void record_done(struct call_app *app, struct id id, const struct tape_end *end)
 	if (recording->call && recording->call->recording == recording) {
 		recording->call->recording = NULL;
 		record_follow(recording->call);
+		if (recording->call->conducts)
+			room_tape(recording->call, NULL);
 	}
 	if (!view->ended_at)
 		view->ended_at = wheel_wall_us(app->wheel);
@@ -379,7 +390,7 @@ static struct reply *may_start(struct call *call)
 	return NULL;
 }
 
-static struct reply *act(struct call *call, const struct record_wish *wish)
+struct reply *record_act(struct call *call, const struct record_wish *wish)
 {
 	enum recording_state now = record_shown(call);
 	struct reply *bad;
@@ -418,7 +429,7 @@ struct reply *do_record(struct call_app *app, struct command *command)
 		return reply_new(REPLY_FORBIDDEN);
 	if (call_is_over(call))
 		return wrong_state(call_state_names[CALL_ENDED], "The call has ended.");
-	reply = act(call, command->body);
+	reply = record_act(call, command->body);
 	if (reply)
 		return reply;
 	reply = reply_new(REPLY_OK);

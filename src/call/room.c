@@ -31,6 +31,17 @@ static void talk_later(struct timer *timer, void *arg)
 		room_publish(room, EVENT_CONFERENCE_TALKING, NULL, NULL);
 }
 
+static void grace_over(struct timer *timer, void *arg)
+{
+	struct room *room = arg;
+
+	(void)timer;
+	if (room->moderators || !room->set.end_on_moderator_exit)
+		return;
+	room_clear(room, ENDING_MODERATOR_LEFT);
+	room_emptied(room);
+}
+
 struct room *room_new(struct call_app *app, struct tenant *tenant, const char *name,
 		      struct id creator)
 {
@@ -44,6 +55,7 @@ struct room *room_new(struct call_app *app, struct tenant *tenant, const char *n
 	room->set.max_members = ROOM_MEMBERS_MAX;
 	(void)str_copy(room->name, sizeof(room->name), name);
 	timer_init(&room->talk, app->wheel, talk_later, room);
+	timer_init(&room->grace, app->wheel, grace_over, room);
 	hmap_add(&app->rooms, &room->node, room_key(tenant, name));
 	chain_append(&tenant->rooms, &room->in_tenant);
 	return room;
@@ -107,6 +119,7 @@ struct reply *room_refusal(struct call_app *app, struct tenant *tenant, const ch
 void room_free(struct room *room)
 {
 	timer_stop(&room->talk);
+	timer_stop(&room->grace);
 	if (room->bridge)
 		bridge_free(room->bridge);
 	hmap_del(&room->app->rooms, &room->node);
@@ -141,6 +154,7 @@ static void member_view_fill(const struct room_member *member, struct member_vie
 	view->held = member->held;
 	view->talking = member->talking;
 	view->moderator = member->moderator;
+	view->volume = member->volume;
 	view->joined_at = member->joined_at;
 }
 
@@ -158,7 +172,11 @@ struct conference_view *room_view(const struct room *room, enum conference_state
 	(void)str_copy(view->room, sizeof(view->room), room->name);
 	view->state = state;
 	view->locked = room->locked;
-	view->recording = room->recording;
+	view->recording = room->call && record_shown(room->call) == RECORDING_ON;
+	view->record = room->set.record;
+	view->keys = room->set.keys;
+	view->end_on_moderator_exit = room->set.end_on_moderator_exit;
+	view->grace_s = room->set.grace_s;
 	view->join_muted = room->set.join_muted;
 	view->tones = room->set.tones;
 	view->wait_for_moderator = room->set.wait_for_moderator;
@@ -186,6 +204,9 @@ void room_publish(struct room *room, enum event_type type, const struct room_mem
 	event->call_id = event->conference->call_id;
 	event->user_id = room->created_by;
 	event->detail = text;
+	if (room->kept_news || (room->dropped && type == EVENT_CONFERENCE_ENDED))
+		event->room = room_keep_view(room, room->dropped);
+	room->kept_news = false;
 	if (about) {
 		event->other_user_id = about->leg->user;
 		event->profile_id = about->leg->profile_id;
@@ -239,7 +260,7 @@ struct conference_view **room_views(struct call_app *app, const struct asker *as
  */
 static void member_apply(struct room_member *member)
 {
-	struct sound_spec waiting = { .kind = SOUND_WAITING, .loop = true };
+	struct sound_spec waiting = { .kind = SOUND_MUSIC, .loop = true };
 	struct room *room = member->room;
 	struct leg *leg = member->leg;
 	bool out = member->held || room->waiting, music = out || room->alone;
@@ -267,6 +288,8 @@ void room_settle(struct room *room, struct room_member *member)
 
 	room->alone = alone;
 	room->waiting = waiting;
+	if (room->moderators || !room->set.end_on_moderator_exit)
+		timer_stop(&room->grace);
 	if (!all && member)
 		member_apply(member);
 	else if (all)
@@ -324,38 +347,38 @@ void room_failed(struct call *call)
 
 /* ---- the end ---- */
 
-static void send_away(struct call *call)
+static void send_away(struct call *call, enum ending_cause cause)
 {
-	static struct ending ending = { ENDING_ROOM_ENDED, NULL };
+	struct ending ending = { cause, NULL };
 
 	fsm_send(&call->fsm, CALL_EV_HANGUP, &ending);
 }
 
-static void clear_members(struct chain *members)
+static void clear_members(struct chain *members, enum ending_cause cause)
 {
 	struct room_member *member;
 
 	while ((member = chain_owner(members->head, struct room_member, in_room))) {
 		struct leg *leg = member->leg;
 
-		send_away(leg->call);
+		send_away(leg->call, cause);
 		if (leg->member == member)
 			room_leave(leg); /* its call is at work just now and ends after that */
 	}
 }
 
-void room_clear(struct room *room)
+void room_clear(struct room *room, enum ending_cause cause)
 {
 	struct call *call;
 
 	room->ending = true;
 	while ((call = chain_owner(room->expected.head, struct call, in_expected))) {
-		send_away(call);
+		send_away(call, cause);
 		if (call->expected_in)
 			room_expect_no_more(call);
 	}
-	clear_members(&room->lobby);
-	clear_members(&room->members);
+	clear_members(&room->lobby, cause);
+	clear_members(&room->members, cause);
 	room->ending = false;
 }
 
@@ -369,9 +392,10 @@ static void conference_over(struct room *room)
 	room_guests_over(room);
 	room_publish(room, EVENT_CONFERENCE_ENDED, NULL, NULL);
 	timer_stop(&room->talk);
+	timer_stop(&room->grace);
 	room->call = NULL;
 	room->started_at = 0;
-	room->locked = false;
+	room->locked = room->locked && room->kept;
 	bridge_free(take(room->bridge));
 	call->conducts = NULL;
 	if (!call->ended_at)
@@ -392,6 +416,26 @@ void room_ended(struct call *call)
 {
 	struct room *room = take(call->conducts);
 
-	room_clear(room);
+	room_clear(room, ENDING_ROOM_ENDED);
 	room_emptied(room);
+}
+
+/* ---- its recording ---- */
+
+void room_tape(struct call *call, struct tape *tape)
+{
+	if (call->conducts->bridge)
+		tape_bridge(tape, call->conducts->bridge);
+}
+
+void room_recording_changed(struct call *call)
+{
+	struct room *room = call->conducts;
+
+	/* It began with the room, of which nobody knows yet. */
+	if (!room->members.count)
+		return;
+	room_publish(room, EVENT_CONFERENCE_CHANGED, NULL,
+		     json_pack("{s:s, s:s}", "what", "recording", "state",
+			       recording_state_names[record_shown(call)]));
 }

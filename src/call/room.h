@@ -4,7 +4,8 @@
  *     room -- call (direction conference)         its row in the log, from the first member to the last
  *
  * A leg is in the room's bridge while it is a member; before that it may have to say the PIN (the lobby). Rooms that
- * were made on purpose stay, with their PIN, until they are ended; others end with their last member.
+ * were made on purpose stay, with their PIN, until they are ended, also over a restart (room_keep.c); others end with
+ * their last member.
  */
 #pragma once
 
@@ -20,9 +21,10 @@ struct room {
 	struct id id, created_by;
 	char name[VIEW_NAME_SIZE];
 	struct room_settings set;
-	bool kept, locked, recording;
-	bool ending;	     /* all are being sent away */
-	bool alone, waiting; /* as its members know it */
+	bool kept, locked;
+	bool kept_news, dropped; /* its row changes with the next event; goes with its end */
+	bool ending;		 /* all are being sent away */
+	bool alone, waiting;	 /* as its members know it */
 	int64_t created_at, started_at;
 	struct call *call; /* NULL: nobody is in it */
 	struct bridge *bridge;
@@ -31,6 +33,7 @@ struct room {
 	unsigned moderators;
 	struct timer talk; /* runs: who speaks was told a moment ago */
 	bool talk_news;
+	struct timer grace;    /* runs: the last moderator has gone, all others are about to */
 };
 
 struct room_member {
@@ -42,8 +45,10 @@ struct room_member {
 	bool in_lobby, moderator, deaf, held, talking;
 	bool kept_mute; /* by a moderator: it may not speak by its own decision */
 	bool music;	/* hears that instead of the room */
+	int volume;	/* dB */
 	int64_t joined_at;
-	/* in the lobby */
+	/* in the lobby: what it is asked for; in the room: the star of *6 */
+	bool confirms, star;
 	char digits[ROOM_PIN_SIZE];
 	unsigned tries;
 	struct timer timer;
@@ -74,7 +79,7 @@ void room_publish(struct room *room, enum event_type type, const struct room_mem
 /* Somebody came, left, or changed: `member` alone, or (NULL) whoever is concerned. */
 void room_settle(struct room *room, struct room_member *member);
 /* Hangs up all who are in it or on the way; the room is empty then. */
-void room_clear(struct room *room);
+void room_clear(struct room *room, enum ending_cause cause);
 void room_free(struct room *room); /* an empty one */
 /* Nobody is left: its conference is over. Frees it, unless it was made on purpose. */
 void room_emptied(struct room *room);
@@ -114,8 +119,24 @@ void room_guest_leave(struct room_guest *guest);
 void room_guests_member_left(struct room *room, const struct leg *leg);
 void room_guests_over(struct room *room);
 
+/* room_keep.c: what a restart brings back. Call the first whenever something of it has changed: its event carries the row. */
+void room_kept_changed(struct room *room, const char *what);
+struct room_view *room_keep_view(const struct room *room, bool gone);
+/* What of `wish->set` is given. */
+void room_set(struct room *room, const struct conference_wish *wish);
+
+/* room_lobby.c: the PIN, and pressing 1 */
+void lobby_enter(struct room *room, struct leg *leg);
+void lobby_digit(struct room_member *member, char digit);
+void dismiss(struct leg *leg, enum ending_cause cause,
+	     const char *words);		  /* a last word, then it ends */
+bool pin_is(const char *pin, const char *digits); /* false for the empty one */
+
 /* room_member.c */
 struct room_member *room_enter(struct room *room, struct leg *leg);
+struct room_member *member_new(struct room *room, struct leg *leg);
+void member_come_in(struct room_member *member); /* a new one, or out of the lobby */
+void member_promote(struct room_member *member, bool moderator);
 struct room_member *member_get(const struct room *room, struct id id);
 void member_publish(struct room_member *member, const char *what);
 void member_mute(struct room_member *member, bool muted);

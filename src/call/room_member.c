@@ -1,9 +1,7 @@
-/* Members: coming in (by PIN, if they must), what is done to them, going. */
+/* Members: coming in, what is done to them, going. */
 #include "call/room.h"
 
-#define FIRST_DIGIT_MS 10000 /* after the question */
-#define NEXT_DIGIT_MS 5000
-#define PIN_TRIES 3
+#define STAR_MS 3000 /* the 6 of *6 comes within */
 #define ROOM_CALL_MAX_MS                                                                           \
 	(30u * 86400 * 1000) /* a room's call ends with its last member, not with time */
 
@@ -54,6 +52,7 @@ static void conference_begin(struct room *room)
 	room->started_at = call->created_at;
 	call->conducts = room;
 	call->max_duration_ms = ROOM_CALL_MAX_MS;
+	call->record = room->set.record;
 	(void)str_copy(call->to, sizeof(call->to), room->name);
 	(void)str_copy(call->room_name, sizeof(call->room_name), room->name);
 	if (!id_is_none(room->created_by))
@@ -77,7 +76,15 @@ static void name_member(struct room_member *member)
 	(void)str_copy(member->name, sizeof(member->name), name);
 }
 
-static struct room_member *member_new(struct room *room, struct leg *leg)
+static void star_forgotten(struct timer *timer, void *arg)
+{
+	struct room_member *member = arg;
+
+	(void)timer;
+	member->star = false;
+}
+
+struct room_member *member_new(struct room *room, struct leg *leg)
 {
 	struct room_member *member = xzalloc(sizeof(*member));
 
@@ -89,23 +96,35 @@ static struct room_member *member_new(struct room *room, struct leg *leg)
 	return member;
 }
 
-static void come_in(struct room_member *member)
+/* Calls of such a profile are never recorded, so neither is their part in a room. */
+static bool is_unrecorded(const struct leg *leg)
+{
+	const struct profile *profile = leg->call->profile;
+
+	return profile && profile->spec->record == RECORD_NEVER;
+}
+
+void member_come_in(struct room_member *member)
 {
 	struct room *room = member->room;
 	struct leg *leg = member->leg;
 	bool first = !room->call;
 
+	timer_init(&member->timer, room->app->wheel, star_forgotten, member);
 	if (first)
 		conference_begin(room);
 	member->in_lobby = false;
 	member->joined_at = wheel_wall_us(room->app->wheel);
-	if (!id_is_none(room->created_by) && member_is_user(member, room->created_by))
+	if (leg->call->as_moderator ||
+	    (!id_is_none(room->created_by) && member_is_user(member, room->created_by)))
 		member->moderator = true;
 	room->moderators += member->moderator;
 	chain_append(&room->members, &member->in_room);
 	if (room->set.join_muted && !member->moderator)
 		leg->muted = true;
 	bridge_add(room->bridge, leg->channel);
+	if (is_unrecorded(leg))
+		channel_unrecorded(leg->channel, true);
 	channel_expect(leg->channel, MEMBER_SILENT_MS);
 	room_settle(room, member);
 	if (room->set.tones && room->members.count > 1)
@@ -130,7 +149,7 @@ struct room_member *room_enter(struct room *room, struct leg *leg)
 	leg->sound_id = 0; /* what it listened to until now ends nothing any more */
 	channel_play_stop(leg->channel);
 	member = member_new(room, leg);
-	come_in(member);
+	member_come_in(member);
 	return member;
 }
 
@@ -168,6 +187,9 @@ void room_leave(struct leg *leg)
 		chain_remove(&room->members, &member->in_room);
 		room_guests_member_left(room, leg);
 		room->moderators -= member->moderator;
+		if (member->moderator && !room->moderators && room->set.end_on_moderator_exit &&
+		    room->members.count)
+			timer_start(&room->grace, (uint64_t)room->set.grace_s * 1000 + 1);
 		room_settle(room, NULL);
 		if (room->set.tones && room->members.count > 1)
 			bridge_chime(room->bridge, CHIME_LEFT);
@@ -192,15 +214,6 @@ void room_forget(struct leg *leg)
 	free(member);
 }
 
-/* Says a last word and hangs up; the leg is in no room any more. */
-static void dismiss(struct leg *leg, enum ending_cause cause, const char *words)
-{
-	struct sound_spec sound = { .kind = SOUND_SAY, .say = words };
-
-	leg->after_sound = cause;
-	leg->sound_id = channel_play(leg->channel, &sound);
-}
-
 void member_kick(struct room_member *member)
 {
 	struct leg *leg = member->leg;
@@ -208,84 +221,6 @@ void member_kick(struct room_member *member)
 	room_leave(leg);
 	if (leg->channel)
 		dismiss(leg, ENDING_KICKED, "You have been removed from the conference. Goodbye.");
-}
-
-/* ---- the PIN ---- */
-
-static void ask(struct room_member *member, const char *words)
-{
-	struct sound_spec sound = { .kind = SOUND_SAY, .say = words };
-
-	member->digits[0] = '\0';
-	(void)channel_play(member->leg->channel, &sound);
-	timer_start(&member->timer, FIRST_DIGIT_MS);
-}
-
-static bool pin_is(const char *pin, const char *digits)
-{
-	return pin[0] && str_eq(pin, digits);
-}
-
-static void pin_check(struct room_member *member)
-{
-	struct room *room = member->room;
-	struct leg *leg = member->leg;
-	bool moderator = pin_is(room->set.moderator_pin, member->digits);
-	bool right = moderator || str_eq(room->set.pin, member->digits);
-
-	timer_stop(&member->timer);
-	channel_play_stop(leg->channel);
-	if (right && !room_admits(room, 1)) {
-		chain_remove(&room->lobby, &member->in_room);
-		member->moderator = moderator;
-		come_in(member);
-	} else if (right) {
-		room_leave(leg);
-		dismiss(leg, ENDING_ROOM_REFUSED, "Nobody else can join this conference. Goodbye.");
-	} else if (++member->tries < PIN_TRIES) {
-		ask(member, "That is not the right number. Please try again.");
-	} else {
-		room_leave(leg);
-		dismiss(leg, ENDING_PIN, "That is not the right number. Goodbye.");
-	}
-}
-
-static void pin_timeout(struct timer *timer, void *arg)
-{
-	(void)timer;
-	pin_check(arg);
-}
-
-bool room_leg_digit(struct leg *leg, char digit)
-{
-	struct room_member *member = leg->member;
-	size_t len, longest;
-
-	if (!member || !member->in_lobby)
-		return false;
-	len = strlen(member->digits);
-	longest = strlen(member->room->set.pin);
-	if (strlen(member->room->set.moderator_pin) > longest)
-		longest = strlen(member->room->set.moderator_pin);
-	if (digit != '#' && len + 1 < sizeof(member->digits)) {
-		member->digits[len++] = digit;
-		member->digits[len] = '\0';
-	}
-	if (digit == '#' || len >= longest)
-		pin_check(member);
-	else
-		timer_start(&member->timer, NEXT_DIGIT_MS);
-	return true;
-}
-
-static void lobby_enter(struct room *room, struct leg *leg)
-{
-	struct room_member *member = member_new(room, leg);
-
-	member->in_lobby = true;
-	chain_append(&room->lobby, &member->in_room);
-	timer_init(&member->timer, room->app->wheel, pin_timeout, member);
-	ask(member, "Please enter the conference number, then press the pound key.");
 }
 
 /* A room with a moderator's PIN alone is open to all, but asks: whoever has it comes in as that. */
@@ -303,7 +238,7 @@ void room_receive(struct call *call, struct leg *leg)
 		dismiss(leg, ENDING_ROOM_REFUSED, "Nobody else can join this conference. Goodbye.");
 		if (room)
 			room_emptied(room);
-	} else if (must_ask(room, call)) {
+	} else if (call->confirm || must_ask(room, call)) {
 		lobby_enter(room, leg);
 	} else {
 		(void)room_enter(room, leg);
@@ -332,6 +267,67 @@ void member_mute(struct room_member *member, bool muted)
 	member->leg->muted = muted;
 	room_settle(member->room, member);
 	member_publish(member, muted ? "muted" : "unmuted");
+}
+
+void member_promote(struct room_member *member, bool moderator)
+{
+	struct room *room = member->room;
+
+	if (member->moderator == moderator)
+		return;
+	member->moderator = moderator;
+	room->moderators = room->moderators + moderator - !moderator;
+	room_settle(room, member);
+	member_publish(member, moderator ? "promoted" : "demoted");
+}
+
+/* It hears that instead of the room for a moment; who is with music goes on hearing that. */
+static void tell(struct room_member *member, const char *words)
+{
+	struct sound_spec sound = { .kind = SOUND_SAY, .say = words };
+
+	if (!member->music)
+		(void)channel_play(member->leg->channel, &sound);
+}
+
+static void mute_by_key(struct room_member *member)
+{
+	bool muted = !member->leg->muted;
+
+	if (!muted && member->kept_mute) {
+		tell(member, "The moderator has muted you.");
+		return;
+	}
+	member_mute(member, muted);
+	tell(member, muted ? "You are muted." : "You are not muted any more.");
+}
+
+/* In a room a key is a key, and nobody else's business, only where the room says so; and only *6 is one. */
+static bool key(struct room_member *member, char digit)
+{
+	bool second = member->star;
+
+	if (!member->room->set.keys)
+		return false;
+	timer_stop(&member->timer);
+	member->star = digit == '*';
+	if (member->star)
+		timer_start(&member->timer, STAR_MS);
+	else if (second && digit == '6')
+		mute_by_key(member);
+	return member->star || (second && digit == '6');
+}
+
+bool room_leg_digit(struct leg *leg, char digit)
+{
+	struct room_member *member = leg->member;
+
+	if (!member)
+		return false;
+	if (!member->in_lobby)
+		return key(member, digit);
+	lobby_digit(member, digit);
+	return true;
 }
 
 void room_leg_talks(struct leg *leg, bool talks)

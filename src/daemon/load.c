@@ -56,6 +56,13 @@ static int on_device(void *arg, const struct device *device)
 	return tell(loader, COMMAND_DEVICE_PUT, api_device_spec(loader->seal, device), device->id);
 }
 
+static int on_room(void *arg, const struct room_row *row)
+{
+	struct loader *loader = arg;
+
+	return tell(loader, COMMAND_ROOM_PUT, api_room_spec(loader->seal, row), row->id);
+}
+
 int load_all(struct db *db, const struct seal *seal, struct call_gate *gate)
 {
 	struct loader loader = { .seal = seal, .gate = gate };
@@ -65,6 +72,8 @@ int load_all(struct db *db, const struct seal *seal, struct call_gate *gate)
 	if (!r)
 		r = user_each(db, on_user, &loader);
 	if (!r)
+		r = room_each(db, on_room, &loader); /* before calls can come in for them */
+	if (!r)
 		r = profile_each(db, on_profile, &loader);
 	if (!r)
 		r = device_each(db, on_device, &loader);
@@ -72,6 +81,6 @@ int load_all(struct db *db, const struct seal *seal, struct call_gate *gate)
 		log_error(
 			"left out, since their passwords do not open: put the right secret.key back and "
 			"restart, or set the passwords again",
-			LOG_INT("profiles_and_devices", loader.skipped));
+			LOG_INT("rows", loader.skipped));
 	return r ? err_pass(r) : 0;
 }

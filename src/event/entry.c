@@ -79,6 +79,12 @@ void entry_of_event(const struct event *event, struct arena *arena, struct entry
 		recording_row_of_view(event->recording, (int64_t)event->seq, &ret->recording);
 		texts_keep(recording_fields, &ret->recording, arena);
 	}
+	ret->has_room = event->room != NULL;
+	if (ret->has_room) {
+		ret->room_gone = event->room->gone;
+		room_row_of_view(event->room, (int64_t)event->seq, &ret->room);
+		texts_keep(room_fields, &ret->room, arena);
+	}
 	if (ret->has_event)
 		event_row(event, arena, &ret->event);
 	if (!call)
@@ -180,13 +186,17 @@ void entry_encode(const struct entry *entry, struct buf *out)
 {
 	put_num(out, FORM, 1);
 	put_num(out,
-		(uint64_t)(entry->has_call | entry->has_event << 1 | entry->has_recording << 2), 1);
+		(uint64_t)(entry->has_call | entry->has_event << 1 | entry->has_recording << 2 |
+			   entry->has_room << 3 | entry->room_gone << 4),
+		1);
 	buf_add(out, &entry->tenant, sizeof(entry->tenant));
 	put_num(out, (uint64_t)entry->seq, 8);
 	if (entry->has_event)
 		put_row(out, call_event_fields, &entry->event);
 	if (entry->has_recording)
 		put_row(out, recording_fields, &entry->recording);
+	if (entry->has_room)
+		put_row(out, room_fields, &entry->room);
 	if (!entry->has_call)
 		return;
 	put_row(out, call_row_fields, &entry->call);
@@ -368,6 +378,14 @@ static bool recording_is_whole(const struct entry *entry)
 	       row->started_at && row->storage;
 }
 
+static bool room_is_whole(const struct entry *entry)
+{
+	const struct room_row *row = &entry->room;
+
+	return !id_is_none(row->id) && id_eq(row->tenant_id, entry->tenant) && row->name &&
+	       row->created_at;
+}
+
 static void get_call(struct reader *in, struct arena *arena, struct entry *entry)
 {
 	get_row(in, call_row_fields, &entry->call, arena);
@@ -400,16 +418,21 @@ bool entry_decode(const uint8_t *data, size_t len, struct arena *arena, struct e
 	entry.has_call = flags & 1;
 	entry.has_event = (flags & 2) != 0;
 	entry.has_recording = (flags & 4) != 0;
+	entry.has_room = (flags & 8) != 0;
+	entry.room_gone = (flags & 16) != 0;
 	if (entry.has_event)
 		get_row(&in, call_event_fields, &entry.event, arena);
 	if (entry.has_recording && !in.bad)
 		get_row(&in, recording_fields, &entry.recording, arena);
+	if (entry.has_room && !in.bad)
+		get_row(&in, room_fields, &entry.room, arena);
 	if (entry.has_call && !in.bad)
 		get_call(&in, arena, &entry);
 	if (in.bad || in.at != in.end || id_is_none(entry.tenant))
 		return false;
 	if ((entry.has_event && !event_is_whole(&entry)) ||
 	    (entry.has_recording && !recording_is_whole(&entry)) ||
+	    (entry.has_room && !room_is_whole(&entry)) ||
 	    (entry.has_call && !call_is_whole(&entry)))
 		return false;
 	*ret = entry;

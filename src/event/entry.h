@@ -7,6 +7,7 @@
 #include "event/event.h"
 #include "store/call.h"
 #include "store/recording.h"
+#include "store/room.h"
 
 #define ENTRY_MAX (1u << 20) /* bytes of one entry; a call with hundreds of legs stays far below */
 #define ENTRY_LEGS_MAX 1024
@@ -14,12 +15,14 @@
 struct entry {
 	struct id tenant;
 	int64_t seq;
-	bool has_call, has_event, has_recording;
+	bool has_call, has_event, has_recording, has_room;
+	bool room_gone; /* its row goes */
 	struct call_row call;
 	struct call_event_row event; /* the timeline's row */
 	struct call_leg_row *legs;
 	unsigned leg_count;
 	struct recording_row recording;
+	struct room_row room;
 };
 
 /* Texts and legs live in the arena; nothing points into the event. */

@@ -69,6 +69,7 @@ struct event *event_unref(struct event *event)
 	free(event->registration);
 	free(event->conference);
 	free(event->recording);
+	free(event->room);
 	free(event->detail);
 	free(event);
 	return NULL;

@@ -30,7 +30,7 @@ enum event_type {
 	/* topic conferences */
 	EVENT_CONFERENCE_STARTED, /* the first is in it */
 	EVENT_CONFERENCE_JOINED,
-	EVENT_CONFERENCE_CHANGED, /* of a member, or of the room: lock */
+	EVENT_CONFERENCE_CHANGED, /* of a member, or of the room: made, other settings, lock, recording */
 	EVENT_CONFERENCE_LEFT,
 	EVENT_CONFERENCE_TALKING, /* passing */
 	EVENT_CONFERENCE_FAILED,  /* somebody could not be got in: detail says who and why */
@@ -67,6 +67,7 @@ struct event {
 	struct call_view *call;			/* whole call after the change, or NULL */
 	struct registration_view *registration; /* or NULL */
 	struct conference_view *conference;	/* or NULL; agents in it see the event */
+	struct room_view *room;			/* or NULL; for the journal alone */
 	struct recording_view *recording; /* or NULL; beside a call it is for the journal alone */
 	char *detail; /* JSON text of what only this event says (dtmf digits, a device's bindings), or NULL */
 };

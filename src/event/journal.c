@@ -161,6 +161,9 @@ static int apply_body(struct db *db, void *arg)
 			r = apply_call(db, entry, arena);
 		if (r == 0 && entry->has_recording)
 			r = recording_put(db, &entry->recording, arena);
+		if (r == 0 && entry->has_room)
+			r = entry->room_gone ? room_drop(db, entry->tenant, entry->room.id)
+					     : room_put(db, &entry->room, arena);
 		if (r == 0 && entry->has_event)
 			r = call_event_put(db, &entry->event, arena);
 	}
@@ -256,7 +259,8 @@ static int batch_spool(struct journal *journal, struct batch *batch)
 		struct entry entry = batch->entries[i];
 
 		entry.has_call = entry.has_call && !batch->superseded[i];
-		if (entry.has_call || entry.has_event || entry.has_recording || last[i])
+		if (entry.has_call || entry.has_event || entry.has_recording || entry.has_room ||
+		    last[i])
 			entry_frame(&entry, &framed);
 	}
 	bug_on(framed.failed);

@@ -120,6 +120,7 @@ struct member_view {
 	struct id id, call_id, leg_id, user_id; /* user_id: none for somebody from outside */
 	char name[VIEW_NAME_SIZE];
 	bool muted, deaf, held, talking, moderator;
+	int volume; /* dB */
 	int64_t joined_at;
 };
 
@@ -129,7 +130,8 @@ struct conference_view {
 	char room[VIEW_NAME_SIZE];
 	enum conference_state state;
 	bool locked, recording, join_muted, tones, wait_for_moderator, has_pin, has_moderator_pin;
-	int max_members;
+	bool end_on_moderator_exit, record, keys;
+	int max_members, grace_s;
 	int64_t created_at, started_at;
 	unsigned member_count;
 	struct member_view *members; /* part of the same allocation */
@@ -178,6 +180,17 @@ struct recording_view {
 	char storage[40];  /* the file's name; not shown */
 	char secret[200];  /* its key, sealed; not shown */
 	uint32_t call_seq; /* of the call when it changed last */
+};
+
+/* A conference room that stays, as the journal keeps it: one allocation, free() frees it. */
+struct room_view {
+	struct id id, tenant, created_by;
+	char name[VIEW_NAME_SIZE];
+	char pin[200], moderator_pin[200]; /* sealed; empty: none */
+	int max_members, grace_s;
+	bool join_muted, tones, wait_for_moderator, end_on_moderator_exit, record, keys, locked;
+	bool gone; /* it was ended: its row goes */
+	int64_t created_at;
 };
 
 /* Return: a new zeroed view with room for that many legs or changes; free() frees it whole. */

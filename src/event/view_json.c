@@ -262,6 +262,7 @@ static json_t *member_json(const struct member_view *member)
 	json_object_set_new_nocheck(json, "held", json_boolean(member->held));
 	json_object_set_new_nocheck(json, "talking", json_boolean(member->talking));
 	json_object_set_new_nocheck(json, "moderator", json_boolean(member->moderator));
+	json_object_set_new_nocheck(json, "volume", json_integer(member->volume));
 	json_object_set_new_nocheck(json, "joined_at", time_json(member->joined_at));
 	return json;
 }
@@ -288,6 +289,11 @@ json_t *conference_view_json(const struct conference_view *view)
 	json_object_set_new_nocheck(json, "tones", json_boolean(view->tones));
 	json_object_set_new_nocheck(json, "wait_for_moderator",
 				    json_boolean(view->wait_for_moderator));
+	json_object_set_new_nocheck(json, "end_on_moderator_exit",
+				    json_boolean(view->end_on_moderator_exit));
+	json_object_set_new_nocheck(json, "grace_s", json_integer(view->grace_s));
+	json_object_set_new_nocheck(json, "record", json_boolean(view->record));
+	json_object_set_new_nocheck(json, "keys", json_boolean(view->keys));
 	json_object_set_new_nocheck(json, "created_at", time_json(view->created_at));
 	json_object_set_new_nocheck(json, "started_at", time_json(view->started_at));
 	json_object_set_new_nocheck(json, "members", members);

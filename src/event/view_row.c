@@ -273,3 +273,26 @@ struct recording_view *recording_view_of_row(const struct recording_row *row)
 	TEXT(view->secret, row->secret);
 	return view;
 }
+
+void room_row_of_view(const struct room_view *view, int64_t seq, struct room_row *ret)
+{
+	*ret = (struct room_row){
+		.id = view->id,
+		.tenant_id = view->tenant,
+		.created_by = view->created_by,
+		.name = view->name,
+		.pin = text_or_null(view->pin),
+		.moderator_pin = text_or_null(view->moderator_pin),
+		.max_members = view->max_members,
+		.grace_s = view->grace_s,
+		.join_muted = view->join_muted,
+		.tones = view->tones,
+		.wait_for_moderator = view->wait_for_moderator,
+		.end_on_moderator_exit = view->end_on_moderator_exit,
+		.record = view->record,
+		.keys = view->keys,
+		.locked = view->locked,
+		.created_at = view->created_at,
+		.seq = seq,
+	};
+}

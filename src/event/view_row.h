@@ -4,6 +4,7 @@
 #include "event/view.h"
 #include "store/call.h"
 #include "store/recording.h"
+#include "store/room.h"
 
 /* Strings point into the view, which outlives the row, or are static. */
 void call_row_of_view(const struct call_view *view, int64_t now_us, struct call_row *ret);
@@ -11,6 +12,7 @@ void call_leg_row_of_view(const struct call_view *view, unsigned position,
 			  struct call_leg_row *ret);
 void recording_row_of_view(const struct recording_view *view, int64_t seq,
 			   struct recording_row *ret);
+void room_row_of_view(const struct room_view *view, int64_t seq, struct room_row *ret);
 /* Return: a new view (free() it). A word that no table has reads as the first of its table. */
 struct recording_view *recording_view_of_row(const struct recording_row *row);
 struct call_view *call_view_of_row(const struct call_row *row, const struct call_leg_row *legs,

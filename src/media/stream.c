@@ -120,7 +120,7 @@ static void event_fan(struct mstream *stream, const struct packet *packet)
 void rx_full(struct mstream *stream, struct packet *packet)
 {
 	if (packet->codec == MEDIA_CODEC_EVENT) {
-		if (stream->bridge && !stream->guest)
+		if (stream->bridge && !stream->bridge->watched && !stream->guest)
 			event_fan(stream, packet);
 	} else if (stream->intake) {
 		intake_put(stream->intake, packet, stream->loop->now_us);

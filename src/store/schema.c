@@ -129,10 +129,19 @@ static const char recordings_sql[] =
 	"CREATE INDEX recording_call ON recording (tenant_id, call_id, started_at);"
 	"CREATE INDEX recording_open ON recording (id) WHERE state IN ('recording', 'paused', 'processing');";
 
+static const char rooms_sql[] =
+	"CREATE TABLE room ("
+	" id @id NOT NULL PRIMARY KEY, tenant_id @id NOT NULL, created_by @id, name TEXT NOT NULL, pin TEXT,"
+	" moderator_pin TEXT, max_members INTEGER NOT NULL, grace_s INTEGER NOT NULL,"
+	" join_muted BOOLEAN NOT NULL, tones BOOLEAN NOT NULL, wait_for_moderator BOOLEAN NOT NULL,"
+	" end_on_moderator_exit BOOLEAN NOT NULL, record BOOLEAN NOT NULL, keys BOOLEAN NOT NULL,"
+	" locked BOOLEAN NOT NULL, created_at BIGINT NOT NULL, seq BIGINT NOT NULL,"
+	" UNIQUE (tenant_id, name));";
+
 static const struct db_migration migrations[] = {
 	{ 1, "accounts", accounts_sql },     { 2, "profiles and devices", lines_sql },
 	{ 3, "calls", calls_sql },	     { 4, "prompts", prompts_sql },
-	{ 5, "recordings", recordings_sql },
+	{ 5, "recordings", recordings_sql }, { 6, "rooms", rooms_sql },
 };
 
 int store_migrate(struct db *db)

@@ -13,6 +13,7 @@
 #include "store/idempotency.h"
 #include "store/prompt.h"
 #include "store/recording.h"
+#include "store/room.h"
 #include "store/seal.h"
 #include "store/session.h"
 #include "store/setting.h"

@@ -358,7 +358,8 @@ static void a_room_in_which_nobody_listens_is_recorded(void **state)
 	to_leg(&s, b, (struct command){ .kind = CMD_BRIDGE_MUTE, .on2 = true });
 	run(&s, 1000);
 	to_leg(&s, b,
-	       (struct command){ .kind = CMD_BRIDGE_ASIDE, .on = true, .other = a->stream->object.id });
+	       (struct command){
+		       .kind = CMD_BRIDGE_ASIDE, .on = true, .other = a->stream->object.id });
 	run(&s, 1000);
 	stop(&s);
 	load(&s);

@@ -193,8 +193,7 @@ static void what_is_said_aside_one_alone_hears(void **state)
 		assert_true(leg_hears(guest, (double[]){ 440, 1000, 2300 }[i]) > 0.2);
 	assert_true(leg_hears(guest, 1700) < 0.01);
 	/* Who was spoken to goes: nobody hears it. */
-	command(world,
-		(struct command){ .kind = CMD_BRIDGE_REMOVE, .id = a->stream->object.id });
+	command(world, (struct command){ .kind = CMD_BRIDGE_REMOVE, .id = a->stream->object.id });
 	world_run(world, 300);
 	listen_anew(world);
 	world_run(world, 500);
