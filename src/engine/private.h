@@ -53,9 +53,9 @@ struct digits {
 	struct chain queue; /* struct dialling */
 	unsigned waiting;   /* digits in it */
 	struct timer timer;
-	bool busy;     /* a digit or a pause is under way */
+	bool busy;	/* a digit or a pause is under way */
 	bool info_open; /* it went as an INFO which has not been answered */
-	bool no_tones; /* the far end has sent a digit in a better way than in its audio */
+	bool no_tones;	/* the far end has sent a digit in a better way than in its audio */
 	enum dtmf_mode method;
 	struct {
 		char digit;
@@ -67,7 +67,7 @@ struct digits {
 /* Whether the far end is on hold here: what is wanted, what it was told last, what is being asked. */
 struct holding {
 	bool wanted, told, asked;
-	bool offering; /* an offer about it is open */
+	bool offering;	/* an offer about it is open */
 	bool overtaken; /* and an answer of ours has said something since */
 	enum sdesc_direction before;
 	struct timer again; /* another offer is open */
@@ -233,7 +233,7 @@ void hold_heard(struct channel *channel, const struct sdesc_remote *remote, bool
 void digits_init(struct channel *channel);
 void digits_fini(struct channel *channel);
 void digits_agreed(struct channel *channel,
-		   bool far_sends_events); /* after each offer and answer */
+		   bool far_sends_events);		       /* after each offer and answer */
 void digits_info_done(struct channel *channel, uint16_t code); /* ours was answered */
 void digits_on_info(struct channel *channel, const struct session_body *body);
 void digits_on_media(struct channel *channel, const struct media_event *event);

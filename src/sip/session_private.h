@@ -174,7 +174,7 @@ struct session {
 	struct errand *our_offer; /* re-INVITE or UPDATE under way */
 	bool our_offer_is_refresh;
 	struct saved_body pending_offer; /* for the retry after 491 */
-	bool overtaken;			 /* what we described since then is not what that offer says */
+	bool overtaken; /* what we described since then is not what that offer says */
 	unsigned glares;
 	struct timer glare_timer, offer_timer;
 	struct saved_body local_sdp, remote_sdp;
