@@ -33,7 +33,7 @@ struct room {
 	unsigned moderators;
 	struct timer talk; /* runs: who speaks was told a moment ago */
 	bool talk_news;
-	struct timer grace;    /* runs: the last moderator has gone, all others are about to */
+	struct timer grace; /* runs: the last moderator has gone, all others are about to */
 };
 
 struct room_member {
