@@ -1,0 +1,153 @@
+"""Many clients at once on one call, which ends in the middle of it: every request is answered in an orderly way, and nothing
+of the call is left."""
+import random
+import threading
+import time
+
+import pytest
+
+from peers import net
+from peers.daemon import Client
+from peers.ear import Ear
+from peers.talk import live_calls
+
+CLIENTS = 20
+ALONE_S, ROOMS_S = 1.2, 1.5  # a call of two; then it may be moved into rooms
+
+
+class Storm:
+    """Clients of one user that each do one thing after the other, at random."""
+
+    def __init__(self, tenant, call_id, rooms, seed):
+        self.call_id, self.rooms = call_id, rooms
+        self.legs = [leg["id"] for leg in tenant.call(call_id)["legs"] if leg["state"] != "ended"]
+        self.over, self.rooms_open = threading.Event(), threading.Event()
+        self.wrong, self.done = [], {}
+        self.threads = []
+        for i in range(CLIENTS):
+            client = Client(tenant.daemon, tenant.access)
+            self.threads.append(threading.Thread(target=self._run, daemon=True,
+                                                 args=(client, random.Random(seed * 100 + i))))
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        for thread in self.threads:
+            thread.join(30)
+            assert not thread.is_alive(), "a request was never answered"
+        assert not self.wrong, self.wrong[:5]
+
+    def _run(self, client, dice):
+        while not self.over.is_set():
+            what, method, path, body = self._request(client, dice)
+            try:
+                reply = client.request(method, path, body)
+                text = reply.text
+            except Exception as error:
+                self.wrong.append((what, repr(error)))
+                break
+            key = (what, reply.status_code)
+            self.done[key] = self.done.get(key, 0) + 1
+            if reply.status_code >= 500:
+                self.wrong.append((what, body, reply.status_code, text))
+        client.close()
+
+    def _member(self, client, dice, room):
+        reply = client.get(f"/api/conferences/{room}/")
+        members = reply.json().get("members", []) if reply.status_code == 200 else []
+        return dice.choice(members)["id"] if members else self.legs[0]
+
+    def _request(self, client, dice):
+        call = {"call_id": self.call_id}
+        room = {"room": dice.choice(self.rooms)}
+        what = dice.choice(("hold", "hold", "mute", "dtmf", "record", "read")
+                           + (("join", "member", "member", "member", "lock")
+                              if self.rooms_open.is_set() else ()))
+        if what == "hold":
+            return what, "POST", "/api/hold-call/", {**call,
+                                                     "action": dice.choice(("hold", "resume"))}
+        if what == "mute":
+            return what, "POST", "/api/mute-call/", {**call, "leg_id": dice.choice(self.legs),
+                                                     "muted": dice.random() < 0.5}
+        if what == "dtmf":
+            return what, "POST", "/api/dtmf/", {
+                **call, "digits": dice.choice(("1", "5,6", "w#")), "duration_ms": 50, "gap_ms": 40,
+                "method": dice.choice(("auto", "info", "inband", "rfc4733"))}
+        if what == "record":
+            return what, "POST", "/api/record-call/", {
+                **call, "action": dice.choice(("start", "stop", "pause", "resume"))}
+        if what == "join":
+            return what, "POST", "/api/conference/", {**room, **call, "action": "join"}
+        if what == "member":
+            action = dice.choice(("mute", "unmute", "deaf", "undeaf", "hold", "resume", "mute",
+                                  "hold", "resume"))
+            return what, "POST", "/api/conference/", {
+                **room, "action": action, "member_id": self._member(client, dice, room["room"])}
+        if what == "lock":
+            return what, "POST", "/api/conference/", {**room,
+                                                      "action": dice.choice(("lock", "unlock"))}
+        return what, "GET", dice.choice((f"/api/calls/{self.call_id}/", "/api/calls/",
+                                         f"/api/calls/{self.call_id}/timeline/",
+                                         "/api/conferences/", "/api/recordings/")), None
+
+
+def of_us(metrics):
+    return {name: metrics[name] for name in ("jackfield_channels", "jackfield_media_streams",
+                                             "jackfield_recordings")}
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("end", ["bye", "phone", "api", "leg", "kick", "room"])
+def test_a_call_that_everybody_pulls_at(own_daemon, provider, agents, far_end, end):
+    daemon = own_daemon()
+    tenant = daemon.signup()
+    line = tenant.registered_profile(provider, record="on_demand")
+    device = tenant.add_device()
+    phone = agents(device["username"], device["password"],
+                   domain=f"{device['server']}:{device['port']}")
+    assert phone.register().status == 200
+    events = tenant.events(("calls", "conferences", "recordings"))
+    rooms = [net.token("room"), net.token("room")]
+    call_id = tenant.make_call(line, far_end.number)["id"]
+    desk = phone.expect_invite(ear=Ear(phone.address, tone=440)).answer()
+    remote = far_end.expect_invite(ear=Ear(far_end.address, tone=620)).answer()
+    events.wait_call("answered", call_id)
+    with Storm(tenant, call_id, rooms, seed=len(end)) as storm:
+        time.sleep(ALONE_S)
+        storm.rooms_open.set()
+        time.sleep(ROOMS_S)
+        if end == "bye":
+            remote.bye()
+        elif end == "phone":
+            desk.bye()
+        elif end == "api":
+            tenant.hangup(call_id)
+        elif end == "leg":
+            tenant.hangup(call_id, leg_id=storm.legs[0])
+        for room in rooms:
+            if end == "room":
+                tenant.post("/api/conference/", {"room": room, "action": "end"})
+            elif end == "kick":
+                for member in tenant.get(f"/api/conferences/{room}/").json().get("members", []):
+                    tenant.post("/api/conference/", {"room": room, "action": "kick",
+                                                     "member_id": member["id"]})
+        time.sleep(0.5)
+    print(sorted(storm.done.items()))
+    tenant.hangup(call_id)
+    net.until(lambda: not live_calls(tenant), 10, "the call is over")
+    events.wait_ended(call_id)
+    for room in rooms:
+        tenant.post("/api/conference/", {"room": room, "action": "end"})
+    assert tenant.ok("GET", "/api/conferences/")["results"] == []
+    net.until(lambda: not any(of_us(daemon.metrics()).values()), 15, "nothing is left")
+    net.until(lambda: all(r["state"] in ("ready", "failed") for r in
+                          tenant.ok("GET", "/api/recordings/?page_size=500")["results"]),
+              10, "every recording has come to its end")
+    assert all(r["state"] == "ready" or r["reason"] == "empty" for r in
+               tenant.ok("GET", "/api/recordings/?page_size=500")["results"])
+    assert "level=error" not in daemon.log() and '"error"' not in daemon.log()
+    tenant.close()
