@@ -231,8 +231,8 @@ static struct channel *partner(const struct channel *channel)
 {
 	struct channel *other = NULL, *each;
 
-	if (!channel->bridge || channel->guest)
-		return NULL;
+	if (!channel->bridge || channel->bridge->watched || channel->guest)
+		return NULL; /* in a conference digits are nobody else's business, however many are there */
 	chain_each(each, &channel->bridge->channels, in_bridge) {
 		if (each == channel || each->guest)
 			continue;

@@ -47,7 +47,8 @@ static void send_units(struct mstream *stream, uint32_t units, bool end)
 			     (uint8_t)((end ? 0x80 : 0) | VOLUME) };
 
 	write_u16(event + 2, (uint16_t)units);
-	dial->timestamp = sender_dial(stream, event, dial->elapsed_ms == TICK_MS, dial->timestamp);
+	dial->timestamp = sender_dial(stream, event, !dial->begun, dial->timestamp);
+	dial->begun = true;
 }
 
 static void event_step(struct mstream *stream)

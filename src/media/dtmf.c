@@ -4,6 +4,7 @@
 #include "media/private.h"
 
 #define DTMF_END_US 200000
+#define DTMF_LATE_US 1000000
 
 static void dtmf_finish(struct mstream *stream)
 {
@@ -37,6 +38,14 @@ static bool is_next_segment(const struct mstream *stream, const struct packet *p
 	       packet->timestamp - stream->dtmf_timestamp == 0xffff;
 }
 
+/* Of an earlier event; unless that was so long ago that the source has set back its clock. */
+static bool is_straggler(const struct mstream *stream, const struct packet *packet)
+{
+	return stream->dtmf_any && stream->dtmf_ssrc == packet->ssrc &&
+	       (int32_t)(packet->timestamp - stream->dtmf_timestamp) < 0 &&
+	       stream->loop->now_us - stream->dtmf_us < DTMF_LATE_US;
+}
+
 void dtmf_take(struct mstream *stream, const struct packet *packet)
 {
 	static const char digits[] = "0123456789*#ABCD!";
@@ -51,9 +60,8 @@ void dtmf_take(struct mstream *stream, const struct packet *packet)
 	}
 	if (!stream->dtmf_any || stream->dtmf_timestamp != packet->timestamp ||
 	    stream->dtmf_ssrc != packet->ssrc) {
-		if (stream->dtmf_any && stream->dtmf_ssrc == packet->ssrc &&
-		    (int32_t)(packet->timestamp - stream->dtmf_timestamp) < 0)
-			return; /* a straggler of an earlier one */
+		if (is_straggler(stream, packet))
+			return;
 		if (stream->dtmf_digit)
 			dtmf_finish(stream);
 		stream->dtmf_any = true;

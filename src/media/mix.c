@@ -52,6 +52,16 @@ static void judge_voice(struct mstream *member, unsigned samples)
 	stream_emit(member, &event);
 }
 
+void voice_forget(struct mstream *member)
+{
+	struct media_event event = { .type = MEDIA_EVENT_TALK };
+
+	if (member->talking)
+		stream_emit(member, &event);
+	member->talking = false;
+	member->loud = 0;
+}
+
 static void hear_member(struct mstream *member, unsigned samples)
 {
 	member->frame = NULL;

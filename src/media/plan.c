@@ -314,8 +314,7 @@ static void plan_talker(struct mbridge *bridge, struct mstream *stream, unsigned
 		unload(stream);
 		stream->intake = intake_free(stream->intake);
 		stream->frame = NULL;
-		stream->talking = false; /* nobody listens: who asks knows that */
-		stream->loud = 0;
+		voice_forget(stream); /* nobody listens */
 	}
 	choose_receive(stream);
 }

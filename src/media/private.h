@@ -177,6 +177,7 @@ struct mplayer {
 struct dial {
 	char digit; /* NUL: none */
 	bool inband;
+	bool begun; /* its first packet has gone out */
 	unsigned elapsed_ms, duration_ms, gap_ms;
 	unsigned ends;	    /* end packets sent */
 	uint32_t timestamp; /* of the event, or of its segment that runs */
@@ -445,6 +446,7 @@ void mbridge_close(struct mbridge *bridge);
 
 /* mix.c */
 void mix_tick(struct mbridge *bridge);
+void voice_forget(struct mstream *stream);		     /* who spoke does not any more */
 void mix_chime(struct mbridge *bridge, struct sound *sound); /* takes the reference */
 
 /* mix_tape.c */

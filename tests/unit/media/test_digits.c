@@ -177,6 +177,62 @@ static void without_telephone_event_nothing_is_sent_and_audio_goes_on(void **sta
 	world_free(world);
 }
 
+/* On hold when it was dialled: what comes out of it later is a digit with a beginning and a time. */
+static void a_digit_begins_with_its_first_packet(void **state)
+{
+	struct world *world = world_new();
+	struct leg *a = leg_new(world, MEDIA_CODEC_PCMU, 440),
+		   *b = leg_new(world, MEDIA_CODEC_PCMU, 1000);
+	struct command direction = { .kind = CMD_STREAM_DIRECTION,
+				     .id = a->stream->object.id,
+				     .on2 = true };
+	size_t events = 0;
+
+	(void)state;
+	leg_join(world, a);
+	leg_join(world, b);
+	world_run(world, 500);
+	mloop_command(world->loop, &direction);
+	send_digit(world, a, '7', false, 160, 80);
+	world_run(world, 60);
+	direction.on = true;
+	mloop_command(world->loop, &direction);
+	a->packet_count = 0;
+	world_run(world, 400);
+	for (size_t i = 0; i < a->packet_count; i++) {
+		if (a->packets[i].header.pt != EVENT_PT)
+			continue;
+		assert_int_equal(a->packets[i].header.marker, !events);
+		events++;
+	}
+	assert_true(events > 3);
+	assert_continuous(a);
+	world_free(world);
+}
+
+/* The same source: stragglers of the last event are not events, but a clock that was set back does not deafen us. */
+static void a_source_may_set_its_clock_back(void **state)
+{
+	static const uint8_t one[] = { 1, 0x80 | 10, 3, 32 }, two[] = { 2, 0x80 | 10, 3, 32 };
+	struct world *world = world_new();
+	struct leg *a = leg_new(world, MEDIA_CODEC_PCMU, 440);
+
+	(void)state;
+	a->quiet = true;
+	leg_packet(a, &a->addr, EVENT_PT, 10, 800000, 7, one, 4);
+	leg_packet(a, &a->addr, EVENT_PT, 11, 801600, 7, two, 4);
+	leg_packet(a, &a->addr, EVENT_PT, 9, 800000, 7, one, 4);
+	world_run(world, 300);
+	assert_int_equal(world_count(world, MEDIA_EVENT_DTMF_END), 2);
+	world_run(world, 2000);
+	leg_packet(a, &a->addr, EVENT_PT, 12, 160, 7, one, 4);
+	leg_packet(a, &a->addr, EVENT_PT, 13, 160, 7, one, 4);
+	world_run(world, 300);
+	assert_int_equal(world_count(world, MEDIA_EVENT_DTMF_END), 3);
+	assert_int_equal(world_last(world, MEDIA_EVENT_DTMF_END)->dtmf.digit, '1');
+	world_free(world);
+}
+
 /* ---- tones ---- */
 
 /* Sends every digit as tones from one leg and listens for them on another. */
@@ -298,6 +354,8 @@ int main(void)
 		cmocka_unit_test(a_leg_that_is_fed_by_nobody_sends_digits),
 		cmocka_unit_test(a_long_digit_goes_out_in_segments_and_is_one_digit),
 		cmocka_unit_test(without_telephone_event_nothing_is_sent_and_audio_goes_on),
+		cmocka_unit_test(a_digit_begins_with_its_first_packet),
+		cmocka_unit_test(a_source_may_set_its_clock_back),
 		cmocka_unit_test(tones_are_sent_and_heard),
 		cmocka_unit_test(a_lost_packet_does_not_split_a_tone),
 		cmocka_unit_test(tones_stand_in_place_of_speech),

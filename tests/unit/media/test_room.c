@@ -135,6 +135,52 @@ static void who_speaks_is_told(void **state)
 	world_free(world);
 }
 
+/* Without a listener nothing is decoded, so nobody would notice that it falls silent. */
+static void whom_nobody_listens_to_does_not_go_on_talking(void **state)
+{
+	struct world *world = world_new();
+	struct leg *a = leg_new(world, MEDIA_CODEC_PCMU, 440),
+		   *b = leg_new(world, MEDIA_CODEC_PCMU, 1000);
+
+	(void)state;
+	watch(world);
+	leg_join(world, a);
+	leg_join(world, b);
+	b->quiet = true;
+	world_run(world, 1000);
+	assert_true(says_talking(world, a, true));
+	mute(world, b, false, true);
+	assert_true(says_talking(world, a, false));
+	mute(world, b, false, false);
+	world_run(world, 1000);
+	assert_true(says_talking(world, a, true));
+	world_free(world);
+}
+
+/* Not even where only two are in it: the other one might be anybody, and the digits a PIN. */
+static void digits_of_a_room_are_nobody_elses(void **state)
+{
+	static const uint8_t event[] = { 5, 10, 0, 160 }, end[] = { 5, 0x80 | 10, 3, 32 };
+	struct world *world = world_new();
+	struct leg *a = leg_new(world, MEDIA_CODEC_PCMU, 440),
+		   *b = leg_new(world, MEDIA_CODEC_PCMA, 1000);
+
+	(void)state;
+	watch(world);
+	leg_join(world, a);
+	leg_join(world, b);
+	world_run(world, 500);
+	a->quiet = true;
+	leg_packet(a, &a->addr, 101, a->seq++, a->timestamp, a->ssrc, event, 4);
+	world_run(world, 40);
+	leg_packet(a, &a->addr, 101, a->seq++, a->timestamp, a->ssrc, end, 4);
+	world_run(world, 100);
+	assert_int_equal(world_count(world, MEDIA_EVENT_DTMF_END), 1);
+	for (size_t i = 0; i < b->packet_count; i++)
+		assert_int_not_equal(b->packets[i].header.pt, 101);
+	world_free(world);
+}
+
 static void mute_and_deaf_hold_for_the_whole_room(void **state)
 {
 	struct world *world = world_new();
@@ -292,6 +338,8 @@ int main(void)
 		cmocka_unit_test(three_hear_each_other_and_nobody_hears_himself),
 		cmocka_unit_test(of_fifty_each_sample_hears_all_who_speak),
 		cmocka_unit_test(who_speaks_is_told),
+		cmocka_unit_test(whom_nobody_listens_to_does_not_go_on_talking),
+		cmocka_unit_test(digits_of_a_room_are_nobody_elses),
 		cmocka_unit_test(mute_and_deaf_hold_for_the_whole_room),
 		cmocka_unit_test(what_is_said_aside_one_alone_hears),
 		cmocka_unit_test(two_with_one_aside),
