@@ -105,9 +105,12 @@ static struct reply *entry_refusal(struct call_app *app, const struct asker *ask
 	const struct room *room = room_get(app, tenant, wish->room);
 	struct reply *bad = room_refusal(app, tenant, wish->room);
 
-	if (bad || !room || may_control(room, asker) || !room->set.pin[0])
+	if (bad || !room || may_control(room, asker))
 		return bad;
 	if (pin_is(room->set.pin, wish->pin) || pin_is(room->set.moderator_pin, wish->pin))
+		return NULL;
+	/* Who tries a moderator's PIN is told that it is none, also where nobody needs one. */
+	if (!room->set.pin[0] && (!wish->pin[0] || !room->set.moderator_pin[0]))
 		return NULL;
 	return reply_error(REPLY_WRONG_PIN, NULL, "The room's PIN is needed, and this is not it.");
 }

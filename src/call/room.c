@@ -349,9 +349,11 @@ void room_failed(struct call *call)
 
 static void send_away(struct call *call, enum ending_cause cause)
 {
-	struct ending ending = { cause, NULL };
+	/* They stay: a call that is at work takes its up later. */
+	static struct ending endings[ENDING_COUNT];
 
-	fsm_send(&call->fsm, CALL_EV_HANGUP, &ending);
+	endings[cause].cause = cause;
+	fsm_send(&call->fsm, CALL_EV_HANGUP, &endings[cause]);
 }
 
 static void clear_members(struct chain *members, enum ending_cause cause)

@@ -118,6 +118,7 @@ void member_come_in(struct room_member *member)
 	if (leg->call->as_moderator ||
 	    (!id_is_none(room->created_by) && member_is_user(member, room->created_by)))
 		member->moderator = true;
+	leg->call->as_moderator = false; /* of this room, not of the next one */
 	room->moderators += member->moderator;
 	chain_append(&room->members, &member->in_room);
 	if (room->set.join_muted && !member->moderator)

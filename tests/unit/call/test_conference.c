@@ -585,6 +585,40 @@ static void lists_and_snapshots_hold_what_may_be_seen(void **state)
 	act(world, CONFERENCE_END);
 }
 
+/* Nor does a moderator of one room come as that to another, nor is the other PIN there to be tried out. */
+static void a_moderators_pin_opens_one_room(void **state)
+{
+	struct world *world = *state;
+	struct asker ben = world_as(world->tenant, world->ben, ASKER_AGENT);
+	struct conference_wish wish = { .action = CONFERENCE_JOIN, .pin = "99" };
+	struct channel *phone;
+
+	made(world, "", "99");
+	assert_int_equal(ask(world, (struct conference_wish){ .action = CONFERENCE_CREATE,
+							      .room = "support" })
+				 ->code,
+			 REPLY_OK);
+	(void)str_copy(wish.pin, sizeof(wish.pin), "98");
+	assert_int_equal(ask_as(world, ben, wish)->code, REPLY_WRONG_PIN);
+	(void)str_copy(wish.pin, sizeof(wish.pin), "99");
+	assert_int_equal(ask_as(world, ben, wish)->code, REPLY_OK);
+	phone = fake_dialled(world->engine, 0);
+	fake_say(phone, ENGINE_ANSWERED);
+	assert_true(look(world)->members[0].moderator);
+	wish = (struct conference_wish){ .action = CONFERENCE_JOIN,
+					 .room = "support",
+					 .call = room(world)->members[0].call_id };
+	assert_int_equal(ask_as(world, ben, wish)->code, REPLY_OK);
+	assert_int_equal(room(world)->member_count, 1);
+	assert_false(room(world)->members[0].moderator);
+	hang_up(phone);
+	assert_int_equal(act(world, CONFERENCE_END)->code, REPLY_OK);
+	assert_int_equal(
+		ask(world, (struct conference_wish){ .action = CONFERENCE_END, .room = "support" })
+			->code,
+		REPLY_OK);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void)
@@ -609,6 +643,7 @@ int main(void)
 		TEST(three_wrong_pins_are_enough),
 		TEST(who_waits_for_the_moderator_hears_and_says_nothing),
 		TEST(rooms_are_seen_and_ruled_by_whom_they_concern),
+		TEST(a_moderators_pin_opens_one_room),
 		TEST(lists_and_snapshots_hold_what_may_be_seen),
 	};
 
