@@ -50,7 +50,7 @@ static struct media_id leg_open(struct media *media, unsigned far_port, FILE *pa
 	params.remote = addr_of("127.0.77.2", far_port);
 	params.tx = params.rx[0] = (struct media_format){ .codec = MEDIA_CODEC_PCMU, .pt = 0 };
 	media_stream_update(media, id, &params);
-	fprintf(pairs, "127.0.77.2:%u 127.0.77.1:%u\n", far_port, media_addr_port(&local));
+	fprintf(pairs, "127.0.77.2:%u 127.0.77.1:%u pcmu\n", far_port, media_addr_port(&local));
 	return id;
 }
 

@@ -2,15 +2,19 @@
  *
  *     rtp_blast SECONDS < pairs
  *
- * Each line of standard input is `LOCAL_IP:PORT REMOTE_IP:PORT`: a socket bound to the first sends a G.711
- * packet every 20 ms to the second (the daemon's port of that leg). The payload carries the sender's
- * index, a serial number and the time it left, so that the receiver, behind the relay, can tell what arrived, in
- * what order and how late. Prints one JSON object. Exit 1 when its own pace failed (the machine was too busy for the
+ * Each line of standard input is `LOCAL_IP:PORT REMOTE_IP:PORT CODEC`: a socket bound to the first sends a
+ * packet every 20 ms to the second (the daemon's port of that leg). CODEC is `pcmu` or `opus:PT`. Where all are
+ * pcmu, the payload carries the sender's index, a serial number and the time it left, so that the receiver,
+ * behind the relay, can tell what arrived, in what order and how late. With opus among them there is a transcoder in
+ * between: ends say something like a voice, and packets are only counted, by their headers.
+ Prints one JSON object. Exit 1 when its own pace failed (the machine was too busy for the
  * figures to mean anything).
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
+#include <opus/opus.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -26,10 +30,15 @@
 #define MAX_ENDS 20000
 #define LATE_BUCKETS 2000 /* 0.1 ms each */
 #define SETTLE_MS 500	  /* latching and start-up: not counted */
+#define VOICE_FRAMES 100  /* said over and over */
+#define OPUS_RATE 48000
+#define OPUS_FRAME (OPUS_RATE / 1000 * PTIME_MS)
+#define OPUS_MAX 400
 
 struct end {
 	int fd;
 	struct sockaddr_in remote;
+	uint8_t opus_pt; /* 0: G.711 */
 	uint16_t seq;
 	uint32_t timestamp, ssrc;
 	uint32_t sent_from; /* first serial that counts */
@@ -45,6 +54,13 @@ struct stamp {
 	uint64_t sent_us;
 };
 
+struct frame {
+	size_t len;
+	uint8_t data[OPUS_MAX];
+};
+
+static struct frame opus_voice[VOICE_FRAMES], g711_voice[VOICE_FRAMES];
+static bool stamped = true; /* nobody transcodes */
 static struct end ends[MAX_ENDS];
 static unsigned end_count;
 static uint32_t late[LATE_BUCKETS + 1];
@@ -93,29 +109,103 @@ static void end_open(struct end *end, struct sockaddr_in local, struct sockaddr_
 	epoll_ctl(epoll, EPOLL_CTL_ADD, end->fd, &ev);
 }
 
+/* A pitch that glides, its harmonics, four syllables a second, a pause now and then. */
+static double voice_at(double t)
+{
+	double pitch = 120 + 30 * sin(2 * M_PI * 0.7 * t), v = 0;
+	double syllable = 0.5 - 0.5 * cos(2 * M_PI * 4 * t);
+
+	for (int k = 1; k < 20; k++)
+		v += sin(2 * M_PI * k * pitch * t) / k;
+	return fmod(t, 2) < 1.6 ? 4000 * syllable * v : 0;
+}
+
+static uint8_t ulaw(int v)
+{
+	int sign = v < 0 ? 0x80 : 0, segment = 7;
+
+	v = (v < 0 ? -v : v) + 0x84;
+	v = v > 32767 ? 32767 : v;
+	while (segment && !(v & (0x80 << segment)))
+		segment--;
+	return (uint8_t) ~(sign | segment << 4 | ((v >> (segment + 3)) & 0x0f));
+}
+
+static void voice_make(void)
+{
+	int r;
+	OpusEncoder *encoder = opus_encoder_create(OPUS_RATE, 1, OPUS_APPLICATION_VOIP, &r);
+	int16_t pcm[OPUS_FRAME];
+
+	opus_encoder_ctl(encoder, OPUS_SET_BITRATE(24000));
+	for (int frame = 0; frame < VOICE_FRAMES; frame++) {
+		struct frame *g711 = &g711_voice[frame], *opus = &opus_voice[frame];
+
+		for (int i = 0; i < OPUS_FRAME; i++)
+			pcm[i] = (int16_t)fmax(
+				-32000, fmin(32000, voice_at((double)(frame * OPUS_FRAME + i) /
+							     OPUS_RATE)));
+		for (int i = 0; i < PAYLOAD; i++)
+			g711->data[i] = ulaw(pcm[i * OPUS_RATE / 8000]);
+		g711->len = PAYLOAD;
+		r = opus_encode(encoder, pcm, OPUS_FRAME, opus->data, OPUS_MAX);
+		opus->len = r > 0 ? (size_t)r : 0;
+	}
+	opus_encoder_destroy(encoder);
+}
+
+/* Return: the payload's length. */
+static size_t voice_put(const struct end *end, uint8_t *out)
+{
+	unsigned at = (end->serial + (unsigned)(end - ends) * 7) % VOICE_FRAMES;
+	const struct frame *frame = end->opus_pt ? &opus_voice[at] : &g711_voice[at];
+
+	memcpy(out, frame->data, frame->len);
+	return frame->len;
+}
+
 static void end_send(struct end *end, bool counts)
 {
-	uint8_t packet[HEADER + PAYLOAD];
+	uint8_t packet[HEADER + OPUS_MAX];
+	size_t len = PAYLOAD;
 	struct stamp stamp = { (uint32_t)(end - ends), end->serial++, now_us() };
 	uint16_t seq = htons(end->seq++);
 	uint32_t timestamp = htonl(end->timestamp), ssrc = htonl(end->ssrc);
 
 	memset(packet, 0xd5, sizeof(packet));
 	packet[0] = 0x80;
-	packet[1] = 0;
+	packet[1] = end->opus_pt;
 	memcpy(packet + 2, &seq, 2);
 	memcpy(packet + 4, &timestamp, 4);
 	memcpy(packet + 8, &ssrc, 4);
-	memcpy(packet + HEADER, &stamp, sizeof(stamp));
-	end->timestamp += PAYLOAD;
+	if (stamped)
+		memcpy(packet + HEADER, &stamp, sizeof(stamp));
+	else
+		len = voice_put(end, packet + HEADER);
+	end->timestamp += end->opus_pt ? OPUS_FRAME : PAYLOAD;
 	if (!counts)
 		end->sent_from = end->serial;
-	if (sendto(end->fd, packet, sizeof(packet), 0, (struct sockaddr *)&end->remote,
+	if (sendto(end->fd, packet, HEADER + len, 0, (struct sockaddr *)&end->remote,
 		   sizeof(end->remote)) < 0 &&
 	    errno != ECONNREFUSED) {
 		perror("rtp_blast: sendto");
 		exit(2);
 	}
+}
+
+static void header_check(struct end *end, const uint8_t *packet)
+{
+	uint16_t seq;
+	uint32_t ssrc;
+
+	memcpy(&seq, packet + 2, 2);
+	memcpy(&ssrc, packet + 8, 4);
+	seq = ntohs(seq);
+	if (end->received && ((uint16_t)(seq - end->last_seq) != 1 || ssrc != end->last_ssrc))
+		end->header_gaps++;
+	end->last_seq = seq;
+	end->last_ssrc = ssrc;
+	end->received++;
 }
 
 static void end_receive(struct end *end)
@@ -125,14 +215,15 @@ static void end_receive(struct end *end)
 
 	while ((n = recv(end->fd, packet, sizeof(packet), 0)) >= 0) {
 		struct stamp stamp;
-		uint16_t seq;
-		uint32_t ssrc;
 		uint64_t took_us;
 
+		if (!stamped) {
+			if (n > HEADER && packet[1] < 192 && end->sent_from != end->serial)
+				header_check(end, packet);
+			continue;
+		}
 		if (n != HEADER + PAYLOAD)
 			continue; /* RTCP or comfort noise */
-		memcpy(&seq, packet + 2, 2);
-		memcpy(&ssrc, packet + 8, 4);
 		memcpy(&stamp, packet + HEADER, sizeof(stamp));
 		if (stamp.index >= end_count || stamp.serial < ends[stamp.index].sent_from)
 			continue;
@@ -140,17 +231,10 @@ static void end_receive(struct end *end)
 		late[took_us / 100 < LATE_BUCKETS ? took_us / 100 : LATE_BUCKETS]++;
 		if (took_us > late_max_us)
 			late_max_us = took_us;
-		seq = ntohs(seq);
-		if (end->received) {
-			if (stamp.serial <= end->last_serial)
-				end->out_of_order++;
-			if ((uint16_t)(seq - end->last_seq) != 1 || ssrc != end->last_ssrc)
-				end->header_gaps++;
-		}
+		if (end->received && stamp.serial <= end->last_serial)
+			end->out_of_order++;
 		end->last_serial = stamp.serial;
-		end->last_seq = seq;
-		end->last_ssrc = ssrc;
-		end->received++;
+		header_check(end, packet);
 	}
 }
 
@@ -231,7 +315,7 @@ static void run(int epoll, unsigned seconds)
 
 int main(int argc, char **argv)
 {
-	char local[64], remote[64];
+	char local[64], remote[64], codec[16];
 	unsigned seconds = argc == 2 ? (unsigned)atoi(argv[1]) : 0;
 	int epoll = epoll_create1(0);
 
@@ -239,10 +323,16 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: rtp_blast SECONDS < pairs\n");
 		return 2;
 	}
-	while (end_count < MAX_ENDS && scanf("%63s %63s", local, remote) == 2) {
+	while (end_count < MAX_ENDS && scanf("%63s %63s %15s", local, remote, codec) == 3) {
+		if (strncmp(codec, "opus:", 5) == 0) {
+			ends[end_count].opus_pt = (uint8_t)atoi(codec + 5);
+			stamped = false;
+		}
 		end_open(&ends[end_count], addr_parse(local), addr_parse(remote), epoll);
 		end_count++;
 	}
+	if (!stamped)
+		voice_make();
 	run(epoll, seconds);
 	report(seconds);
 	return overruns > seconds * 10 ? 1 : 0;

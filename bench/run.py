@@ -11,6 +11,7 @@ machine, so figures are CPU time of the daemon alone, never wall-clock speed.
 import argparse
 import json
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -52,13 +53,13 @@ class Bench:
         self.meter = Meter(self.daemon.process.pid)
         self.admin = self.daemon.signup()
 
-    def trunks(self):
+    def trunks(self, out_codec="PCMU", **fields):
         """Calls from the returned first address to NUMBER go out to the second."""
         caller, callee = net.fresh_address(), net.fresh_address()
         out = self.admin.add_profile(user="out", server=callee, register=False, max_calls=10000,
-                                     codecs=["PCMU"])
+                                     codecs=[out_codec])
         self.admin.add_profile(user="in", server=caller, register=False, max_calls=10000,
-                               codecs=["PCMU"],
+                               codecs=["PCMU"], **fields,
                                incoming={"type": "number", "number": NUMBER,
                                          "profile_id": out["id"]})
         return caller, callee
@@ -242,16 +243,20 @@ def bench_events(bench, options):
 class BlastEnd:
     """An ear's description without its sound: that is left to rtp_blast."""
 
-    def __init__(self, address, port):
-        self.address, self.port, self.remote = address, port, None
+    def __init__(self, address, port, opus=False):
+        self.address, self.port, self.remote, self.opus = address, port, None, opus
+        self.payload_type = 111 if opus else 0
 
     def sdp(self):
+        kind = "opus/48000/2" if self.opus else "PCMU/8000"
         return "\r\n".join(["v=0", f"o=bench {self.port} 1 IN IP4 {self.address}", "s=-",
                             f"c=IN IP4 {self.address}", "t=0 0",
-                            f"m=audio {self.port} RTP/AVP 0", "a=rtpmap:0 PCMU/8000", "a=ptime:20",
-                            "a=sendrecv", ""])
+                            f"m=audio {self.port} RTP/AVP {self.payload_type}",
+                            f"a=rtpmap:{self.payload_type} {kind}", "a=ptime:20", "a=sendrecv", ""])
 
     def accept(self, sdp):
+        if self.opus:
+            self.payload_type = int(re.search(r"a=rtpmap:(\d+) opus/48000", sdp)[1])
         host = next(line.split()[2] for line in sdp.splitlines() if line.startswith("c=IN IP4 "))
         port = next(line.split()[1] for line in sdp.splitlines() if line.startswith("m=audio "))
         self.remote = f"{host}:{port}"
@@ -263,13 +268,14 @@ class BlastEnd:
         pass
 
     def pair(self):
-        return f"{self.address}:{self.port} {self.remote}"
+        codec = f"opus:{self.payload_type}" if self.opus else "pcmu"
+        return f"{self.address}:{self.port} {self.remote} {codec}"
 
 
 def build_blast(bench):
     blast = bench.directory / "rtp_blast"
     subprocess.run(["gcc", "-O2", "-std=gnu17", "-D_GNU_SOURCE", "-o", str(blast),
-                    str(ROOT / "bench/rtp_blast.c")], check=True)
+                    str(ROOT / "bench/rtp_blast.c"), "-lopus", "-lm"], check=True)
     return blast
 
 
@@ -317,12 +323,30 @@ def bench_conference(bench, options):
 
 def bench_relay(bench, options):
     """Two-way G.711 calls between two trunks; every packet is accounted for."""
+    return two_way(bench, options, *bench.trunks())
+
+
+def bench_recorded(bench, options):
+    """The same, each call recorded in stereo from its answer on; then what became of the files."""
+    results = two_way(bench, options, *bench.trunks(record="always"))
+    net.until(lambda: not bench.daemon.metrics().get("jackfield_recordings", 0), 60, "all finished")
+    return results + [{name: value for name, value in bench.daemon.metrics().items()
+                       if name.startswith("jackfield_recording")}]
+
+
+def bench_transcoded(bench, options):
+    """G.711 on one side, Opus on the other, both speaking: each way is decoded and encoded."""
+    return two_way(bench, options, *bench.trunks(out_codec="opus"), opus=True)
+
+
+def two_way(bench, options, caller, callee, opus=False):
     blast = build_blast(bench)
-    caller, callee = bench.trunks()
     ends = {side: [] for side in (caller, callee)}
+    # What was transcoded is no packet of the other side: it has a place of its own in the flow, and no stamp.
+    counted = ("sent", "received", "header_gaps") + (() if opus else ("lost", "out_of_order"))
 
     def end(side):
-        ends[side].append(BlastEnd(side, 10000 + 2 * len(ends[side])))
+        ends[side].append(BlastEnd(side, 10000 + 2 * len(ends[side]), opus and side == callee))
         return ends[side][-1]
 
     results = []
@@ -349,15 +373,15 @@ def bench_relay(bench, options):
             sound = json.loads(run.stdout)
             results.append({"calls": size, "cpu_pct_per_call": round(100 * cpu / wall / size, 4),
                             "rss_kb_per_call": round((rss - rss_before) / size, 1),
-                            "packets": {k: sound[k] for k in ("sent", "received", "lost",
-                                                              "out_of_order", "header_gaps")},
-                            "late_ms": sound["late_ms"], "pace_kept": run.returncode == 0,
+                            "packets": {name: sound[name] for name in counted},
+                            "late_ms": None if opus else sound["late_ms"], "pace_kept": run.returncode == 0,
                             "threads_pct": {n: round(100 * v / wall, 2) for n, v in threads.items()}})
     return results
 
 
 BENCHES = {"start": bench_start, "registrations": bench_registrations, "setup": bench_setup,
-           "live": bench_live, "relay": bench_relay, "conference": bench_conference, "api": bench_api, "events": bench_events}
+           "live": bench_live, "relay": bench_relay, "recorded": bench_recorded, "transcoded": bench_transcoded,
+           "conference": bench_conference, "api": bench_api, "events": bench_events}
 
 
 def main():
