@@ -1,6 +1,6 @@
 /* fuzz/handlers.c - a body to each handler that takes one, over HTTP, on a real database
  *
- * The first byte chooses the route, the rest is the body. Whatever comes, there is an answer, it is none of the
+ * The first byte chooses the route, the rest is the body, or the query of a GET. Whatever comes, there is an answer, it is none of the
  * server's own errors (500), and what is refused is refused in JSON.
  */
 #include "api/private.h"
@@ -226,6 +226,15 @@ static const struct {
 	{ "POST", "/api/prompts/" },
 	{ "POST", "/api/prompts/", FORM },
 	{ "POST", "/api/prompts/", FORM, FILE_HEAD, FILE_TAIL }, /* the decoders */
+	{ "POST", "/api/dtmf/" },
+	{ "POST", "/api/hold-call/" },
+	{ "POST", "/api/mute-call/" },
+	{ "POST", "/api/record-call/" },
+	{ "POST", "/api/conference/" },
+	{ "GET", "/api/call-logs/" },
+	{ "GET", "/api/recordings/" },
+	{ "GET", "/api/download-recording/" },
+	{ "GET", "/api/conferences/" },
 };
 
 static int server_connect(void)
@@ -293,30 +302,46 @@ static void check(const char *text)
 	json_decref(json);
 }
 
+/* As it is, but for what would end the request's first line. */
+static void put_query(struct buf *request, const uint8_t *data, size_t size)
+{
+	buf_addc(request, '?');
+	for (size_t i = 0; i < size && i < 4000; i++)
+		buf_addc(request, data[i] > ' ' && data[i] < 0x7f ? (char)data[i] : '+');
+}
+
+static void put_request(struct buf *request, size_t target, const uint8_t *data, size_t size)
+{
+	const char *head = targets[target].head ?: "", *tail = targets[target].tail ?: "";
+	bool query = str_eq(targets[target].method, "GET");
+
+	buf_addf(request, "%s %s", targets[target].method, targets[target].path);
+	if (query)
+		put_query(request, data, size);
+	buf_addf(request, " HTTP/1.1\r\nHost: f\r\nAuthorization: Bearer %s\r\n", rig.token);
+	if (query) {
+		buf_adds(request, "\r\n");
+		return;
+	}
+	buf_addf(request, "Content-Type: %s\r\nContent-Length: %zu\r\n\r\n%s",
+		 targets[target].type ?: "application/json", strlen(head) + size + strlen(tail),
+		 head);
+	buf_add(request, data, size);
+	buf_adds(request, tail);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static char text[ANSWER_MAX + 1];
 	auto_(buf_fini) struct buf request = BUF_MAX(128 * 1024);
 	struct linger now = { .l_onoff = 1 }; /* ports are few */
-	const char *head, *tail;
-	size_t target;
 	int fd;
 
 	if (!size || size > 60000)
 		return 0;
 	if (!rig.api)
 		rig_begin();
-	target = data[0] % ARRAY_LEN(targets);
-	head = targets[target].head ?: "";
-	tail = targets[target].tail ?: "";
-	buf_addf(&request,
-		 "%s %s HTTP/1.1\r\nHost: f\r\nAuthorization: Bearer %s\r\nContent-Type: %s\r\n"
-		 "Content-Length: %zu\r\n\r\n%s",
-		 targets[target].method, targets[target].path, rig.token,
-		 targets[target].type ?: "application/json", strlen(head) + size - 1 + strlen(tail),
-		 head);
-	buf_add(&request, data + 1, size - 1);
-	buf_adds(&request, tail);
+	put_request(&request, data[0] % ARRAY_LEN(targets), data + 1, size - 1);
 	fd = server_connect();
 	must(send(fd, request.data, request.len, MSG_NOSIGNAL) == (ssize_t)request.len);
 	read_answer(fd, text);

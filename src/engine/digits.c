@@ -278,14 +278,14 @@ static void came(struct channel *channel, char digit, enum dtmf_mode method, int
 }
 
 /* "Signal=5\r\nDuration=160" (application/dtmf-relay) or "5" (application/dtmf); some write * as 10 and # as 11. */
-void digits_on_info(struct channel *channel, const struct session_body *body)
+bool digits_of_info(const struct session_body *body, char *ret_digit, int *ret_duration_ms)
 {
 	char text[64] = "", *at, digit;
 	size_t len = body->len < sizeof(text) - 1 ? body->len : sizeof(text) - 1;
 	long duration = INFO_DURATION_MS;
 
 	if (!body->data || !body->type || strncasecmp(body->type, "application/dtmf", 16))
-		return;
+		return false;
 	memcpy(text, body->data, len);
 	at = strcasestr(text, "Duration=");
 	if (at)
@@ -297,9 +297,19 @@ void digits_on_info(struct channel *channel, const struct session_body *body)
 	if (digit == '1' && (at[1] == '0' || at[1] == '1'))
 		digit = at[1] == '0' ? '*' : '#';
 	if (!digit || !strchr("0123456789*#ABCD", digit))
-		return;
-	came(channel, digit, DTMF_INFO,
-	     duration > 0 && duration <= 6000 ? (int)duration : INFO_DURATION_MS);
+		return false;
+	*ret_digit = digit;
+	*ret_duration_ms = duration > 0 && duration <= 6000 ? (int)duration : INFO_DURATION_MS;
+	return true;
+}
+
+void digits_on_info(struct channel *channel, const struct session_body *body)
+{
+	char digit;
+	int duration_ms;
+
+	if (digits_of_info(body, &digit, &duration_ms))
+		came(channel, digit, DTMF_INFO, duration_ms);
 }
 
 void digits_on_media(struct channel *channel, const struct media_event *event)

@@ -235,6 +235,8 @@ void digits_fini(struct channel *channel);
 void digits_agreed(struct channel *channel,
 		   bool far_sends_events);		       /* after each offer and answer */
 void digits_info_done(struct channel *channel, uint16_t code); /* ours was answered */
+/* Return: false when the body is no digit's. */
+bool digits_of_info(const struct session_body *body, char *ret_digit, int *ret_duration_ms);
 void digits_on_info(struct channel *channel, const struct session_body *body);
 void digits_on_media(struct channel *channel, const struct media_event *event);
 

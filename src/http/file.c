@@ -7,8 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Whether a list of entity tags names ours. Weak ones count only where `weak` (RFC 9110 8.8.3.2). */
-static bool etag_listed(const char *list, const char *etag, bool weak)
+bool file_etag_listed(const char *list, const char *etag, bool weak)
 {
 	size_t want = etag ? strlen(etag) : 0;
 
@@ -26,9 +25,11 @@ static bool etag_listed(const char *list, const char *etag, bool weak)
 		if (*list != '"')
 			return false;
 		len = strcspn(++list, "\"");
+		if (!list[len])
+			return false;
 		if (etag && len == want && memcmp(list, etag, len) == 0 && (weak || !is_weak))
 			return true;
-		list += len + (list[len] == '"');
+		list += len + 1;
 	}
 	return false;
 }
@@ -48,10 +49,8 @@ static bool digits_take(const char **text, uint64_t *ret)
 	return true;
 }
 
-enum range { RANGE_NONE, RANGE_GOOD, RANGE_BEYOND };
-
-/* One range of bytes; anything else is none (RFC 9110 14.2: may be ignored). */
-static enum range range_parse(const char *text, uint64_t size, uint64_t *ret_at, uint64_t *ret_len)
+enum file_range file_range_parse(const char *text, uint64_t size, uint64_t *ret_at,
+				 uint64_t *ret_len)
 {
 	uint64_t first = 0, last = UINT64_MAX;
 	bool has_first;
@@ -107,9 +106,9 @@ static int preconditions(const struct web_req *req, const struct web_file *file)
 {
 	const char *match = web_header(req, "If-Match"), *none = web_header(req, "If-None-Match");
 
-	if (match && !etag_listed(match, file->etag, false))
+	if (match && !file_etag_listed(match, file->etag, false))
 		return 412;
-	return none && etag_listed(none, file->etag, true) ? 304 : 0;
+	return none && file_etag_listed(none, file->etag, true) ? 304 : 0;
 }
 
 /* Whether Range is to be looked at. Dates in If-Range never match: we give none. */
@@ -117,8 +116,8 @@ static bool range_holds(const struct web_req *req, const struct web_file *file)
 {
 	const char *condition = web_header(req, "If-Range");
 
-	return !req->head &&
-	       (!condition || (*condition == '"' && etag_listed(condition, file->etag, false)));
+	return !req->head && (!condition || (*condition == '"' &&
+					     file_etag_listed(condition, file->etag, false)));
 }
 
 static void file_describe(struct web_req *req, const struct web_file *file)
@@ -139,9 +138,9 @@ static void file_drop(const struct web_file *file)
 static void file_send(struct web_req *req, const struct web_file *file, uint64_t size)
 {
 	uint64_t at = 0, len = size;
-	enum range range = range_holds(req, file)
-				   ? range_parse(web_header(req, "Range"), size, &at, &len)
-				   : RANGE_NONE;
+	enum file_range range =
+		range_holds(req, file) ? file_range_parse(web_header(req, "Range"), size, &at, &len)
+				       : RANGE_NONE;
 
 	if (range == RANGE_BEYOND) {
 		file_drop(file);

@@ -153,6 +153,12 @@ struct web_bell *bell_ref(struct web_bell *bell);
 void bell_unref(struct web_bell *bell);
 
 /* ---- file.c ---- */
+enum file_range { RANGE_NONE, RANGE_GOOD, RANGE_BEYOND };
+/* One range of bytes; anything else is none (RFC 9110 14.2: may be ignored), several among it. */
+enum file_range file_range_parse(const char *text, uint64_t size, uint64_t *ret_at,
+				 uint64_t *ret_len);
+/* Whether a list of entity tags names ours. Weak ones count only where `weak` (RFC 9110 8.8.3.2). */
+bool file_etag_listed(const char *list, const char *etag, bool weak);
 struct MHD_Response *source_response(struct web_req *req);
 
 /* ---- listen.c ---- */
