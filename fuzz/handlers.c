@@ -55,6 +55,7 @@ static struct reply *answer(struct command *command)
 	case COMMAND_DTMF:
 	case COMMAND_HOLD_CALL:
 	case COMMAND_MUTE_LEG:
+	case COMMAND_TRANSFER:
 	case COMMAND_RECORD:
 	case COMMAND_ANSWER_CALL:
 	case COMMAND_ROOM_PUT:

@@ -1,4 +1,4 @@
-/* What is done to calls that are up: mute, hold, digits */
+/* What is done to calls that are up: mute, hold, digits, transfer */
 #include "api/private.h"
 
 #include <ctype.h>
@@ -95,9 +95,80 @@ static struct api_done *call_dtmf(struct api_req *req)
 	return api_json(req, 202, json_pack("{s:s}", "operation_id", id_str(operation)));
 }
 
+/* ---- Transfer ---- */
+
+#define RING_MAX_S 180
+
+static void take_target(struct api_req *req, struct transfer_wish *wish, json_t **complaints)
+{
+	static const char *const modes[] = { "blind", "attended", "refer", NULL };
+	static const char *const fails[] = { "return", "hangup", NULL };
+	static const char *const releases[] = { "ringing", "now", NULL };
+	const json_t *to = json_object_get(req->body, "to"),
+		     *connect = json_object_get(req->body, "connect");
+	bool has_to = to && !json_is_null(to), has_connect = connect && !json_is_null(connect);
+
+	if (has_to == has_connect)
+		field_complain(complaints, "to",
+			       "Say either to or connect: whom the call goes to.");
+	else if (has_to)
+		api_number(req->body, "to", true, wish->to, complaints);
+	else
+		api_connect(req, req->body, true, &wish->connect, complaints);
+	wish->mode = (enum transfer_mode)api_word(req->body, "mode", modes, 0, complaints);
+	wish->hangup_on_fail = api_word(req->body, "on_fail", fails, 0, complaints) == 1;
+	wish->release_now = api_word(req->body, "release", releases, 0, complaints) == 1;
+	api_int(req->body, "ring_timeout_s", 1, RING_MAX_S, &wish->ring_timeout_s, complaints);
+}
+
+static void take_action(struct api_req *req, struct transfer_wish *wish, json_t **complaints)
+{
+	static const char *const actions[] = { "complete", "cancel", "swap", "conference", NULL };
+	const char *room;
+
+	wish->action = (enum transfer_action)(
+		TRANSFER_COMPLETE + api_word(req->body, "action", actions, 0, complaints));
+	if (wish->action != TRANSFER_CONFERENCE)
+		return;
+	room = api_str(req->body, "room", false, 128, complaints);
+	str_copy(wish->room, sizeof(wish->room), room ? room : "");
+}
+
+static struct api_done *call_transfer(struct api_req *req)
+{
+	struct transfer_wish wish = { .action = TRANSFER_START };
+	struct command command = { .type = COMMAND_TRANSFER };
+	const json_t *action = json_object_get(req->body, "action");
+	json_t *complaints = NULL, *body;
+	struct reply *reply;
+
+	api_id(req->body, "call_id", true, &command.call_id, &complaints);
+	if (action && !json_is_null(action))
+		take_action(req, &wish, &complaints);
+	else
+		take_target(req, &wish, &complaints);
+	if (complaints)
+		return api_invalid(req, complaints);
+	command.body = xmemdup(&wish, sizeof(wish));
+	reply = api_ask(req, &command);
+	if (reply && reply->code == REPLY_NOT_FOUND) {
+		reply_free(reply);
+		return api_call_not_live(req, command.call_id, false);
+	}
+	if (!reply || reply->code != REPLY_OK)
+		return api_fail_reply(req, reply);
+	body = call_view_json(reply->call);
+	json_object_set_new(body, "consult_call_id",
+			    id_is_none(reply->consult_id) ? json_null()
+							  : json_string(id_str(reply->consult_id)));
+	reply_free(reply);
+	return api_json(req, 202, body);
+}
+
 const struct api_route control_routes[] = {
 	{ "POST", "/api/dtmf/", "sendDtmf", call_dtmf, SCOPE_CALLS_CONTROL, 0 },
 	{ "POST", "/api/hold-call/", "holdCall", call_hold, SCOPE_CALLS_CONTROL, 0 },
 	{ "POST", "/api/mute-call/", "muteCall", call_mute, SCOPE_CALLS_CONTROL, 0 },
+	{ "POST", "/api/transfer-call/", "transferCall", call_transfer, SCOPE_CALLS_CONTROL, 0 },
 	{ 0 },
 };

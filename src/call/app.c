@@ -26,6 +26,7 @@ static command_fn *const handlers[] = {
 	[COMMAND_DTMF] = do_dtmf,
 	[COMMAND_HOLD_CALL] = do_hold_call,
 	[COMMAND_MUTE_LEG] = do_mute_leg,
+	[COMMAND_TRANSFER] = do_transfer_call,
 	[COMMAND_RECORD] = do_record,
 	[COMMAND_RECORDING_REPAIRED] = do_recording_repaired,
 	[COMMAND_ROOM_PUT] = do_room_put,
@@ -78,8 +79,10 @@ static void on_event(void *arg, const struct engine_event *event)
 	struct profile *profile;
 	struct device *device;
 
-	if (event->type == ENGINE_INCOMING || event->type == ENGINE_REPLACES) {
+	if (event->type == ENGINE_INCOMING) {
 		came_in(app, event);
+	} else if (event->type == ENGINE_REPLACES) {
+		replaces_begin(app, event);
 	} else if (event->type == ENGINE_LINE_STATE) {
 		profile = known_profile(app, event->id);
 		if (!profile)

@@ -64,6 +64,7 @@ static void second_rings(struct call *call)
 {
 	struct leg *first = call->first;
 
+	transfer_rings(call);
 	if (call->shown == CALL_EARLY_MEDIA)
 		return; /* a ringing signal does not stop sound that is already there */
 	if (first && !first->answered)
@@ -77,6 +78,7 @@ static void second_is_early(struct call *call, struct leg *leg)
 {
 	struct leg *first = call->first;
 
+	transfer_early(call, leg);
 	/* Of several phones that ring at once none is to be heard before it answers. */
 	if (leg->kind == LEG_KIND_PROFILE && first) {
 		bridge_parties(call, leg, false);
@@ -96,7 +98,7 @@ void call_drop_group(struct call *call, const struct leg *winner, enum end_reaso
 			leg_close(leg, reason, elsewhere);
 }
 
-static unsigned group_live(const struct call *call)
+unsigned call_group_live(const struct call *call)
 {
 	struct leg *leg;
 	unsigned live = 0;
@@ -106,7 +108,7 @@ static unsigned group_live(const struct call *call)
 	return live;
 }
 
-static void group_settled(struct call *call, struct leg *winner)
+void call_group_settled(struct call *call, const struct leg *winner)
 {
 	struct leg *leg;
 
@@ -183,6 +185,7 @@ void call_finish(struct call *call, enum ending_cause cause, struct leg *leg)
 
 	if (call_is_over(call))
 		return;
+	transfer_over(call);
 	record_stop(call);
 	call->ended_at = wheel_wall_us(call->app->wheel);
 	hold_settle(call);
@@ -205,6 +208,7 @@ void call_finish(struct call *call, enum ending_cause cause, struct leg *leg)
 	call_publish(call, EVENT_CALL_ENDED, NULL);
 	if (!call->channels)
 		fsm_go(&call->fsm, PHASE_DONE);
+	transfer_target_over(call);
 }
 
 /* ---- the machine ---- */
@@ -226,7 +230,7 @@ static void gather_answered(struct call *call, struct leg *leg)
 
 	call->first = leg;
 	leg->is_caller = true;
-	group_settled(call, leg);
+	call_group_settled(call, leg);
 	call_dial(call);
 	r = party_number(call, &call->next, LEG_REMOTE);
 	if (r)
@@ -247,7 +251,7 @@ static void gather_handle(struct fsm *fsm, void *owner, int event, void *data)
 		gather_answered(call, data);
 		break;
 	case CALL_EV_LOST:
-		if (!group_live(call))
+		if (!call_group_live(call))
 			call_finish(call, ENDING_FIRST_LOST, call_best_loss(call));
 		break;
 	case CALL_EV_TIMEOUT:
@@ -265,7 +269,7 @@ static void dial_lost(struct call *call, struct leg *leg)
 {
 	if (leg == call->first)
 		call_finish(call, leg->end.by_far ? ENDING_CALLER_LEFT : ENDING_HUNG_UP, leg);
-	else if (leg->in_group && !group_live(call) && !call->parked)
+	else if (leg->in_group && !call_group_live(call) && !call->parked)
 		call_finish(call, ENDING_SECOND_LOST, call_best_loss(call));
 }
 
@@ -286,8 +290,11 @@ static void dial_handle(struct fsm *fsm, void *owner, int event, void *data)
 		if (!leg->in_group)
 			break;
 		call->second = leg;
-		group_settled(call, leg);
-		call_up(call);
+		call_group_settled(call, leg);
+		if (call->consult_of)
+			transfer_answered(call);
+		else
+			call_up(call);
 		break;
 	case CALL_EV_LOST:
 		dial_lost(call, leg);
@@ -316,6 +323,8 @@ static void one_left(struct call *call, struct leg *leg)
 
 static void up_lost(struct call *call, struct leg *leg)
 {
+	if (transfer_lost(call, leg))
+		return;
 	if (room_has_others(call, leg))
 		one_left(call, leg);
 	else if (leg == call->first || leg == call->second)
@@ -337,6 +346,14 @@ static void up_handle(struct fsm *fsm, void *owner, int event, void *data)
 
 	(void)fsm;
 	switch (event) {
+	case CALL_EV_RINGING:
+	case CALL_EV_EARLY:
+		call_publish_leg(call, leg, "leg_ringing");
+		break;
+	case CALL_EV_ANSWERED:
+		if (leg->in_group)
+			transfer_recalled(call, leg);
+		break;
 	case CALL_EV_LOST:
 		up_lost(call, leg);
 		break;
@@ -506,6 +523,7 @@ void call_forget(struct call *call)
 	chain_each_safe(leg, then, &call->legs, in_call)
 		leg_forget(leg);
 	uncount(call);
+	transfer_forget(call);
 	record_forget(call);
 	timer_stop(&call->reap);
 	timer_stop(&call->hold_limit);

@@ -29,6 +29,7 @@ enum command_type {
 	COMMAND_DTMF,	     /* body: struct dtmf_request, call_id, leg_id?; reply: operation_id */
 	COMMAND_HOLD_CALL,   /* call_id, on; reply: call */
 	COMMAND_MUTE_LEG,    /* call_id, leg_id, on; reply: call */
+	COMMAND_TRANSFER,    /* body: struct transfer_wish, call_id; reply: call, consult_id */
 	COMMAND_RECORD,	     /* body: struct record_wish, call_id; reply: recording */
 	COMMAND_RECORDING_REPAIRED, /* body: struct recording_view, of before the start */
 	COMMAND_ROOM_PUT,	    /* body: struct room_spec: one that is kept, at the start */
@@ -130,6 +131,24 @@ struct record_wish {
 	bool stereo;
 };
 
+struct transfer_wish {
+	enum transfer_action {
+		TRANSFER_START,
+		TRANSFER_COMPLETE,
+		TRANSFER_CANCEL,
+		TRANSFER_SWAP,
+		TRANSFER_CONFERENCE,
+	} action;
+	/* to start one */
+	enum transfer_mode { TRANSFER_BLIND, TRANSFER_ATTENDED, TRANSFER_REFER } mode;
+	char to[VIEW_NUMBER_SIZE]; /* a number or an extension; empty: */
+	struct connect_spec connect;
+	bool hangup_on_fail;	   /* else the one who transferred is called again */
+	bool release_now;	   /* blind: does not wait until the target rings */
+	int ring_timeout_s;	   /* of the target; 0: the default */
+	char room[VIEW_NAME_SIZE]; /* conference: empty: any */
+};
+
 #define ROOM_PIN_SIZE 20
 #define ROOM_MEMBERS_MAX 500
 #define TENANT_ROOMS_MAX 1000
@@ -228,7 +247,7 @@ struct reply {
 	const char *
 		state; /* WRONG_STATE, and HANGUP_CALL of what had ended before: a static name; else NULL */
 	struct call_view *call;
-	struct id operation_id;
+	struct id operation_id, consult_id;
 	struct recording_view *recording;
 	unsigned count; /* of calls, registrations or conferences */
 	unsigned total; /* CALLS, CONFERENCES: how many there are in all */

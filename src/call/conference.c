@@ -149,9 +149,10 @@ static struct reply *move_call(struct call_app *app, const struct asker *asker,
 	count = room_movable(call, room, legs);
 	if (room && !count && room_of(call) == room)
 		return reply_room(room); /* it is there already */
-	if (call->fsm.state != PHASE_UP || call->conducts || !count) {
+	if (call->fsm.state != PHASE_UP || call->conducts || !count || transfer_runs(call) ||
+	    call->consult_of) {
 		bad = reply_error(REPLY_WRONG_STATE, NULL, "Only a call that is up can be moved.");
-		bad->state = call_state_names[call->shown];
+		bad->state = call_state_names[call_shown(call)];
 		return bad;
 	}
 	bad = entry_refusal(app, asker, wish);

@@ -97,6 +97,8 @@ static size_t body_size(enum command_type type)
 		return sizeof(struct connect_spec);
 	case COMMAND_DTMF:
 		return sizeof(struct dtmf_request);
+	case COMMAND_TRANSFER:
+		return sizeof(struct transfer_wish);
 	case COMMAND_RECORD:
 		return sizeof(struct record_wish);
 	case COMMAND_RECORDING_REPAIRED:

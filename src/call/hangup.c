@@ -55,6 +55,8 @@ struct reply *do_hangup_call(struct call_app *app, struct command *command)
 	}
 	if (leg && leg->in_group)
 		hangup_one(call, leg, command->hangup_reason);
+	else if (leg && transfer_left(call, leg))
+		leg_close(leg, END_COMPLETED, false);
 	else if (leg && room_has_others(call, leg))
 		fsm_send(&call->fsm, CALL_EV_PLAYED, leg);
 	else

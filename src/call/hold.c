@@ -72,20 +72,25 @@ static bool puts_on_hold(const struct leg *leg)
 	return leg->holding || (leg->held && leg->kind != LEG_KIND_PROFILE);
 }
 
-static void set_on_hold(struct leg *leg, struct leg *holder, bool on)
+static void music(struct leg *leg, bool on)
 {
 	static const struct sound_spec music = { .kind = SOUND_MUSIC, .loop = true };
-	struct bridge *bridge = leg->call->bridge;
-	bool talk;
 
 	leg->on_hold = on;
-	talk = !leg->on_hold && !holder->on_hold;
-	bridge_hear(bridge, holder->channel, leg->channel, talk);
-	bridge_hear(bridge, leg->channel, holder->channel, talk);
 	if (on)
 		(void)channel_play(leg->channel, &music);
 	else
 		channel_play_stop(leg->channel);
+}
+
+static void set_on_hold(struct leg *leg, struct leg *holder, bool on)
+{
+	struct bridge *bridge = leg->call->bridge;
+	bool talk = !on && !holder->on_hold;
+
+	bridge_hear(bridge, holder->channel, leg->channel, talk);
+	bridge_hear(bridge, leg->channel, holder->channel, talk);
+	music(leg, on);
 }
 
 /* Brings the music and the signalling to what `holder` wants of the other. Return: whether something changed. */
@@ -105,6 +110,15 @@ static bool follow(struct call *call, struct leg *holder)
 	return true;
 }
 
+void hold_alone(struct leg *leg, bool on)
+{
+	if (leg->on_hold == on || !leg->channel || !leg_is_live(leg))
+		return;
+	music(leg, on);
+	if (leg->kind != LEG_KIND_SOFTPHONE)
+		channel_hold(leg->channel, on);
+}
+
 void hold_release(struct call *call)
 {
 	struct leg *legs[] = { call->first, call->second };
@@ -116,11 +130,23 @@ void hold_release(struct call *call)
 			continue;
 		legs[i]->holding = false;
 		legs[i]->hold_news = NEWS_NONE;
-		if (!legs[i]->on_hold || !other || !call->bridge || !legs[i]->channel)
+		if (!legs[i]->on_hold || !call->bridge || !legs[i]->channel)
 			continue;
-		set_on_hold(legs[i], other, false);
+		if (other)
+			set_on_hold(legs[i], other, false);
+		else
+			music(legs[i], false); /* who held it has left */
 		channel_hold(legs[i]->channel, false);
 	}
+	count_time(call);
+}
+
+void hold_rejoin(struct call *call)
+{
+	if (call->first)
+		(void)follow(call, call->first);
+	if (call->second)
+		(void)follow(call, call->second);
 	count_time(call);
 }
 
@@ -159,7 +185,8 @@ void hold_told(struct leg *leg, bool signalled)
 void hold_changed(struct call *call, struct leg *leg)
 {
 	count_time(call);
-	(void)follow(call, leg);
+	if (!transfer_runs(call)) /* what its parties hear is the transfer's until then */
+		(void)follow(call, leg);
 	if (leg->member)
 		room_leg_changed(leg);
 	publish(leg, leg->held, NULL);
@@ -181,8 +208,23 @@ static struct reply *not_now(const struct call *call)
 	struct reply *reply =
 		reply_error(REPLY_WRONG_STATE, NULL, "Only two who talk can hold each other.");
 
-	reply->state = call_state_names[call->shown];
+	reply->state = call_state_names[call_shown(call)];
 	return reply;
+}
+
+void hold_set(struct call *call, struct leg *holder, bool on)
+{
+	struct leg *leg = partner(call, holder);
+
+	if (holder->holding == on || !leg)
+		return;
+	holder->holding = on;
+	count_time(call);
+	news_out(leg, false); /* the last change, if nothing is known of it yet */
+	leg->hold_news = on ? NEWS_HELD : NEWS_RESUMED;
+	/* Their own phone may hold already, or still: then the far end hears of nothing new. */
+	if (!follow(call, holder) || leg->kind == LEG_KIND_SOFTPHONE)
+		news_out(leg, false);
 }
 
 struct reply *do_hold_call(struct call_app *app, struct command *command)
@@ -195,16 +237,8 @@ struct reply *do_hold_call(struct call_app *app, struct command *command)
 		return no;
 	leg = call->fsm.state == PHASE_UP ? leg_far(call, &command->asker) : NULL;
 	holder = leg ? partner(call, leg) : NULL;
-	if (!holder || !call->bridge)
+	if (!holder || !call->bridge || transfer_runs(call))
 		return not_now(call);
-	if (holder->holding == command->on)
-		return reply_call(call);
-	holder->holding = command->on;
-	count_time(call);
-	news_out(leg, false); /* the last change, if nothing is known of it yet */
-	leg->hold_news = command->on ? NEWS_HELD : NEWS_RESUMED;
-	/* Their own phone may hold already, or still: then the far end hears of nothing new. */
-	if (!follow(call, holder) || leg->kind == LEG_KIND_SOFTPHONE)
-		news_out(leg, false);
+	hold_set(call, holder, command->on);
 	return reply_call(call);
 }

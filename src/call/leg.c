@@ -229,6 +229,41 @@ void leg_answered(struct leg *leg)
 		fsm_send(&leg->fsm, LEG_EV_ANSWERED, NULL);
 }
 
+struct leg *leg_move(struct leg *old, struct call *call, enum leg_role role)
+{
+	struct leg *leg = leg_new(call, role, old->kind);
+	struct channel *channel = take(old->channel);
+	bool metered = old->metered;
+
+	record_leave(old);
+	budget_end(old->call, old);
+	old->call->channels--;
+	(void)str_copy(old->codec, sizeof(old->codec), channel_codec(channel));
+	channel_quality(channel, &old->quality);
+	leg->device = old->device;
+	leg->user = old->user;
+	leg->profile = take(old->profile);
+	leg->profile_id = old->profile_id;
+	leg->outbound = old->outbound;
+	leg->held = old->held;
+	leg->on_hold = old->on_hold;
+	leg->muted = old->muted;
+	leg->is_caller = old->is_caller;
+	leg->sendings = old->sendings;
+	old->sendings = (struct chain){ 0 };
+	(void)str_copy(leg->address, sizeof(leg->address), old->address);
+	leg->answered = true;
+	leg->ringing_at = leg->answered_at = now_us(leg);
+	leg_attach(leg, channel);
+	fsm_go(&leg->fsm, S_UP);
+	if (metered)
+		budget_begin(call, leg);
+	old->end.reason = END_COMPLETED;
+	ended_now(old);
+	fsm_go(&old->fsm, S_ENDED);
+	return leg;
+}
+
 static void held(struct leg *leg, bool is_held)
 {
 	if (!leg_is_live(leg) || leg->held == is_held)
@@ -287,8 +322,10 @@ void leg_event(struct leg *leg, const struct engine_event *event)
 				 &(struct ending){ ENDING_MEDIA, leg });
 		break;
 	case ENGINE_TRANSFER:
-		/* A stranger must not make us dial: refused until the tenant can allow it. */
-		channel_transfer_reply(event->channel, 603);
+		refer_asked(leg, event);
+		break;
+	case ENGINE_TRANSFER_STATE:
+		transfer_asked_far(leg, event);
 		break;
 	case ENGINE_AUDIO:
 		call_publish_leg(leg->call, leg, "audio");

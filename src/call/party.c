@@ -1,12 +1,24 @@
 /* Ringing somebody, and sounds in somebody's stead. */
 #include "call/private.h"
 
+struct leg *call_waiting(const struct call *call)
+{
+	struct leg *const legs[] = { call->first, call->second,
+				     call->consult_of ? call_waiting(call->consult_of) : NULL };
+
+	for (unsigned i = 0; i < ARRAY_LEN(legs); i++)
+		if (legs[i] && legs[i]->channel && leg_is_live(legs[i]) &&
+		    legs[i]->role != LEG_CONSULT)
+			return legs[i];
+	return NULL;
+}
+
 static unsigned ring(struct call *call, struct device *device, enum leg_role role)
 {
-	struct leg *leg;
+	struct leg *leg, *waiting = call_waiting(call);
 	struct originate what = {
 		.device = device->id,
-		.like = call->first ? call->first->channel : NULL,
+		.like = waiting ? waiting->channel : NULL,
 		.ring_timeout_ms = CALL_SETUP_MS,
 	};
 	struct channel *channel;
@@ -18,8 +30,9 @@ static unsigned ring(struct call *call, struct device *device, enum leg_role rol
 		what.line_next = call->next.profile->spec->id;
 	/* Who is called by the API sees whom the call will be with, anybody else who is calling. */
 	(void)str_copy(what.from, sizeof(what.from),
-		       role == LEG_AGENT && !call->first ? call->to : call->from);
-	if (call->first)
+		       role == LEG_AGENT && (!waiting || waiting == call->second) ? call->to
+										  : call->from);
+	if (waiting && waiting != call->second)
 		(void)str_copy(what.from_name, sizeof(what.from_name), call->from_name);
 	leg = leg_new(call, role, LEG_KIND_DEVICE);
 	leg->in_group = true;
@@ -66,7 +79,7 @@ int party_number(struct call *call, struct outbound *outbound, enum leg_role rol
 	int r;
 
 	leg->in_group = true;
-	r = outbound_dial(leg, outbound, call->first);
+	r = outbound_dial(leg, outbound, call_waiting(call));
 	if (r)
 		leg_close(leg, END_TRUNK_FAILED, false);
 	return r;

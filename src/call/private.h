@@ -78,6 +78,7 @@ struct seat {
 
 struct room;
 struct room_member;
+struct transfer;
 
 /* An outgoing leg that was let through (outbound.c); the only thing that can be dialled. */
 struct outbound {
@@ -114,7 +115,10 @@ enum ending_cause {
 	ENDING_UNCONFIRMED,  /* nobody pressed 1 */
 	ENDING_MODERATOR_LEFT,
 	ENDING_KICKED,
-	ENDING_INTERRUPTED, /* drain, or a forced deletion */
+	ENDING_TRANSFERRED,	/* its parties talk elsewhere now */
+	ENDING_TRANSFER_OVER,	/* of a target's call: it is not wanted any more */
+	ENDING_TRANSFER_FAILED, /* the target was not reached, nor the one who transferred */
+	ENDING_INTERRUPTED,	/* drain, or a forced deletion */
 	ENDING_COUNT,
 };
 
@@ -177,6 +181,9 @@ struct call {
 	unsigned channels; /* legs that have one */
 	struct leg *first, *second;
 	struct bridge *bridge;
+	struct transfer *transfer; /* NULL: it never had one (transfer.h) */
+	struct call *consult_of;   /* it is the target's call in that one's transfer; or NULL */
+	struct id transferred_from, transferred_to;
 	struct outbound next; /* click-to-call: dialled once the first party is there */
 	struct sound_plan plan;
 	struct recording *recording;	       /* that runs or is paused, or NULL */
@@ -304,6 +311,8 @@ void leg_answered(struct leg *leg); /* an incoming one: by us */
 void leg_event(struct leg *leg, const struct engine_event *event);
 void leg_forget(struct leg *leg); /* without a word to the engine */
 bool leg_is_live(const struct leg *leg);
+/* An answered leg goes on as one of another call, as the leg that is returned; `old` has ended. */
+struct leg *leg_move(struct leg *old, struct call *call, enum leg_role role);
 struct leg *leg_get(const struct call *call, struct id id); /* NULL: the call has no such leg */
 enum leg_state leg_shown(const struct leg *leg);
 
@@ -318,6 +327,11 @@ void hold_begin(struct call *call);
 void hold_told(struct leg *leg, bool signalled); /* the far end has agreed, or not */
 void hold_settle(struct call *call);		 /* its time is counted; it ends */
 void hold_release(struct call *call); /* its two parties go where there is no holding each other */
+/* By the user of `holder`, a party, or not any more. Again is fine. */
+void hold_set(struct call *call, struct leg *holder, bool on);
+/* Who talks to whom has changed: whose phones hold somebody hold the new one. */
+void hold_rejoin(struct call *call);
+void hold_alone(struct leg *leg, bool on); /* music for one to whom nobody talks, and word of it */
 void hold_limit_init(struct call *call);
 /* digits.c */
 void digits_sent(struct leg *leg, const struct engine_event *event);
@@ -339,6 +353,8 @@ void call_up(struct call *call); /* the parties are there: first, second or both
 /* Takes every leg that is being rung out of the running, but for `winner` and those of `keep` (NULL: nobody). */
 void call_drop_group(struct call *call, const struct leg *winner, enum end_reason reason,
 		     bool elsewhere);
+unsigned call_group_live(const struct call *call); /* how many are still being rung */
+void call_group_settled(struct call *call, const struct leg *winner); /* the others need not ring */
 bool call_is_over(const struct call *call);
 void answer_connect(struct call *call, struct connecting *connecting); /* answer.c */
 /* record.c */
@@ -346,6 +362,7 @@ void record_start(struct call *call, bool stereo); /* does nothing while one run
 void record_stop(struct call *call);
 /* Call it whenever a leg became a party of the call, or its role changed: who is a party is recorded. */
 void record_follow(struct call *call);
+void record_leave(struct leg *leg); /* it is on no recording any more */
 void record_done(struct call_app *app, struct id id, const struct tape_end *end);
 void record_forget(struct call *call); /* the call goes */
 /* What the API asks for. Return: NULL when it is done, or the refusal. */
@@ -358,6 +375,31 @@ void recordings_fini(struct call_app *app);
 /* call_end.c */
 struct leg *call_best_loss(struct call *call);
 void call_set_ending(struct call *call, const struct ending *ending);
+
+/* transfer.c: what a call tells of itself and of its target's call */
+bool transfer_runs(const struct call *call); /* its parties are being changed */
+void transfer_rings(struct call *consult);
+void transfer_early(struct call *consult, struct leg *leg);
+void transfer_answered(struct call *consult); /* its second party is there */
+/* Somebody of a call that is up left. Return: whether the call goes on. */
+must_check bool transfer_lost(struct call *call, struct leg *leg);
+/* Who transfers is hung up: the transfer goes on without him. Return: whether that is who the leg is. */
+bool transfer_left(struct call *call, struct leg *leg);
+void transfer_recalled(struct call *call, struct leg *leg); /* who was rung again has answered */
+void transfer_asked_far(struct leg *leg, const struct engine_event *event); /* how a REFER goes */
+void transfer_over(struct call *call);					    /* it ends */
+void transfer_target_over(struct call *consult);			    /* it has ended */
+void transfer_forget(struct call *call);
+/* Who speaks in that call though its leg is another's: the one who consults. Or NULL. */
+struct leg *transfer_guest(const struct call *call);
+/* refer.c */
+void refer_asked(struct leg *leg, const struct engine_event *event);
+void replaces_begin(struct call_app *app, const struct engine_event *event);
+
+/* The public state. */
+enum call_state call_shown(const struct call *call);
+/* The party of a conversation, or who waits for one, that somebody is rung for. NULL: nobody yet. */
+struct leg *call_waiting(const struct call *call);
 
 /* party.c: ringing somebody: how many legs were begun */
 unsigned party_user(struct call *call, struct user *user, enum leg_role role, struct id but_not);
@@ -441,6 +483,7 @@ command_fn do_make_call, do_answer_call, do_hangup_call, do_mute_leg, do_dtmf, d
 	do_calls, do_call_get, do_snapshot, do_status, do_drain, do_profile_put, do_profile_drop,
 	do_profile_register, do_profile_wait, do_profile_test, do_registrations, do_device_put,
 	do_device_drop, do_devices, do_user_put, do_user_drop, do_tenant_put, do_conference,
-	do_conferences, do_conference_get, do_room_put, do_record, do_recording_repaired;
+	do_conferences, do_conference_get, do_room_put, do_record, do_recording_repaired,
+	do_transfer_call;
 void waiters_tell(struct call_app *app, struct profile *profile, bool over);
 void drainers_tell(struct call_app *app, bool over);

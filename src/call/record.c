@@ -212,16 +212,39 @@ static enum tape_side side_of(const struct call *call, const struct leg *leg)
 									       : TAPE_RIGHT;
 }
 
+void record_leave(struct leg *leg)
+{
+	if (!id_is_none(leg->recorded) && leg->channel)
+		tape_remove(leg->channel);
+	leg->recorded = ID_NONE;
+}
+
+/* Whose leg is another call's. */
+static void follow_guest(struct call *call)
+{
+	struct recording *recording = call->recording;
+	struct leg *guest = transfer_guest(call);
+
+	if (!guest || !recording || !recording->tape || id_eq(guest->recorded, recording->view.id))
+		return;
+	record_leave(guest);
+	guest->recorded = recording->view.id;
+	tape_add(recording->tape, guest->channel, TAPE_LEFT);
+}
+
 void record_follow(struct call *call)
 {
 	struct recording *recording = call->recording;
 	struct leg *leg;
 
+	follow_guest(call);
 	chain_each(leg, &call->legs, in_call) {
 		bool wanted = recording && recording->tape && is_party(leg) && leg->answered;
 		struct id id = wanted ? recording->view.id : ID_NONE;
 
-		if (!leg->channel || !leg_is_live(leg) || id_eq(leg->recorded, id))
+		/* Whoever consults may be on the other call's. */
+		if (leg->role == LEG_CONSULT || !leg->channel || !leg_is_live(leg) ||
+		    id_eq(leg->recorded, id))
 			continue;
 		leg->recorded = id;
 		if (wanted)

@@ -78,6 +78,15 @@ static void holds(const struct call *call, struct call_view *view)
 	}
 }
 
+enum call_state call_shown(const struct call *call)
+{
+	if (call->shown != CALL_ANSWERED)
+		return call->shown;
+	if (transfer_runs(call))
+		return CALL_TRANSFERRING;
+	return call_is_held(call) ? CALL_HELD : CALL_ANSWERED;
+}
+
 struct call_view *call_view_make(const struct call *call)
 {
 	struct call_view *view = call_view_new(call->legs.count);
@@ -97,9 +106,9 @@ struct call_view *call_view_make(const struct call *call)
 	(void)str_copy(view->from_name, sizeof(view->from_name), call->from_name);
 	times(call, view);
 	holds(call, view);
-	view->state = call->shown;
-	if (call->shown == CALL_ANSWERED && (view->hold_local || view->hold_remote))
-		view->state = CALL_HELD;
+	view->state = call_shown(call);
+	view->transferred_from = call->transferred_from;
+	view->transferred_to = call->transferred_to;
 	view->recording = record_shown(call);
 	view->recording_id = call->recording_id;
 	view->end_reason = call->end_reason;

@@ -254,11 +254,38 @@ static void confirmed(struct channel *channel, const struct session_event *event
 	event_emit(channel->engine, event_for(channel, ENGINE_ANSWERED));
 }
 
-static void refer(struct channel *channel, const struct session_event *event)
+/* The channel of that session, as long as somebody can speak on it. */
+static struct channel *channel_of(const struct session *session)
 {
-	struct queued *queued = event_for(channel, ENGINE_TRANSFER);
+	struct branch *branch = session ? session_user(session, branch_on_event) : NULL;
+	struct channel *channel = branch ? branch->channel : NULL;
 
-	queued->text = xstrdup(event->refer->to);
+	return channel && channel->state < CHANNEL_LEAVING ? channel : NULL;
+}
+
+static void refer(struct branch *branch, const struct session_event *event)
+{
+	const struct session_refer *refer = event->refer;
+	struct channel *channel = branch->channel, *other = channel_of(refer->replaces);
+	struct queued *queued;
+
+	/* Replaces of a call that is none of ours, or of this very one: nobody to put anybody through to. */
+	if ((refer->replaces_value[0] && (!other || other == channel)) || !refer->number[0]) {
+		session_refer_reply(branch->session, 603);
+		return;
+	}
+	queued = event_for(channel, ENGINE_TRANSFER);
+	queued->text = xstrdup(refer->number);
+	queued->event.other = other;
+	event_emit(channel->engine, queued);
+}
+
+static void refer_state(struct channel *channel, const struct session_event *event)
+{
+	struct queued *queued = event_for(channel, ENGINE_TRANSFER_STATE);
+
+	queued->event.code = event->code;
+	queued->event.last = event->last;
 	event_emit(channel->engine, queued);
 }
 
@@ -296,11 +323,14 @@ static void branch_event(struct branch *branch, const struct session_event *even
 		break;
 	case SESSION_EV_REFER:
 		if (ours)
-			refer(channel, event);
+			refer(branch, event);
 		else
 			session_refer_reply(branch->session, 603);
 		break;
 	case SESSION_EV_REFER_STATE:
+		if (ours)
+			refer_state(channel, event);
+		break;
 	case SESSION_EV_IDENTITY:
 		break;
 	case SESSION_EV_END:
@@ -376,15 +406,15 @@ static void follow_line(struct channel *channel)
 void incoming_session(struct session *session, const struct ua_incoming *incoming, void *arg)
 {
 	struct engine *engine = arg;
-	struct channel *channel;
+	struct channel *channel, *replaced = channel_of(incoming->replaces);
 	struct queued *queued;
 
 	if (engine->channels.count >= engine->max_channels) {
 		session_reject(session, 486, NULL, 42, NULL);
 		return;
 	}
-	if (incoming->replaces) {
-		session_reject(session, 603, NULL, 0, NULL);
+	if (incoming->replaces && !replaced) {
+		session_reject(session, 603, NULL, 0, NULL); /* it is just ending */
 		return;
 	}
 	channel = channel_make(engine);
@@ -403,7 +433,8 @@ void incoming_session(struct session *session, const struct ua_incoming *incomin
 	channel->main->session = session;
 	session_bind(session, branch_on_event, channel->main);
 	engine_enter(engine);
-	queued = event_for(channel, ENGINE_INCOMING);
+	queued = event_for(channel, replaced ? ENGINE_REPLACES : ENGINE_INCOMING);
+	queued->event.other = replaced;
 	queued->info = info_of(session, incoming);
 	event_emit(engine, queued);
 	engine_settle(engine);

@@ -336,6 +336,42 @@ void channel_quality(const struct channel *channel, struct quality_view *ret)
 
 /* ---- transfer ---- */
 
+bool channel_transfer(struct channel *channel, const char *number)
+{
+	struct account *account = regs_account(ua_regs(channel->engine->ua), channel->line);
+	auto_(buf_fini) struct buf uri = BUF_MAX(512), own = BUF_MAX(512);
+	bool done;
+
+	if (channel->state != CHANNEL_UP || channel->is_device || !account ||
+	    !session_peer_allows(channel->main->session, "REFER") ||
+	    !account_dial_uri(account, number, &uri))
+		return false;
+	account_aor(account, &own);
+	engine_enter(channel->engine);
+	done = !session_refer(channel->main->session, uri.data, NULL, own.data);
+	engine_leave(channel->engine);
+	return done;
+}
+
+void channel_identify(struct channel *channel, const char *number, const char *name)
+{
+	struct engine *engine = channel->engine;
+	const struct line *line = line_get(engine, channel->line);
+	const struct session_id id = { or_null(number), or_null(name), SESSION_ID_PAI };
+	bool told = line &&
+		    (line->caller_mode == CALLER_ID_PAI || line->caller_mode == CALLER_ID_FROM_PAI);
+
+	if (channel->state != CHANNEL_UP || !channel->main || !number[0] ||
+	    (!channel->is_device && !told))
+		return;
+	engine_enter(engine);
+	/* While an offer is open it waits for the next. */
+	if (session_identify(channel->main->session, &id,
+			     registrar_realm(ua_registrar(engine->ua))))
+		log_debug("the new party is not told yet");
+	engine_leave(engine);
+}
+
 void channel_transfer_reply(struct channel *channel, int code)
 {
 	if (channel->state != CHANNEL_UP)
@@ -350,7 +386,8 @@ void channel_transfer_progress(struct channel *channel, int code)
 	if (channel->state != CHANNEL_UP)
 		return;
 	engine_enter(channel->engine);
-	session_refer_notify(channel->main->session, (uint16_t)code, reason_phrase(code));
+	session_refer_notify(channel->main->session, (uint16_t)code,
+			     code < 300 ? NULL : reason_phrase(code));
 	engine_leave(channel->engine);
 }
 

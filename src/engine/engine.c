@@ -17,7 +17,8 @@ static void deliver(struct engine *engine, struct queued *queued)
 
 	if (channel)
 		queued->event.user = channel->user;
-	if (engine->fn && (!channel || channel->user || queued->event.type == ENGINE_INCOMING))
+	if (engine->fn && (!channel || channel->user || queued->event.type == ENGINE_INCOMING ||
+			   queued->event.type == ENGINE_REPLACES))
 		engine->fn(engine->arg, &queued->event);
 	if (channel && queued->event.type == ENGINE_ENDED)
 		channel_free(channel);

@@ -34,8 +34,11 @@ enum engine_event_type {
 	ENGINE_RESUMED,
 	ENGINE_DTMF, /* a key of the far end: .digit, .duration_ms, .method by which it came */
 	ENGINE_DTMF_SENT, /* a channel_dtmf() is over: .operation, .method of its last digit, .ok: all of it went out */
-	ENGINE_TRANSFER, /* the far end asks to be transferred (REFER): .target; channel_transfer_reply() */
-	ENGINE_REPLACES, /* an incoming channel wants to take over .other */
+	ENGINE_TRANSFER, /* the far end asks that whom it talks to be put through to .target (a number), or, attended, to
+			  * whom it talks to on .other, a second channel of its own: channel_transfer_reply() */
+	ENGINE_TRANSFER_STATE, /* channel_transfer(): .code, 202 once it is accepted, then the far end's progress; .last of
+				* all: 2xx it is through, but for 202: nothing tells how it went */
+	ENGINE_REPLACES, /* a channel came in, as with INCOMING, that is to take the place of .other */
 	ENGINE_SOUND_DONE, /* channel_play's sound ended or was stopped, the channel lives on: .sound_id */
 	ENGINE_MEDIA_LOST, /* no sound for the watchdog's time although we expect some */
 	ENGINE_TALKING,	   /* a member of a watched bridge began to speak (.ok) or stopped */
@@ -86,6 +89,8 @@ struct engine_event {
 	const struct tape_end *tape;
 	struct channel *other;
 	const char *target;
+	int code;
+	bool last;
 	uint32_t sound_id, operation;
 	enum dtmf_mode method;
 	char digit;
@@ -166,6 +171,14 @@ void channel_hold(struct channel *channel, bool hold);
  * has it (the far end is asked whether it is still there; if it is not, the channel ends by itself).
  */
 void channel_expect(struct channel *channel, unsigned within_ms);
+/* Asks the far end to call that number itself, through the provider it is at (REFER). Return: false: it cannot be
+ * asked, or it is being asked already. Else ENGINE_TRANSFER_STATE follows, the last unless the channel ends before.
+ */
+must_check bool channel_transfer(struct channel *channel, const char *number);
+/* Tells the far end who it talks to now, if its display can be trusted with that: own phones, and providers that are
+ * told callers in P-Asserted-Identity.
+ */
+void channel_identify(struct channel *channel, const char *number, const char *name);
 /* Answers ENGINE_TRANSFER: 0 accepts (reports go out as the target's progress comes in), else a SIP code. */
 void channel_transfer_reply(struct channel *channel, int code);
 void channel_transfer_progress(struct channel *channel, int code);

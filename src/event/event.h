@@ -22,6 +22,8 @@ enum event_type {
 	EVENT_CALL_DTMF_SENT,
 	EVENT_CALL_TRANSFERRING,
 	EVENT_CALL_TRANSFERRED,
+	EVENT_CALL_TRANSFER_FAILED,
+	EVENT_CALL_TRANSFER_UNCONFIRMED, /* the far end was asked to do it, and did not say how it went */
 	EVENT_CALL_ENDED,
 	EVENT_CALL_UPDATED, /* anything else about it changed: a leg came or went, quality, mute */
 	/* topic registrations */

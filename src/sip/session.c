@@ -110,6 +110,8 @@ static void ended_enter(struct fsm *fsm, void *owner)
 
 	(void)fsm;
 	session_end_set(session, SESSION_BY_NETWORK, SESSION_FAILED, 500, NULL);
+	if (session->dialog && session->was_up)
+		ua_ended(session->ua, session->dialog);
 	session->end.answered = session->was_up && !session->late;
 	session_offer_fini(session);
 	session_timer_fini(session);
@@ -152,6 +154,7 @@ void session_free(struct session *session)
 	free(session->target);
 	free(session->routes);
 	free(session->id_lines);
+	free(session->shown_line);
 	free(session->extra_lines);
 	saved_body_fini(&session->offer);
 	saved_body_fini(&session->local_sdp);

@@ -96,13 +96,15 @@ enum session_event_type {
 	SESSION_EV_INFO,      /* INFO, answered 200 already: `body` */
 	SESSION_EV_INFO_DONE, /* ours was answered: `code` */
 	SESSION_EV_REFER,     /* they ask us to call `refer`: decide with session_refer_reply() */
-	SESSION_EV_REFER_STATE, /* our REFER: `code` is the far end's progress (100..699), 202 accepted; `last` */
+	SESSION_EV_REFER_STATE, /* our REFER: `code` is the far end's progress (100..699), 202 accepted; `last`. A last 202:
+				 * accepted, but nothing tells how it went (no report within 60 s, or the call's end) */
 	SESSION_EV_IDENTITY, /* the other side's identity changed: `peer` (RFC 4916, PAI in a later message) */
 	SESSION_EV_END, /* `end`; the session is gone after this */
 };
 
 struct session_refer {
 	const char *to;		    /* the URI without its headers */
+	const char *number;	    /* its user part, unescaped */
 	const char *referred_by;    /* the whole value, or "" */
 	struct session *replaces;   /* Refer-To's Replaces names this session of ours, or NULL */
 	const char *replaces_value; /* unescaped, "" when there is none: for another's dialog */
@@ -222,6 +224,11 @@ bool session_info(struct session *session, struct session_body body);
  */
 must_check int session_refer(struct session *session, const char *to,
 			     const struct session *replaces, const char *referred_by);
+/* Tells the far end who it talks to now (RFC 4916's use, by P-Asserted-Identity): UPDATE where they take it, else a
+ * re-INVITE that changes nothing else. `domain`: of the number; NULL: the account's. SESSION_E_STATE: an offer is open.
+ */
+must_check int session_identify(struct session *session, const struct session_id *id,
+				const char *domain);
 /* The answer to EV_REFER: 202 accepts and opens the implicit subscription; else the refusal. */
 void session_refer_reply(struct session *session, uint16_t code);
 /* Progress of what an accepted REFER asked for: 100..199, or a final code which ends the subscription. */
@@ -235,6 +242,7 @@ const char *session_call_id(const struct session *session);
 const struct session_peer *session_peer(const struct session *session);
 struct account *session_account(const struct session *session); /* NULL for devices; no reference */
 struct ua *session_ua(const struct session *session);
+void *session_user(const struct session *session, session_fn *fn); /* NULL: it has another user */
 const struct sa *session_peer_addr(const struct session *session); /* of the packets, or NULL yet */
 /* Their last Allow had it (INFO, UPDATE, REFER); true when they never said. */
 bool session_peer_allows(const struct session *session, const char *method);

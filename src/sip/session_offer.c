@@ -412,6 +412,7 @@ static void offer_send(struct session *session)
 
 	session_common_lines(session, &lines);
 	session_timer_request_lines(session, &lines);
+	buf_adds(&lines, session->shown_line ? session->shown_line : "");
 	session->our_offer = errand_start(session, session->dialog, method, lines.data,
 					  saved_body_get(&session->pending_offer), offer_ended);
 	if (session->our_offer)
@@ -458,6 +459,37 @@ int session_offer_refresh(struct session *session)
 	saved_body_set(&session->pending_offer, saved_body_get(&session->local_sdp));
 	offer_send(session);
 	return 0;
+}
+
+static void identified(struct session *session, struct errand *errand, uint16_t code,
+		       const struct inmsg *in)
+{
+	if (code >= 300) {
+		session_checked(session, errand, code, in);
+		return;
+	}
+	dialog_refresh(session->dialog, in->msg);
+	session_timer_take_reply(session, in->msg);
+}
+
+int session_identify(struct session *session, const struct session_id *id, const char *domain)
+{
+	const struct session_id shown = { id->number, id->name, SESSION_ID_PAI };
+	auto_(buf_fini) struct buf from = BUF_MAX(1024), line = BUF_MAX(2048);
+
+	if (identity_lines(&shown, session->account, domain, &from, &line))
+		return SESSION_E_BAD;
+	free(session->shown_line);
+	session->shown_line = xstrdup(line.data);
+	if (!session_in(session, SESSION_UP))
+		return SESSION_E_STATE;
+	if (!session->allow || !session_peer_allows(session, "UPDATE"))
+		return session_offer_refresh(session);
+	session_timer_request_lines(session, &line); /* it refreshes the session like any other */
+	return errand_start(session, session->dialog, "UPDATE", line.data, SESSION_NO_BODY,
+			    identified)
+		       ? 0
+		       : SESSION_E_STATE;
 }
 
 int session_refresh(struct session *session)

@@ -184,6 +184,8 @@ struct session {
 	bool we_refresh, no_update;
 	struct timer se_timer, se_expiry;
 
+	char *shown_line; /* who the far end talks to now, if that has changed: in all our offers */
+
 	struct refer_sent refer_sent;
 	struct refer_taken refer_taken;
 	struct errand *errands;

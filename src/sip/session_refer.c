@@ -33,11 +33,11 @@ static void sent_end(struct session *session, uint16_t code, const char *reason)
 	session_emit(session, &event);
 }
 
-/* Accepted, but never a word of how it went. */
+/* Accepted or not, never a word of how it went. */
 static void sent_silence(struct timer *timer, void *arg)
 {
 	(void)timer;
-	sent_end(arg, 408, "No progress reported");
+	sent_end(arg, 202, "No progress reported");
 }
 
 static void refer_done(struct session *session, struct errand *errand, uint16_t code,
@@ -52,6 +52,8 @@ static void refer_done(struct session *session, struct errand *errand, uint16_t 
 			fsm_send(&session->fsm, SIG_DEAD, NULL);
 		return;
 	}
+	if (!session->refer_sent.open)
+		return; /* a report was faster, and the last */
 	session->refer_sent.accepted = true;
 	sub = inmsg_header(in->msg, SIP_HDR_REFER_SUB);
 	if (sub && !pl_strcasecmp(&sub->val, "false")) {
@@ -221,8 +223,9 @@ void session_refer_received(struct session *session, const struct inmsg *in)
 	const struct sip_hdr *to = inmsg_header(in->msg, SIP_HDR_REFER_TO);
 	const struct sip_hdr *by = inmsg_header(in->msg, SIP_HDR_REFERRED_BY);
 	const struct sip_hdr *sub = inmsg_header(in->msg, SIP_HDR_REFER_SUB);
-	char target[512], referred_by[512] = "", replaces[512];
+	char target[512], number[128], referred_by[512] = "", replaces[512];
 	struct session_refer refer = { .to = target,
+				       .number = number,
 				       .referred_by = referred_by,
 				       .replaces_value = replaces };
 	struct session_event event = { .type = SESSION_EV_REFER, .refer = &refer };
@@ -245,9 +248,10 @@ void session_refer_received(struct session *session, const struct inmsg *in)
 	while (whole.l && whole.p[whole.l - 1] == '?')
 		whole.l--;
 	text_clean(target, sizeof(target), whole.p, whole.l);
+	user_copy(number, sizeof(number), &addr.uri.user);
 	if (by)
 		text_clean(referred_by, sizeof(referred_by), by->val.p, by->val.l);
-	refer.replaces = ua_replaced(session->ua, replaces, NULL);
+	refer.replaces = ua_replaced(session->ua, replaces);
 	refer.no_subscription = sub && !pl_strcasecmp(&sub->val, "false");
 	session->refer_taken.st = st;
 	session->refer_taken.silent = refer.no_subscription;

@@ -120,6 +120,11 @@ const struct session_peer *session_peer(const struct session *session)
 	return &session->peer;
 }
 
+void *session_user(const struct session *session, session_fn *fn)
+{
+	return session->bound && session->fn == fn && !session->forgotten ? session->arg : NULL;
+}
+
 struct account *session_account(const struct session *session)
 {
 	return session->account;

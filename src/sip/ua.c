@@ -1,6 +1,8 @@
 #include "sip/session_private.h"
 
+#include "base/hmap.h"
 #include "base/metric.h"
+#include "sip/session_private.h"
 
 #include <openssl/rand.h>
 #include <stdio.h>
@@ -25,63 +27,121 @@ static bool param_named(struct pl *rest, const char *name, struct pl *value)
 	return !msg_param_decode(rest, name, value);
 }
 
-struct session *ua_replaced(struct ua *ua, const char *value, bool *ret_early_only)
+/* A dialog's ids as Replaces has them. */
+struct replaced_ids {
+	struct pl call_id, to_tag, from_tag;
+	bool early_only;
+};
+
+static bool replaces_decode(const char *value, struct replaced_ids *ret)
 {
-	struct pl whole, call_id, params, to_tag, from_tag, end;
+	struct pl whole, params, end;
 	const char *semicolon = strchr(value, ';');
-	struct dialog *dialog;
 
 	if (!semicolon)
-		return NULL;
+		return false;
 	pl_set_str(&whole, value);
-	call_id = (struct pl){ .p = value, .l = (size_t)(semicolon - value) };
-	while (call_id.l && call_id.p[call_id.l - 1] == ' ')
-		call_id.l--;
+	ret->call_id = (struct pl){ .p = value, .l = (size_t)(semicolon - value) };
+	while (ret->call_id.l && ret->call_id.p[ret->call_id.l - 1] == ' ')
+		ret->call_id.l--;
 	params = (struct pl){ .p = semicolon, .l = whole.l - (size_t)(semicolon - value) };
-	if (!param_named(&params, "to-tag", &to_tag) ||
-	    !param_named(&params, "from-tag", &from_tag))
-		return NULL;
-	if (ret_early_only)
-		*ret_early_only = !msg_param_exists(&params, "early-only", &end);
-	dialog = dialog_table_find(ua->dialogs, &call_id, &to_tag, &from_tag);
+	if (!param_named(&params, "to-tag", &ret->to_tag) ||
+	    !param_named(&params, "from-tag", &ret->from_tag))
+		return false;
+	ret->early_only = !msg_param_exists(&params, "early-only", &end);
+	return true;
+}
+
+static struct session *session_of_ids(const struct ua *ua, const struct replaced_ids *ids)
+{
+	struct dialog *dialog =
+		dialog_table_find(ua->dialogs, &ids->call_id, &ids->to_tag, &ids->from_tag);
+
 	return dialog ? dialog_owner(dialog) : NULL;
 }
 
+struct session *ua_replaced(struct ua *ua, const char *value)
+{
+	struct replaced_ids ids;
+
+	return replaces_decode(value, &ids) ? session_of_ids(ua, &ids) : NULL;
+}
+
+static uint64_t hash_of(const struct pl *call_id, const struct pl *ours, const struct pl *theirs)
+{
+	const struct pl *parts[] = { call_id, ours, theirs };
+	uint64_t hashes[ARRAY_LEN(parts)];
+
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+		hashes[i] = hkey_bytes(parts[i]->p, parts[i]->l);
+	return hkey_bytes(hashes, sizeof(hashes));
+}
+
+void ua_ended(struct ua *ua, const struct dialog *dialog)
+{
+	struct pl call_id, ours, theirs;
+
+	pl_set_str(&call_id, dialog_call_id(dialog));
+	pl_set_str(&ours, dialog_local_tag(dialog));
+	pl_set_str(&theirs, dialog_remote_tag(dialog));
+	ua->ended[ua->ended_next++ % UA_ENDED] = hash_of(&call_id, &ours, &theirs);
+}
+
+/* Looked through only for somebody known here who asks for a call that is not. */
+static bool has_ended(const struct ua *ua, const struct replaced_ids *ids)
+{
+	uint64_t hash = hash_of(&ids->call_id, &ids->to_tag, &ids->from_tag);
+
+	for (size_t i = 0; i < UA_ENDED; i++)
+		if (ua->ended[i] == hash)
+			return true;
+	return false;
+}
+
+/* RFC 3891 3. Whoever may not replace a call does not learn that there is one. Return: 0, or the refusal. */
+static uint16_t replaces_refusal(const struct ua *ua, const struct replaced_ids *ids,
+				 const struct session *replaced, const struct account *account)
+{
+	if (!replaced)
+		return has_ended(ua, ids) ? 603 : 481;
+	if (replaced->account != account)
+		return 481;
+	if (!session_alive(replaced))
+		return 603;
+	if (session_is_up(replaced))
+		return ids->early_only ? 486 : 0;
+	return session_is_outgoing(replaced) ? 0 : 481; /* only early dialogs that we began */
+}
+
 /* Return: false when the INVITE was answered already. */
-static bool replaces_check(struct ua *ua, const struct inmsg *in, struct session **ret_replaced)
+static bool replaces_check(struct ua *ua, const struct inmsg *in, const struct account *account,
+			   struct session **ret_replaced)
 {
 	const struct sip_hdr *hdr = inmsg_header(in->msg, SIP_HDR_REPLACES);
 	auto_(free) char *value = NULL;
 	struct session *replaced;
-	bool early_only = false;
+	struct replaced_ids ids;
+	uint16_t code;
 
 	if (!hdr)
 		return true;
 	value = xstrndup(hdr->val.p, hdr->val.l);
-	replaced = ua_replaced(ua, value, &early_only);
-	if (!replaced) {
-		stack_reply(in, 481, NULL);
+	if (sip_msg_hdr_count(in->msg, SIP_HDR_REPLACES) != 1 || !replaces_decode(value, &ids)) {
+		stack_reply(in, 400, NULL);
 		return false;
 	}
-	if (!session_alive(replaced)) {
-		stack_reply(in, 603, NULL);
-		return false;
-	}
-	if (early_only && session_is_up(replaced)) {
-		stack_reply(in, 486, NULL);
-		return false;
-	}
-	if (!session_is_up(replaced) && !session_is_outgoing(replaced)) {
-		stack_reply(in, 481, NULL); /* an early dialog that we did not start (RFC 3891 3) */
-		return false;
-	}
-	*ret_replaced = replaced;
-	return true;
+	replaced = session_of_ids(ua, &ids);
+	code = replaces_refusal(ua, &ids, replaced, account);
+	if (code)
+		stack_reply(in, code, NULL);
+	else
+		*ret_replaced = replaced;
+	return !code;
 }
 
 /* ---- INVITE ---- */
 
-static void user_copy(char *dst, size_t size, const struct pl *user)
+void user_copy(char *dst, size_t size, const struct pl *user)
 {
 	struct session_peer peer;
 	auto_(free) char *uri = xasprintf("<sip:%.*s@x>", (int)user->l, user->p);
@@ -168,7 +228,7 @@ static void incoming(struct ua *ua, const struct inmsg *in, struct account *acco
 		stack_reply(in, 414, NULL); /* dialled as it is, or not at all */
 		return;
 	}
-	if (refused_early(ua, in) || !replaces_check(ua, in, &info.replaces) ||
+	if (refused_early(ua, in) || !replaces_check(ua, in, account, &info.replaces) ||
 	    session_in_new(ua, in, policy, &session))
 		return;
 	session->account = account_ref(account);

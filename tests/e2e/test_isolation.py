@@ -71,6 +71,7 @@ TABLE = {
     "POST /api/answer-call": Route(thing="call", member="call_id", body=CONNECT),
     "POST /api/hangup-call": Route(thing="call", member="call_id"),
     "POST /api/dtmf": Route(thing="call", member="call_id", body={"digits": "1"}),
+    "POST /api/transfer-call": Route(thing="call", member="call_id", body={"to": "0301"}),
     "POST /api/hold-call": Route(thing="call", member="call_id", body={"action": "hold"}),
     "POST /api/mute-call": Route(thing="call", member="call_id",
                                  body={"leg_id": NOBODY, "muted": True}),

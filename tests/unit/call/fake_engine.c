@@ -51,7 +51,8 @@ static void send(struct channel *channel, struct engine_event event)
 {
 	event.channel = channel;
 	event.user = channel->user;
-	if (channel->engine->fn && (event.user || event.type == ENGINE_INCOMING))
+	if (channel->engine->fn &&
+	    (event.user || event.type == ENGINE_INCOMING || event.type == ENGINE_REPLACES))
 		channel->engine->fn(channel->engine->arg, &event);
 }
 
@@ -62,6 +63,30 @@ struct channel *fake_incoming(struct engine *engine, const struct channel_info *
 	channel->incoming = true;
 	send(channel, (struct engine_event){ .type = ENGINE_INCOMING, .info = info });
 	return channel;
+}
+
+struct channel *fake_replaces(struct engine *engine, const struct channel_info *info,
+			      struct channel *other)
+{
+	struct channel *channel = channel_new(engine);
+
+	channel->incoming = true;
+	send(channel,
+	     (struct engine_event){ .type = ENGINE_REPLACES, .info = info, .other = other });
+	return channel;
+}
+
+void fake_refer(struct channel *channel, const char *target, struct channel *other)
+{
+	channel->transfer_code = -1;
+	send(channel,
+	     (struct engine_event){ .type = ENGINE_TRANSFER, .target = target, .other = other });
+}
+
+void fake_refer_state(struct channel *channel, int code, bool last)
+{
+	send(channel,
+	     (struct engine_event){ .type = ENGINE_TRANSFER_STATE, .code = code, .last = last });
 }
 
 void fake_say(struct channel *channel, enum engine_event_type type)
@@ -273,6 +298,20 @@ void channel_hold(struct channel *channel, bool hold)
 	bug_on(channel->ended);
 	channel->told_hold = hold;
 	channel->holds++;
+}
+
+bool channel_transfer(struct channel *channel, const char *number)
+{
+	if (channel->cannot_refer)
+		return false;
+	(void)str_copy(channel->referred, sizeof(channel->referred), number);
+	return true;
+}
+
+void channel_identify(struct channel *channel, const char *number, const char *name)
+{
+	(void)name;
+	(void)str_copy(channel->shown, sizeof(channel->shown), number);
 }
 
 void channel_transfer_reply(struct channel *channel, int code)

@@ -26,7 +26,9 @@ struct channel {
 	int sound_kind;
 	char said[256];
 	uint32_t sound_id;
-	int transfer_code;
+	int transfer_code; /* the last that was said to a REFER */
+	bool cannot_refer;
+	char referred[64], shown[64];
 	int taped; /* 0, 1: left, 2: right */
 };
 
@@ -74,6 +76,10 @@ void fake_online(struct engine *engine, struct id device, bool online);
 /* The last channel that was dialled, counted from the end: 0 the newest. */
 struct channel *fake_dialled(struct engine *engine, unsigned from_end);
 struct channel *fake_incoming(struct engine *engine, const struct channel_info *info);
+struct channel *fake_replaces(struct engine *engine, const struct channel_info *info,
+			      struct channel *other);
+void fake_refer(struct channel *channel, const char *target, struct channel *other);
+void fake_refer_state(struct channel *channel, int code, bool last);
 void fake_say(struct channel *channel, enum engine_event_type type);
 void fake_digits(struct channel *channel, const char *digits);
 void fake_talks(struct channel *channel, bool talks);
