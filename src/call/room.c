@@ -155,6 +155,7 @@ static void member_view_fill(const struct room_member *member, struct member_vie
 	view->talking = member->talking;
 	view->moderator = member->moderator;
 	view->volume = member->volume;
+	view->recorded = !member->unrecorded;
 	view->joined_at = member->joined_at;
 }
 

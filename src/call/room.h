@@ -45,7 +45,8 @@ struct room_member {
 	bool in_lobby, moderator, deaf, held, talking;
 	bool kept_mute; /* by a moderator: it may not speak by its own decision */
 	bool music;	/* hears that instead of the room */
-	int volume;	/* dB */
+	bool unrecorded;
+	int volume; /* dB */
 	int64_t joined_at;
 	/* in the lobby: what it is asked for; in the room: the star of *6 */
 	bool confirms, star;

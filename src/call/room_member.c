@@ -124,7 +124,8 @@ void member_come_in(struct room_member *member)
 	if (room->set.join_muted && !member->moderator)
 		leg->muted = true;
 	bridge_add(room->bridge, leg->channel);
-	if (is_unrecorded(leg))
+	member->unrecorded = is_unrecorded(leg);
+	if (member->unrecorded)
 		channel_unrecorded(leg->channel, true);
 	channel_expect(leg->channel, MEMBER_SILENT_MS);
 	room_settle(room, member);

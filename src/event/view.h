@@ -120,7 +120,8 @@ struct member_view {
 	struct id id, call_id, leg_id, user_id; /* user_id: none for somebody from outside */
 	char name[VIEW_NAME_SIZE];
 	bool muted, deaf, held, talking, moderator;
-	int volume; /* dB */
+	int volume;    /* dB */
+	bool recorded; /* when the room is */
 	int64_t joined_at;
 };
 

@@ -263,6 +263,7 @@ static json_t *member_json(const struct member_view *member)
 	json_object_set_new_nocheck(json, "talking", json_boolean(member->talking));
 	json_object_set_new_nocheck(json, "moderator", json_boolean(member->moderator));
 	json_object_set_new_nocheck(json, "volume", json_integer(member->volume));
+	json_object_set_new_nocheck(json, "recorded", json_boolean(member->recorded));
 	json_object_set_new_nocheck(json, "joined_at", time_json(member->joined_at));
 	return json;
 }

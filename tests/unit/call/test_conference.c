@@ -2,6 +2,8 @@
 #include "world.h"
 
 #include "base/base.h"
+#include "call/room.h"
+#include "store/room.h"
 
 static int begin(void **state)
 {
@@ -428,6 +430,358 @@ static void tones_tell_who_comes_and_goes(void **state)
 	act(world, CONFERENCE_END);
 }
 
+static void members_are_promoted_and_have_a_volume(void **state)
+{
+	struct world *world = *state;
+	struct asker ben = world_as(world->tenant, world->ben, ASKER_AGENT);
+	struct channel *phone, *two;
+
+	made(world, "", "");
+	assert_int_equal(
+		ask_as(world, ben, (struct conference_wish){ .action = CONFERENCE_JOIN })->code,
+		REPLY_OK);
+	phone = fake_dialled(world->engine, 0);
+	fake_say(phone, ENGINE_ANSWERED);
+	two = added(world, "0301");
+	/* Nobody promotes himself, nor makes himself louder. */
+	assert_int_equal(member_as(world, ben, CONFERENCE_PROMOTE, 0)->code, REPLY_FORBIDDEN);
+	assert_int_equal(member_as(world, ben, CONFERENCE_VOLUME, 0)->code, REPLY_FORBIDDEN);
+	assert_int_equal(member(world, CONFERENCE_PROMOTE, 0)->code, REPLY_OK);
+	assert_true(room(world)->members[0].moderator);
+	assert_int_equal(member_as(world, ben, CONFERENCE_MUTE, 1)->code, REPLY_OK);
+	assert_true(two->muted);
+	assert_int_equal(ask_as(world, ben,
+				(struct conference_wish){ .action = CONFERENCE_VOLUME,
+							  .member = room(world)->members[1].id,
+							  .volume = -12 })
+				 ->code,
+			 REPLY_OK);
+	assert_int_equal(two->volume, -12);
+	assert_int_equal(room(world)->members[1].volume, -12);
+	assert_int_equal(member(world, CONFERENCE_DEMOTE, 0)->code, REPLY_OK);
+	assert_int_equal(member_as(world, ben, CONFERENCE_UNMUTE, 1)->code, REPLY_FORBIDDEN);
+	act(world, CONFERENCE_END);
+}
+
+static void members_mute_themselves_where_the_room_says_so(void **state)
+{
+	struct world *world = *state;
+	struct channel *one = added(world, "0301"), *two = added(world, "0302");
+
+	fake_digits(one, "*6");
+	assert_false(one->muted);
+	assert_int_equal(world_events(world, EVENT_CALL_DTMF), 2); /* digits like any others */
+	ask(world, (struct conference_wish){
+			   .action = CONFERENCE_UPDATE, .set.keys = true, .given = ROOM_SET_KEYS });
+	assert_true(room(world)->keys);
+	fake_digits(one, "*6");
+	assert_true(one->muted);
+	assert_non_null(strstr(one->said, "You are muted"));
+	assert_int_equal(world_events(world, EVENT_CALL_DTMF), 2);
+	fake_digits(one, "6");
+	assert_true(one->muted);
+	fake_digits(one, "*");
+	world_advance(world, 3001); /* a star of long ago */
+	fake_digits(one, "6");
+	assert_true(one->muted);
+	assert_int_equal(world_events(world, EVENT_CALL_DTMF), 4);
+	fake_digits(one, "**6");
+	assert_false(one->muted);
+	/* What a moderator muted stays so. */
+	member(world, CONFERENCE_MUTE, 0);
+	fake_digits(one, "*6");
+	assert_true(one->muted);
+	assert_non_null(strstr(one->said, "moderator"));
+	hang_up(one);
+	hang_up(two);
+}
+
+static void the_last_moderators_leaving_ends_it(void **state)
+{
+	struct world *world = *state;
+	struct channel *one, *boss;
+
+	ask(world, (struct conference_wish){ .action = CONFERENCE_CREATE,
+					     .set.end_on_moderator_exit = true,
+					     .set.grace_s = 20 });
+	one = added(world, "0301");
+	world_advance(world, 60000); /* none was there yet */
+	assert_false(one->hung_up);
+	act(world, CONFERENCE_JOIN);
+	boss = fake_dialled(world->engine, 0);
+	fake_say(boss, ENGINE_ANSWERED);
+	hang_up(boss);
+	world_advance(world, 19000);
+	assert_false(one->hung_up);
+	act(world, CONFERENCE_JOIN); /* back in time */
+	boss = fake_dialled(world->engine, 0);
+	fake_say(boss, ENGINE_ANSWERED);
+	world_advance(world, 60000);
+	assert_false(one->hung_up);
+	hang_up(boss);
+	world_advance(world, 20002);
+	assert_true(one->hung_up);
+	fake_settle(world->engine);
+	assert_int_equal(look(world)->state, CONFERENCE_OPEN);
+	assert_int_equal(world_event(world, EVENT_CALL_ENDED)->call->end_reason, END_COMPLETED);
+	act(world, CONFERENCE_END);
+}
+
+/* ---- guests ---- */
+
+static unsigned guest_changes;
+
+static void guest_changed(struct room_guest *guest)
+{
+	(void)guest;
+	guest_changes++;
+}
+
+static void a_guest_hears_and_is_no_member(void **state)
+{
+	struct world *world = *state;
+	struct room_guest guest = { .mode = ROOM_GUEST_LISTENS, .on_change = guest_changed };
+	struct channel *one = added(world, "0301"), *two = added(world, "0302"), *ear;
+	struct call *call, *other;
+	struct room *room_;
+	unsigned events = world->bus.count;
+
+	world_call(world, "0309", CONNECT_SAY);
+	ear = fake_dialled(world->engine, 0);
+	fake_say(ear, ENGINE_ANSWERED);
+	call = call_get(world->app, world_view(world)->id);
+	room_ = room_get(world->app, call->tenant, "sales");
+	assert_ptr_equal(room_of(room_->call), room_);
+	assert_null(room_of(call));
+	guest.leg = call->second;
+	guest_changes = 0;
+	room_guest_enter(room_, &guest);
+	assert_true(ear->muted && ear->bridge == one->bridge);
+	assert_int_equal(look(world)->member_count, 2);
+	other = call_get(world->app, room(world)->members[0].call_id);
+	assert_ptr_equal(room_of(other), room_);
+	room_guest_set(&guest, ROOM_GUEST_WHISPERS, other->second);
+	assert_true(!ear->muted && ear->aside == one);
+	room_guest_set(&guest, ROOM_GUEST_BARGES, NULL);
+	assert_true(!ear->muted && !ear->aside);
+	assert_int_equal(world_events(world, EVENT_CONFERENCE_CHANGED), 0);
+	assert_in_range(world->bus.count, events, events + 3); /* of the guest's own call */
+
+	/* Whom it whispers to goes: it listens. */
+	room_guest_set(&guest, ROOM_GUEST_WHISPERS, other->second);
+	hang_up(one);
+	assert_int_equal(guest_changes, 1);
+	assert_true(guest.mode == ROOM_GUEST_LISTENS && ear->muted && !ear->aside);
+	assert_true(two->playing); /* a guest is no company */
+	hang_up(two);
+	assert_int_equal(guest_changes, 2);
+	assert_null(guest.room);
+	assert_true(!ear->hung_up && !ear->bridge && !ear->muted);
+	world_hangup(world, call->id, HANGUP_NORMAL);
+}
+
+/* ---- its recording ---- */
+
+static struct reply *record(struct world *world, int action)
+{
+	struct conference_wish wish = { .action = CONFERENCE_RECORD };
+
+	wish.record.action = (__typeof__(wish.record.action))action;
+	return ask(world, wish);
+}
+
+static void a_room_is_recorded_as_one(void **state)
+{
+	struct world *world = *state;
+	struct engine *engine = world->engine;
+	struct channel *one, *two;
+	struct id call;
+
+	made(world, "", "");
+	assert_int_equal(record(world, RECORD_START)->code, REPLY_WRONG_STATE);
+	assert_string_equal(world->reply->state, "open");
+	one = added(world, "0301");
+	two = added(world, "0302");
+	call = look(world)->call_id;
+	assert_int_equal(record(world, RECORD_STOP)->code, REPLY_WRONG_STATE);
+	assert_int_equal(record(world, RECORD_START)->code, REPLY_OK);
+	assert_true(room(world)->recording);
+	assert_int_equal(engine->tapes, 1);
+	assert_true(one->bridge->taped && !engine->tape_spec.stereo && engine->tape_spec.wideband);
+	assert_int_equal(one->taped + two->taped, 0); /* all together, not each */
+	assert_true(id_eq(world_event(world, EVENT_RECORDING_STARTED)->call_id, call));
+	assert_int_equal(record(world, RECORD_START)->code, REPLY_OK);
+	assert_int_equal(engine->tapes, 1);
+	assert_int_equal(record(world, RECORD_PAUSE)->code, REPLY_OK);
+	assert_true(engine->tape_paused && !room(world)->recording);
+	assert_int_equal(record(world, RECORD_RESUME)->code, REPLY_OK);
+	assert_false(engine->tape_paused);
+	hang_up(one);
+	assert_int_equal(engine->tapes_stopped, 0);
+	assert_int_equal(record(world, RECORD_STOP)->code, REPLY_OK);
+	assert_false(two->bridge->taped || room(world)->recording);
+	assert_int_equal(engine->tapes_stopped, 1);
+	fake_tape_done(engine, 0, 32000);
+	assert_non_null(world_event(world, EVENT_RECORDING_READY));
+	/* The next one goes on to the end of the conference. */
+	assert_int_equal(record(world, RECORD_START)->code, REPLY_OK);
+	hang_up(two);
+	assert_int_equal(engine->tapes_stopped, 2);
+	fake_tape_done(engine, 0, 32000);
+	assert_int_equal(world_event(world, EVENT_RECORDING_READY)->recording->state, RECORD_READY);
+	act(world, CONFERENCE_END);
+}
+
+static void never(struct line_spec *spec)
+{
+	spec->record = RECORD_NEVER;
+}
+
+static void on_demand(struct line_spec *spec)
+{
+	spec->record = RECORD_ON_DEMAND;
+}
+
+static void a_room_may_be_recorded_from_its_first_member_on(void **state)
+{
+	struct world *world = *state;
+	struct channel *one, *two;
+
+	world_put_line(world, world->line, world->anna, on_demand);
+	ask(world, (struct conference_wish){ .action = CONFERENCE_CREATE, .set.record = true });
+	assert_true(room(world)->record && !room(world)->recording);
+	one = added(world, "0301");
+	assert_true(one->bridge->taped && look(world)->recording);
+	assert_int_equal(world_events(world, EVENT_RECORDING_STARTED), 1);
+	/* Whose calls are never recorded, is heard by all but the tape. */
+	world_put_line(world, world->line, world->anna, never);
+	two = added(world, "0302");
+	assert_true(two->unrecorded && !one->unrecorded);
+	assert_true(look(world)->members[0].recorded && !room(world)->members[1].recorded);
+	/* A disk that fails ends the recording, not the room. */
+	fake_tape_done(world->engine, 28, 100);
+	assert_false(look(world)->recording || one->bridge->taped);
+	assert_int_equal(world_events(world, EVENT_RECORDING_FAILED), 1);
+	act(world, CONFERENCE_END);
+	assert_int_equal(world->engine->tapes, 1);
+}
+
+/* ---- what a restart brings back ---- */
+
+static const struct room_view *kept(const struct world *world)
+{
+	for (unsigned i = world->bus.count; i-- > 0;)
+		if (world->bus.events[i]->room)
+			return world->bus.events[i]->room;
+	return NULL;
+}
+
+static void what_is_made_is_kept_until_it_is_ended(void **state)
+{
+	struct world *world = *state;
+	struct conference_wish wish = { .action = CONFERENCE_CREATE,
+					.set.pin = "1234",
+					.set.moderator_pin = "98765",
+					.set.tones = true,
+					.set.grace_s = 7 };
+	struct room_row row = { 0 };
+	char pin[SEAL_MAX + 1];
+	struct channel *one;
+	unsigned rows = 0;
+
+	assert_int_equal(ask(world, wish)->code, REPLY_OK);
+	assert_string_equal(kept(world)->name, "sales");
+	assert_true(kept(world)->tones && kept(world)->grace_s == 7 && !kept(world)->gone);
+	/* Sealed, for this room and place. */
+	row.id = kept(world)->id;
+	row.pin = kept(world)->pin;
+	row.moderator_pin = kept(world)->moderator_pin;
+	assert_null(strstr(row.pin, "1234"));
+	assert_int_equal(room_open_pin(world->seal, &row, ROOM_PIN, pin), 0);
+	assert_string_equal(pin, "1234");
+	assert_int_equal(room_open_pin(world->seal, &row, ROOM_MODERATOR_PIN, pin), 0);
+	assert_string_equal(pin, "98765");
+	row.pin = kept(world)->moderator_pin;
+	assert_int_equal(room_open_pin(world->seal, &row, ROOM_PIN, pin), SEAL_E_BAD);
+
+	assert_int_equal(act(world, CONFERENCE_LOCK)->code, REPLY_OK);
+	assert_true(kept(world)->locked);
+	act(world, CONFERENCE_UNLOCK);
+	ask(world, (struct conference_wish){ .action = CONFERENCE_UPDATE,
+					     .given = ROOM_SET_PIN | ROOM_SET_MAX_MEMBERS,
+					     .set.max_members = 9 });
+	assert_true(!kept(world)->pin[0] && kept(world)->moderator_pin[0]);
+	assert_true(kept(world)->max_members == 9 && kept(world)->tones);
+	assert_false(room(world)->has_pin);
+	wish = (struct conference_wish){ .action = CONFERENCE_UPDATE,
+					 .given = ROOM_SET_PIN,
+					 .set.pin = "98765" };
+	assert_int_equal(ask(world, wish)->code, REPLY_INVALID);
+
+	/* Who comes and goes changes no row. */
+	for (unsigned i = 0; i < world->bus.count; i++)
+		rows += world->bus.events[i]->room != NULL;
+	assert_int_equal(rows, 4);
+	one = added(world, "0301");
+	member(world, CONFERENCE_MUTE, 0);
+	act(world, CONFERENCE_LOCK);
+	hang_up(one);
+	assert_true(look(world)->locked); /* stays closed */
+	act(world, CONFERENCE_END);
+	assert_true(kept(world)->gone);
+	assert_int_equal(world_event(world, EVENT_CONFERENCE_ENDED)->room->gone, true);
+	assert_int_equal(look_as(world, world_anna(world))->code, REPLY_NOT_FOUND);
+}
+
+static void a_kept_room_that_is_ended_while_it_is_used_is_gone(void **state)
+{
+	struct world *world = *state;
+	struct channel *one;
+
+	made(world, "", "");
+	one = added(world, "0301");
+	act(world, CONFERENCE_END);
+	assert_true(one->hung_up && kept(world)->gone);
+	assert_int_equal(world_events(world, EVENT_CONFERENCE_ENDED), 1);
+	/* One that nobody made has no row at all. */
+	fake_settle(world->engine);
+	one = added(world, "0301");
+	hang_up(one);
+	assert_int_equal(world_events(world, EVENT_CONFERENCE_ENDED), 2);
+	assert_null(world_event(world, EVENT_CONFERENCE_ENDED)->room);
+}
+
+static void a_restart_brings_it_back(void **state)
+{
+	struct world *world = *state;
+	struct room_spec spec = { .id = id_new(),
+				  .tenant = world->tenant,
+				  .created_by = world->anna,
+				  .name = "sales",
+				  .set = { .pin = "1234", .max_members = 3, .keys = true },
+				  .locked = true,
+				  .created_at = 1700000000000000 };
+	struct command put = { .type = COMMAND_ROOM_PUT };
+	unsigned events = world->bus.count;
+	struct channel *in;
+
+	put.body = xmemdup(&spec, sizeof(spec));
+	assert_int_equal(world_do(world, &put)->code, REPLY_OK);
+	assert_int_equal(world->bus.count, events); /* no news */
+	assert_true(look(world)->locked && room(world)->has_pin && room(world)->keys);
+	assert_true(id_eq(room(world)->id, spec.id) && room(world)->max_members == 3);
+	assert_int_equal(act(world, CONFERENCE_UNLOCK)->code, REPLY_OK);
+	assert_true(id_eq(kept(world)->id, spec.id));
+	in = dials_in(world, "0170");
+	fake_digits(in, "1234");
+	assert_int_equal(look(world)->member_count, 1);
+	hang_up(in);
+	put = (struct command){ .type = COMMAND_ROOM_PUT, .body = xmemdup(&spec, sizeof(spec)) };
+	assert_int_equal(world_do(world, &put)->code, REPLY_ROOM_EXISTS);
+	act(world, CONFERENCE_END);
+	assert_true(kept(world)->gone);
+}
+
 /* ---- doors ---- */
 
 static void a_locked_or_full_room_takes_nobody(void **state)
@@ -479,6 +833,67 @@ static void who_dials_in_says_the_pin(void **state)
 	assert_true(look(world)->members[0].moderator);
 	hang_up(in);
 	assert_int_equal(act(world, CONFERENCE_END)->code, REPLY_OK);
+}
+
+static void who_is_called_in_presses_1(void **state)
+{
+	struct world *world = *state;
+	struct conference_wish wish = {
+		.action = CONFERENCE_ADD, .profile = world->line, .to = "0301", .confirm = true
+	};
+	struct channel *one, *machine;
+
+	assert_int_equal(ask(world, wish)->code, REPLY_OK);
+	one = fake_dialled(world->engine, 0);
+	fake_say(one, ENGINE_ANSWERED);
+	assert_null(one->bridge);
+	assert_non_null(strstr(one->said, "press 1"));
+	fake_digits(one, "2");
+	assert_null(one->bridge);
+	fake_digits(one, "1");
+	assert_non_null(one->bridge);
+	assert_int_equal(world_events(world, EVENT_CALL_DTMF), 0);
+	/* An answering machine says nothing, and is not in the room for a moment. */
+	assert_int_equal(ask(world, wish)->code, REPLY_OK);
+	machine = fake_dialled(world->engine, 0);
+	fake_say(machine, ENGINE_ANSWERED);
+	for (unsigned i = 0; i < 3; i++)
+		world_advance(world, 10001);
+	assert_non_null(world_event(world, EVENT_CONFERENCE_FAILED));
+	assert_non_null(strstr(machine->said, "Goodbye"));
+	fake_digits(machine, "1");
+	assert_null(machine->bridge);
+	fake_sound_done(machine, true);
+	world_expect_end(world, END_DECLINED, 603, HANGUP_PLATFORM);
+	assert_int_equal(look(world)->member_count, 1);
+	hang_up(one);
+}
+
+/* Anna's room has PINs; who was called in by Ben says one after pressing 1, Ben himself shows the moderator's. */
+static void the_moderators_pin_makes_one(void **state)
+{
+	struct world *world = *state;
+	struct asker ben = world_as(world->tenant, world->ben, ASKER_AGENT);
+	struct conference_wish wish = { .action = CONFERENCE_JOIN, .pin = "98765" };
+	struct channel *phone, *guest;
+
+	made(world, "1234", "98765");
+	assert_int_equal(ask_as(world, ben, wish)->code, REPLY_OK);
+	phone = fake_dialled(world->engine, 0);
+	fake_say(phone, ENGINE_ANSWERED);
+	assert_true(look_as(world, ben)->conferences[0]->members[0].moderator);
+	wish = (struct conference_wish){
+		.action = CONFERENCE_ADD, .profile = world->line_ben, .to = "0301", .confirm = true
+	};
+	assert_int_equal(member_as(world, ben, CONFERENCE_DEMOTE, 0)->code, REPLY_OK);
+	assert_int_equal(ask_as(world, ben, wish)->code, REPLY_OK);
+	guest = fake_dialled(world->engine, 0);
+	fake_say(guest, ENGINE_ANSWERED);
+	fake_digits(guest, "1");
+	assert_null(guest->bridge);
+	fake_digits(guest, "1234#");
+	assert_non_null(guest->bridge);
+	act(world, CONFERENCE_END);
 }
 
 static void three_wrong_pins_are_enough(void **state)
@@ -638,6 +1053,17 @@ int main(void)
 		TEST(who_is_kicked_takes_nobody_along),
 		TEST(talkers_are_told_a_few_times_a_second),
 		TEST(tones_tell_who_comes_and_goes),
+		TEST(members_are_promoted_and_have_a_volume),
+		TEST(members_mute_themselves_where_the_room_says_so),
+		TEST(the_last_moderators_leaving_ends_it),
+		TEST(a_guest_hears_and_is_no_member),
+		TEST(a_room_is_recorded_as_one),
+		TEST(a_room_may_be_recorded_from_its_first_member_on),
+		TEST(what_is_made_is_kept_until_it_is_ended),
+		TEST(a_kept_room_that_is_ended_while_it_is_used_is_gone),
+		TEST(a_restart_brings_it_back),
+		TEST(who_is_called_in_presses_1),
+		TEST(the_moderators_pin_makes_one),
 		TEST(a_locked_or_full_room_takes_nobody),
 		TEST(who_dials_in_says_the_pin),
 		TEST(three_wrong_pins_are_enough),

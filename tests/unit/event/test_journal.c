@@ -405,6 +405,87 @@ static void a_spool_is_applied_at_the_next_start_before_open_calls_are_closed(vo
 	world_fini(&world);
 }
 
+static void tell_room(struct world *world, struct id id, int max_members, bool ended)
+{
+	struct event *event = event_new(EVENT_CONFERENCE_CHANGED, world->tenant);
+	struct room_view *view = xzalloc(sizeof(*view));
+
+	*view = (struct room_view){ .id = id,
+				    .tenant = world->tenant,
+				    .created_by = id_new(),
+				    .name = "sales",
+				    .pin = "sealed",
+				    .max_members = max_members,
+				    .grace_s = 3,
+				    .tones = true,
+				    .keys = true,
+				    .locked = true,
+				    .gone = ended,
+				    .created_at = 1700000000000000 };
+	event->room = view;
+	event_publish(world->bus, event);
+	sync_all(world);
+}
+
+static struct room_row room_seen;
+
+static int on_room(void *arg, const struct room_row *row)
+{
+	unsigned *count = arg;
+
+	room_seen = *row;
+	room_seen.name = room_seen.pin = room_seen.moderator_pin = NULL;
+	assert_string_equal(row->name, "sales");
+	assert_string_equal(row->pin, "sealed");
+	assert_null(row->moderator_pin);
+	(*count)++;
+	return 0;
+}
+
+static unsigned rooms(struct world *world)
+{
+	unsigned count = 0;
+
+	assert_int_equal(room_each(world->db, on_room, &count), 0);
+	return count;
+}
+
+static void rooms_are_kept_changed_and_dropped_also_by_way_of_the_spool(void **state)
+{
+	struct id first = id_new(), second = id_new();
+	struct world world;
+
+	world_init(&world, state);
+	tell_room(&world, first, 500, false);
+	assert_int_equal(rooms(&world), 1);
+	assert_true(id_eq(room_seen.id, first) && room_seen.max_members == 500);
+	assert_true(room_seen.tones && room_seen.keys && room_seen.locked && !room_seen.record);
+	assert_int_equal(room_seen.grace_s, 3);
+	tell_room(&world, first, 7, false);
+	assert_int_equal(rooms(&world), 1);
+	assert_int_equal(room_seen.max_members, 7);
+	/* One of the same name whose end got lost gives way. */
+	tell_room(&world, second, 8, false);
+	assert_int_equal(rooms(&world), 1);
+	assert_true(id_eq(room_seen.id, second));
+	atomic_store(&gone, true);
+	db_fault_hook = away_while_gone;
+	tell_room(&world, second, 9, false);
+	tell_room(&world, second, 9, true);
+	tell_room(&world, first, 10, false);
+	world_stop(&world);
+	db_fault_hook = NULL;
+	assert_int_equal(rooms(&world), 1);
+	assert_int_equal(room_seen.max_members, 8);
+	world_start(&world);
+	assert_int_equal(rooms(&world), 1);
+	assert_true(id_eq(room_seen.id, first) && room_seen.max_members == 10);
+	journal_start(world.journal);
+	tell_room(&world, first, 10, true);
+	assert_int_equal(rooms(&world), 0);
+	world_fini(&world);
+}
+
 static void a_torn_tail_costs_only_itself(void **state)
 {
 	struct world world;
@@ -729,6 +810,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_server_that_dies_and_comes_back_loses_nothing,
 						fixture_setup_pg, fixture_teardown),
 		BOTH_ENGINES(a_spool_is_applied_at_the_next_start_before_open_calls_are_closed),
+		BOTH_ENGINES(rooms_are_kept_changed_and_dropped_also_by_way_of_the_spool),
 		BOTH_ENGINES(a_torn_tail_costs_only_itself),
 		BOTH_ENGINES(a_full_spool_drops_the_newest_and_says_so),
 		BOTH_ENGINES(statements_that_fail_here_and_there_lose_nothing),

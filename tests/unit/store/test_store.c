@@ -94,6 +94,7 @@ static void columns_are_the_fields_in_order(void **state)
 	check_cols(CALL_LEG_COLS, call_leg_fields);
 	check_cols(CALL_EVENT_COLS, call_event_fields);
 	check_cols(AUDIT_COLS, audit_fields);
+	check_cols(ROOM_COLS, room_fields);
 }
 
 /* ---- tenants and users ---- */
