@@ -218,9 +218,9 @@ void hold_set(struct call *call, struct leg *holder, bool on)
 
 	if (holder->holding == on || !leg)
 		return;
+	news_out(leg, false); /* the last change, if nothing is known of it yet */
 	holder->holding = on;
 	count_time(call);
-	news_out(leg, false); /* the last change, if nothing is known of it yet */
 	leg->hold_news = on ? NEWS_HELD : NEWS_RESUMED;
 	/* Their own phone may hold already, or still: then the far end hears of nothing new. */
 	if (!follow(call, holder) || leg->kind == LEG_KIND_SOFTPHONE)

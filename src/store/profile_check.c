@@ -143,7 +143,11 @@ const char *profile_check_number(const void *value)
 
 const char *profile_check_room(const void *value)
 {
-	return strchr(value, '/') ? "A room's name has no slash." : NULL;
+	const char *name = value;
+
+	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+		return "A room's name is more than dots.";
+	return strchr(name, '/') ? "A room's name has no slash." : NULL;
 }
 
 const char *profile_check_codecs(const void *value)

@@ -301,6 +301,7 @@ static void a_resume_before_the_answer_keeps_the_order_of_events(void **state)
 	assert_int_equal(hold(world, world_anna(world), pair.call, true)->code, REPLY_OK);
 	assert_int_equal(hold(world, world_anna(world), pair.call, false)->code, REPLY_OK);
 	assert_int_equal(world_events(world, EVENT_CALL_HELD), 1);
+	assert_int_equal(world_event(world, EVENT_CALL_HELD)->call->state, CALL_HELD);
 	assert_int_equal(world_events(world, EVENT_CALL_RESUMED), 0);
 	fake_modified(pair.remote, true);
 	assert_int_equal(world_events(world, EVENT_CALL_RESUMED), 1);
