@@ -202,6 +202,9 @@ uint32_t channel_play(struct channel *channel, const struct sound_spec *spec)
 
 	engine_enter(engine);
 	playing_end(channel, true);
+	/* Nor is the line dead once it has ended. */
+	if (channel->state == CHANNEL_UP)
+		media_stream_idle(engine->media, channel->stream, MEDIA_IDLE_SILENCE);
 	channel->playing.id = id;
 	channel->playing.loop = spec->loop;
 	if (channel->state == CHANNEL_GONE || channel->state == CHANNEL_LEAVING ||

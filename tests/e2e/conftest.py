@@ -16,6 +16,8 @@ from peers.provider import Authority, Provider  # noqa: E402
 from peers.postgres import Postgres  # noqa: E402
 from peers.daemon import Daemon  # noqa: E402
 from peers.sipp import Sipp  # noqa: E402
+from peers.ear import Ear  # noqa: E402
+from peers.rooms import Party, conference, look  # noqa: E402
 from peers.ua import UserAgent  # noqa: E402
 
 
@@ -241,3 +243,28 @@ def desk_phones(agents):
 def line(tenant, provider):
     """A registered profile of the tenant's admin."""
     return tenant.registered_profile(provider)
+
+
+@pytest.fixture
+def room():
+    """The name of a conference room that nobody has."""
+    return net.token("room")
+
+
+@pytest.fixture
+def add(tenant, line, far_ends):
+    """add(room, tone): dialled into the room, and answered."""
+    def make(room, tone, codecs=("PCMU", "PCMA"), through=None, client=tenant):
+        agent = far_ends()
+        profile = through or line
+        added = conference(client, room, "add", 202, profile_id=profile["id"], to=agent.number)
+        assert added["call"]["state"] in ("dialing", "ringing")
+        before = {m["id"] for m in added["members"]}
+        call = agent.expect_invite(ear=Ear(agent.address, tone=tone, codecs=codecs))
+        call.ring()
+        call.answer()
+        joined = net.until(lambda: [m for m in look(client, room)["members"]
+                                    if m["call_id"] == added["call"]["id"]], 5, "a new member")
+        assert joined[0]["id"] not in before
+        return Party(agent, call, joined[0]["id"], added["call"]["id"])
+    return make
