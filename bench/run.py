@@ -21,6 +21,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tests/e2e"), str(ROOT / "bench")]
 
+import latency  # noqa: E402
 import load  # noqa: E402
 from meter import Meter, machine  # noqa: E402
 from peers import net  # noqa: E402
@@ -241,7 +242,8 @@ def bench_events(bench, options):
 
 
 class BlastEnd:
-    """An ear's description without its sound: that is left to rtp_blast."""
+    """An ear's description without its sound: that is left to rtp_blast. It has telephone-events, as all phones and
+    providers do: else tones would be listened for in its sound."""
 
     def __init__(self, address, port, opus=False):
         self.address, self.port, self.remote, self.opus = address, port, None, opus
@@ -251,8 +253,9 @@ class BlastEnd:
         kind = "opus/48000/2" if self.opus else "PCMU/8000"
         return "\r\n".join(["v=0", f"o=bench {self.port} 1 IN IP4 {self.address}", "s=-",
                             f"c=IN IP4 {self.address}", "t=0 0",
-                            f"m=audio {self.port} RTP/AVP {self.payload_type}",
-                            f"a=rtpmap:{self.payload_type} {kind}", "a=ptime:20", "a=sendrecv", ""])
+                            f"m=audio {self.port} RTP/AVP {self.payload_type} 101",
+                            f"a=rtpmap:{self.payload_type} {kind}",
+                            "a=rtpmap:101 telephone-event/8000", "a=ptime:20", "a=sendrecv", ""])
 
     def accept(self, sdp):
         if self.opus:
@@ -379,9 +382,54 @@ def two_way(bench, options, caller, callee, opus=False):
     return results
 
 
+def bench_latency(bench, options):
+    """From a request to what is heard, with many relayed calls up (latency.py)."""
+    blast = build_blast(bench)
+    caller, callee = bench.trunks()
+    calls = max(1, options.latency_calls)
+    ends, probes = [], [latency.Probe(caller, 9000, 0x15), latency.Probe(callee, 9000, 0x2A)]
+    probes[0].other, probes[1].other = probes[1], probes[0]
+
+    def end(side, number):
+        if number == calls - 1:
+            return probes[side == callee]
+        ends.append(BlastEnd(side, 10000 + 2 * number))
+        return ends[-1]
+
+    with UserAgent(caller, "bench") as near, UserAgent(callee, "bench") as far:
+        answered = iter(range(calls))
+
+        def answer(call):
+            call.ear = end(callee, next(answered))
+            call.answer(wait_ack=False)
+        far.on_invite = answer
+        for number in range(calls):
+            call = near.invite(f"sip:{NUMBER}@{bench.daemon.address}:5060", ear=end(caller, number))
+            reply = call.expect(lambda m: (m.status or 0) >= 200, 10)
+            assert reply.status == 200, reply
+            net.until(lambda: all(e.remote for e in ends) and
+                      (number < calls - 1 or all(p.remote for p in probes)), 5, "answers")
+        blaster = subprocess.Popen([str(blast), "600"], stdin=subprocess.PIPE, text=True,
+                                   stdout=subprocess.DEVNULL)
+        try:
+            blaster.stdin.write("\n".join(e.pair() for e in ends))
+            blaster.stdin.close()
+            window = bench.meter.window()
+            samples = latency.probe(bench.daemon.http, bench.admin, probes, options.operations)
+            wall, cpu, threads = window.end()
+        finally:
+            blaster.kill()
+            blaster.wait()
+    results = {name: latency.figures(values) for name, values in samples.items()}
+    print(latency.table(results), file=sys.stderr)
+    return {"calls": calls, "operations_ms": results, "cpu_pct": round(100 * cpu / wall, 1),
+            "threads_pct": {n: round(100 * v / wall, 2) for n, v in threads.items()}}
+
+
 BENCHES = {"start": bench_start, "registrations": bench_registrations, "setup": bench_setup,
            "live": bench_live, "relay": bench_relay, "recorded": bench_recorded, "transcoded": bench_transcoded,
-           "conference": bench_conference, "api": bench_api, "events": bench_events}
+           "conference": bench_conference, "api": bench_api, "events": bench_events,
+           "latency": bench_latency}
 
 
 def main():
@@ -395,6 +443,8 @@ def main():
     parser.add_argument("--seconds", type=int, default=10, help="length of each measurement")
     parser.add_argument("--api-rate", type=int, default=1000, help="requests a second")
     parser.add_argument("--clients", type=int, default=1000, help="WebSocket clients")
+    parser.add_argument("--latency-calls", type=int, default=100, help="up while latency is measured")
+    parser.add_argument("--operations", type=int, default=200, help="of each kind, for latency")
     parser.add_argument("--json", type=pathlib.Path)
     options = parser.parse_args()
     results = {"machine": machine()}

@@ -86,6 +86,7 @@ static struct api_done *make_call(struct api_req *req)
 	api_int(req->body, "ring_timeout_s", 1, 600, &call.ring_timeout_s, &complaints);
 	api_int(req->body, "max_duration_s", 1, TALK_MAX_S, &call.max_duration_s, &complaints);
 	api_bool(req->body, "record", &call.record, &complaints);
+	call.mask = api_mask(req->body, "mask_dtmf", &complaints);
 	take_caller(req->body, &call, &complaints);
 	take_variables(req->body, call.variables, sizeof(call.variables), &complaints);
 	api_connect(req, req->body, false, &call.connect, &complaints);

@@ -43,10 +43,21 @@ static struct api_done *call_hold(struct api_req *req)
 
 /* ---- Digits ---- */
 
-static void take_digits(const json_t *body, char dst[static DTMF_DIGITS_MAX + 1],
+enum dtmf_mask api_mask(const json_t *body, const char *name, json_t **complaints)
+{
+	const json_t *value = json_object_get(body, name);
+	bool on = false;
+
+	if (!value || json_is_null(value))
+		return MASK_PROFILE;
+	api_bool(body, name, &on, complaints);
+	return on ? MASK_ON : MASK_OFF;
+}
+
+static void take_digits(const json_t *body, bool required, char dst[static DTMF_DIGITS_MAX + 1],
 			json_t **complaints)
 {
-	const char *text = api_str(body, "digits", true, DTMF_DIGITS_MAX, complaints);
+	const char *text = api_str(body, "digits", required, DTMF_DIGITS_MAX, complaints);
 	size_t i;
 
 	if (!text)
@@ -75,7 +86,8 @@ static struct api_done *call_dtmf(struct api_req *req)
 
 	api_id(req->body, "call_id", true, &command.call_id, &complaints);
 	api_id(req->body, "leg_id", false, &command.leg_id, &complaints);
-	take_digits(req->body, request.digits, &complaints);
+	request.mask = api_mask(req->body, "mask", &complaints);
+	take_digits(req->body, !request.mask, request.digits, &complaints);
 	api_int(req->body, "duration_ms", 50, 6000, &request.duration_ms, &complaints);
 	api_int(req->body, "gap_ms", 40, 6000, &request.gap_ms, &complaints);
 	request.method =
@@ -92,7 +104,9 @@ static struct api_done *call_dtmf(struct api_req *req)
 		return api_fail_reply(req, reply);
 	operation = reply->operation_id;
 	reply_free(reply);
-	return api_json(req, 202, json_pack("{s:s}", "operation_id", id_str(operation)));
+	return api_json(req, 202,
+			json_pack("{s:s?}", "operation_id",
+				  id_is_none(operation) ? NULL : id_str(operation)));
 }
 
 /* ---- Transfer ---- */

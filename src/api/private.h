@@ -252,6 +252,9 @@ struct api_done *api_call_reply(struct api_req *req, int status, struct reply *r
 struct api_done *api_call_not_live(struct api_req *req, struct id id, bool ended_is_fine)
 	must_check;
 
+/* ---- control.c ---- */
+enum dtmf_mask api_mask(const json_t *body, const char *name, json_t **complaints);
+
 /* ---- prompts.c ---- */
 /* Where a prompt's WAV file lies. Return: false when the path is too long. */
 bool api_prompt_path(const struct api *api, struct id tenant, struct id id, char *ret, size_t size)

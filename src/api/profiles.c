@@ -178,6 +178,18 @@ static void check_incoming(struct db *db, struct api_req *req, const struct sip_
 				       : "There is no such profile.");
 }
 
+static void check_music(struct db *db, struct api_req *req, const struct sip_profile *profile,
+			struct id before, json_t **complaints)
+{
+	struct prompt prompt = { 0 };
+
+	if (id_is_none(profile->hold_music) || id_eq(profile->hold_music, before) ||
+	    json_object_get(*complaints, "hold_music"))
+		return;
+	if (prompt_get(db, req->arena, req->user->tenant, profile->hold_music, &prompt) != 0)
+		field_complain(complaints, "hold_music", "There is no such prompt.");
+}
+
 /* Admins give profiles to others; everybody else's are their own. An id that is none of ours says nothing about
  * anybody: another tenant's users are as unknown as those that never were.
  */
@@ -194,7 +206,7 @@ static void check_owner(struct db *db, struct api_req *req, const struct sip_pro
 
 json_t *profile_take(struct db *db, struct api_req *req, bool partial, struct sip_profile *profile)
 {
-	struct id owner = profile->owner;
+	struct id owner = profile->owner, music = profile->hold_music;
 	int max_calls = profile->max_calls;
 	json_t *complaints = profile_from_json(req->body, partial, req->arena, profile);
 
@@ -203,6 +215,7 @@ json_t *profile_take(struct db *db, struct api_req *req, bool partial, struct si
 	if (!json_object_get(complaints, "max_calls"))
 		check_max_calls(req, profile, partial ? max_calls : 0, &complaints);
 	check_incoming(db, req, profile, &complaints);
+	check_music(db, req, profile, music, &complaints);
 	return complaints;
 }
 

@@ -111,6 +111,7 @@ struct call_app *call_app_new(const struct call_app_setup *setup)
 	app->limits = setup->limits;
 	app->seal = setup->recordings_dir ? setup->seal : NULL;
 	app->recordings_dir = setup->recordings_dir ? xstrdup(setup->recordings_dir) : NULL;
+	app->prompts_dir = setup->prompts_dir ? xstrdup(setup->prompts_dir) : NULL;
 	if (app->limits.tenant_max_calls <= 0)
 		app->limits.tenant_max_calls = 1000;
 	if (app->limits.ring_timeout_s <= 0)
@@ -141,6 +142,7 @@ struct call_app *call_app_free(struct call_app *app)
 	hmap_fini(&app->calls);
 	call_gate_free(app->gate);
 	free(app->recordings_dir);
+	free(app->prompts_dir);
 	free(app);
 	return NULL;
 }

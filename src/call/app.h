@@ -25,6 +25,7 @@ struct call_app_setup {
 	struct call_limits limits;
 	const struct seal *seal;    /* for the keys of recordings; outlives the app */
 	const char *recordings_dir; /* NULL: nothing can be recorded */
+	const char *prompts_dir;    /* TENANT/PROMPT.wav in it; NULL: no hold music but our own */
 	size_t gate_capacity;	    /* 0: 65536 commands */
 };
 

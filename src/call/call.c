@@ -187,6 +187,8 @@ void call_finish(struct call *call, enum ending_cause cause, struct leg *leg)
 		return;
 	transfer_over(call);
 	record_stop(call);
+	chain_each(each, &call->legs, in_call)
+		digits_abandon(each);
 	call->ended_at = wheel_wall_us(call->app->wheel);
 	hold_settle(call);
 	call_set_ending(call, &(struct ending){ cause, leg });
@@ -329,6 +331,8 @@ static void up_lost(struct call *call, struct leg *leg)
 		one_left(call, leg);
 	else if (leg == call->first || leg == call->second)
 		call_finish(call, ENDING_HUNG_UP, leg);
+	else
+		recall_lost(call);
 }
 
 static void up_played(struct call *call, struct leg *leg)
@@ -351,7 +355,9 @@ static void up_handle(struct fsm *fsm, void *owner, int event, void *data)
 		call_publish_leg(call, leg, "leg_ringing");
 		break;
 	case CALL_EV_ANSWERED:
-		if (leg->in_group)
+		if (call->recalling)
+			recall_answered(call, leg);
+		else if (leg->in_group)
 			transfer_recalled(call, leg);
 		break;
 	case CALL_EV_LOST:

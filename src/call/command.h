@@ -108,12 +108,16 @@ struct connect_spec {
 	char path[512];		       /* play: the prompt's file, found by the API */
 };
 
+/* Which digits come in is told to nobody: as the profile says, or as was said of this call. */
+enum dtmf_mask { MASK_PROFILE, MASK_ON, MASK_OFF };
+
 struct make_call {
 	struct id profile;
 	char to[VIEW_NUMBER_SIZE];
 	struct connect_spec connect;
 	int ring_timeout_s, max_duration_s; /* 0: the default */
 	bool record;
+	enum dtmf_mask mask;
 	bool confirm; /* CONNECT_CONFERENCE: who answers is in the room once they have pressed 1 */
 	char caller_number[VIEW_NUMBER_SIZE],
 		caller_name[VIEW_NAME_SIZE]; /* empty: the profile's */
@@ -121,7 +125,8 @@ struct make_call {
 };
 
 struct dtmf_request {
-	char digits[DTMF_DIGITS_MAX + 1]; /* 0-9 * # A-D , w */
+	char digits[DTMF_DIGITS_MAX + 1]; /* 0-9 * # A-D , w; empty: only the mask is set */
+	enum dtmf_mask mask;		  /* from now on; MASK_PROFILE: as it is */
 	int duration_ms, gap_ms;
 	enum dtmf_mode method;
 };

@@ -18,14 +18,23 @@ static const char *method_name(enum dtmf_mode method)
 	return names[method];
 }
 
+/* While somebody says a card's number or a PIN: that a key was pressed is told, not which one. */
+static bool is_masked(const struct call *call)
+{
+	if (call->mask)
+		return call->mask == MASK_ON;
+	return call->profile && call->profile->spec->mask_dtmf;
+}
+
 void digits_came(struct leg *leg, const struct engine_event *event)
 {
+	bool masked = is_masked(leg->call);
 	char text[2] = { event->digit, '\0' };
 
 	call_publish(leg->call, EVENT_CALL_DTMF,
-		     json_pack("{s:s, s:s, s:i, s:s}", "leg_id", id_str(leg->id), "digit", text,
-			       "duration_ms", event->duration_ms, "method",
-			       method_name(event->method)));
+		     json_pack("{s:s, s:s?, s:i, s:s, s:b}", "leg_id", id_str(leg->id), "digit",
+			       masked ? NULL : text, "duration_ms", event->duration_ms, "method",
+			       method_name(event->method), "masked", masked));
 }
 
 static void sending_free(struct leg *leg, struct sending *sending)
@@ -42,9 +51,24 @@ void digits_sent(struct leg *leg, const struct engine_event *event)
 		if (sending->operation != event->operation)
 			continue;
 		call_publish(leg->call, EVENT_CALL_DTMF_SENT,
-			     json_pack("{s:s, s:s, s:s, s:b}", "operation_id", id_str(sending->id),
-				       "leg_id", id_str(leg->id), "method",
-				       method_name(event->method), "complete", event->ok));
+			     json_pack("{s:s, s:s, s:s, s:b, s:i, s:o}", "operation_id",
+				       id_str(sending->id), "leg_id", id_str(leg->id), "method",
+				       method_name(event->method), "complete", event->ok, "sent",
+				       (int)event->count, "sip_code",
+				       event->code ? json_integer(event->code) : json_null()));
+		sending_free(leg, sending);
+	}
+}
+
+void digits_abandon(struct leg *leg)
+{
+	struct sending *sending, *then;
+
+	chain_each_safe(sending, then, &leg->sendings, in_leg) {
+		call_publish(leg->call, EVENT_CALL_DTMF_SENT,
+			     json_pack("{s:s, s:s, s:n, s:b, s:n, s:n}", "operation_id",
+				       id_str(sending->id), "leg_id", id_str(leg->id), "method",
+				       "complete", false, "sent", "sip_code"));
 		sending_free(leg, sending);
 	}
 }
@@ -87,6 +111,17 @@ static struct reply *send_digits(struct leg *leg, const struct dtmf_request *req
 	return reply;
 }
 
+/* All or nothing: what could not be sent changes no mask either. */
+static struct reply *carry_out(struct call *call, struct leg *leg,
+			       const struct dtmf_request *request)
+{
+	struct reply *reply = request->digits[0] ? send_digits(leg, request) : reply_new(REPLY_OK);
+
+	if (reply->code == REPLY_OK && request->mask)
+		call->mask = request->mask;
+	return reply;
+}
+
 static struct reply *not_now(const struct call *call, const struct leg *leg)
 {
 	struct reply *reply;
@@ -102,6 +137,7 @@ static struct reply *not_now(const struct call *call, const struct leg *leg)
 
 struct reply *do_dtmf(struct call_app *app, struct command *command)
 {
+	const struct dtmf_request *request = command->body;
 	struct call *call;
 	struct leg *leg;
 	struct reply *no = call_for(app, command, &call);
@@ -112,7 +148,7 @@ struct reply *do_dtmf(struct call_app *app, struct command *command)
 		leg = leg_far(call, &command->asker);
 	else
 		no = leg_for(call, command, &leg);
-	if (!no)
+	if (!no && request->digits[0])
 		no = not_now(call, leg);
-	return no ? no : send_digits(leg, command->body);
+	return no ? no : carry_out(call, leg, request);
 }

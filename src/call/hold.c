@@ -26,6 +26,10 @@ static void hold_over(struct timer *timer, void *arg)
 	struct call *call = arg;
 
 	(void)timer;
+	if (!call->recalling && recall_begin(call)) {
+		timer_start(&call->hold_limit, call->ring_timeout_ms);
+		return;
+	}
 	fsm_send(&call->fsm, CALL_EV_HANGUP, &(struct ending){ ENDING_MAX_HOLD, NULL });
 }
 
@@ -40,6 +44,7 @@ void hold_settle(struct call *call)
 		call->held_us += wheel_wall_us(call->app->wheel) - call->held_since;
 	call->held_since = 0;
 	timer_stop(&call->hold_limit);
+	recall_end(call);
 }
 
 static void count_time(struct call *call)
@@ -54,7 +59,7 @@ static void count_time(struct call *call)
 
 /* ---- who hears what ---- */
 
-static struct leg *partner(const struct call *call, const struct leg *leg)
+struct leg *hold_partner(const struct call *call, const struct leg *leg)
 {
 	struct leg *other = leg == call->first	  ? call->second
 			    : leg == call->second ? call->first
@@ -72,13 +77,40 @@ static bool puts_on_hold(const struct leg *leg)
 	return leg->holding || (leg->held && leg->kind != LEG_KIND_PROFILE);
 }
 
+static void play_music(struct leg *leg)
+{
+	const struct call *call = leg->call;
+	const struct profile *profile = call->profile;
+	struct sound_spec music = { .kind = SOUND_MUSIC, .loop = true };
+	auto_(free) char *path = NULL;
+
+	if (profile && !id_is_none(profile->spec->hold_music) && call->app->prompts_dir) {
+		path = xasprintf("%s/%s/%s.wav", call->app->prompts_dir, id_str(call->tenant->id),
+				 id_str(profile->spec->hold_music));
+		music.kind = SOUND_FILE;
+		music.file = path;
+	}
+	leg->music_id = channel_play(leg->channel, &music);
+}
+
+/* A prompt that cannot be read any more must not mean silence. */
+bool hold_music_done(struct leg *leg, const struct engine_event *event)
+{
+	static const struct sound_spec ours = { .kind = SOUND_MUSIC, .loop = true };
+
+	if (!leg->music_id || event->sound_id != leg->music_id)
+		return false;
+	leg->music_id = 0;
+	if (!event->ok && leg->on_hold && leg_is_live(leg))
+		(void)channel_play(leg->channel, &ours);
+	return true;
+}
+
 static void music(struct leg *leg, bool on)
 {
-	static const struct sound_spec music = { .kind = SOUND_MUSIC, .loop = true };
-
 	leg->on_hold = on;
 	if (on)
-		(void)channel_play(leg->channel, &music);
+		play_music(leg);
 	else
 		channel_play_stop(leg->channel);
 }
@@ -96,7 +128,7 @@ static void set_on_hold(struct leg *leg, struct leg *holder, bool on)
 /* Brings the music and the signalling to what `holder` wants of the other. Return: whether something changed. */
 static bool follow(struct call *call, struct leg *holder)
 {
-	struct leg *leg = partner(call, holder);
+	struct leg *leg = hold_partner(call, holder);
 
 	if (!leg || !holder->channel || !leg_is_live(holder) || !call->bridge ||
 	    leg->on_hold == puts_on_hold(holder))
@@ -124,7 +156,7 @@ void hold_release(struct call *call)
 	struct leg *legs[] = { call->first, call->second };
 
 	for (unsigned i = 0; i < ARRAY_LEN(legs); i++) {
-		struct leg *other = legs[i] ? partner(call, legs[i]) : NULL;
+		struct leg *other = legs[i] ? hold_partner(call, legs[i]) : NULL;
 
 		if (!legs[i])
 			continue;
@@ -150,6 +182,20 @@ void hold_rejoin(struct call *call)
 	count_time(call);
 }
 
+void hold_taken_over(struct leg *old, struct leg *leg)
+{
+	struct call *call = old->call;
+	struct leg *held = hold_partner(call, leg);
+
+	bridge_remove(call->bridge, old->channel);
+	bridge_add(call->bridge, leg->channel);
+	old->held = old->holding = false;
+	count_time(call);
+	if (held)
+		held->hold_news = NEWS_RESUMED;
+	(void)follow(call, leg);
+}
+
 /* ---- what is told ---- */
 
 static void publish(struct leg *holder, bool held, json_t *signalled)
@@ -166,7 +212,7 @@ static void publish(struct leg *holder, bool held, json_t *signalled)
 /* `leg` is the one that is held. */
 static void news_out(struct leg *leg, bool signalled)
 {
-	struct leg *holder = partner(leg->call, leg);
+	struct leg *holder = hold_partner(leg->call, leg);
 	bool held = leg->hold_news == NEWS_HELD;
 
 	if (!leg->hold_news)
@@ -214,7 +260,7 @@ static struct reply *not_now(const struct call *call)
 
 void hold_set(struct call *call, struct leg *holder, bool on)
 {
-	struct leg *leg = partner(call, holder);
+	struct leg *leg = hold_partner(call, holder);
 
 	if (holder->holding == on || !leg)
 		return;
@@ -236,7 +282,7 @@ struct reply *do_hold_call(struct call_app *app, struct command *command)
 	if (no)
 		return no;
 	leg = call->fsm.state == PHASE_UP ? leg_far(call, &command->asker) : NULL;
-	holder = leg ? partner(call, leg) : NULL;
+	holder = leg ? hold_partner(call, leg) : NULL;
 	if (!holder || !call->bridge || transfer_runs(call))
 		return not_now(call);
 	hold_set(call, holder, command->on);

@@ -276,6 +276,8 @@ static void sound_done(struct leg *leg, const struct engine_event *event)
 {
 	struct ending ending = { ENDING_MEDIA, leg };
 
+	if (hold_music_done(leg, event))
+		return;
 	if (!leg->sound_id || event->sound_id != leg->sound_id || !leg_is_live(leg))
 		return;
 	if (event->ok || leg->after_sound)
@@ -305,7 +307,7 @@ void leg_event(struct leg *leg, const struct engine_event *event)
 		held(leg, event->type == ENGINE_HELD);
 		break;
 	case ENGINE_DTMF:
-		if (!room_leg_digit(leg, event->digit))
+		if (!room_leg_digit(leg, event->digit) && !recall_key(leg))
 			digits_came(leg, event);
 		break;
 	case ENGINE_DTMF_SENT:

@@ -180,6 +180,7 @@ static void describe(struct call *call, const struct making *making)
 	call->shown_name = copy_if_any(wish->caller_name);
 	call->variables = copy_if_any(wish->variables);
 	call->record = wish->record;
+	call->mask = wish->mask;
 	if (wish->ring_timeout_s > 0)
 		call->ring_timeout_ms = wish->ring_timeout_s < CALL_SETUP_MS / 1000
 						? (unsigned)wish->ring_timeout_s * 1000

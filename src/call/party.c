@@ -22,6 +22,8 @@ static unsigned ring(struct call *call, struct device *device, enum leg_role rol
 		.ring_timeout_ms = CALL_SETUP_MS,
 	};
 	struct channel *channel;
+	bool for_caller = role == LEG_AGENT &&
+			  (!waiting || waiting == call->second || waiting == call->recalling);
 
 	if (call->legs.count >= CALL_LEGS_MAX ||
 	    !engine_device_online(call->app->engine, device->id))
@@ -29,10 +31,8 @@ static unsigned ring(struct call *call, struct device *device, enum leg_role rol
 	if (call->next.profile)
 		what.line_next = call->next.profile->spec->id;
 	/* Who is called by the API sees whom the call will be with, anybody else who is calling. */
-	(void)str_copy(what.from, sizeof(what.from),
-		       role == LEG_AGENT && (!waiting || waiting == call->second) ? call->to
-										  : call->from);
-	if (waiting && waiting != call->second)
+	(void)str_copy(what.from, sizeof(what.from), for_caller ? call->to : call->from);
+	if (waiting && waiting != call->second && waiting != call->recalling)
 		(void)str_copy(what.from_name, sizeof(what.from_name), call->from_name);
 	leg = leg_new(call, role, LEG_KIND_DEVICE);
 	leg->in_group = true;

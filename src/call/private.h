@@ -145,7 +145,7 @@ struct leg {
 	struct id profile_id;
 	int64_t created_at, ringing_at, answered_at, ended_at;
 	struct channel_end end;
-	uint32_t sound_id;
+	uint32_t sound_id, music_id;
 	enum ending_cause
 		after_sound;   /* what the sound that plays leads to; 0: what sounds usually do */
 	struct chain sendings; /* digits.c: of digits that are on their way */
@@ -201,6 +201,8 @@ struct call {
 	char room_name[VIEW_NAME_SIZE]; /* that it is or was in; or empty */
 	unsigned ring_timeout_ms, max_duration_ms;
 	bool parked, counted, bridged, ringback;
+	enum dtmf_mask mask;   /* of digits that come in */
+	struct leg *recalling; /* who holds for too long already and is rung back; or NULL */
 	struct timer budget, reap, hold_limit;
 };
 
@@ -242,7 +244,7 @@ struct call_app {
 	struct call_limits limits;
 	struct hmap tenants, users, extensions, profiles, devices, calls, rooms, recordings;
 	const struct seal *seal; /* NULL: nothing can be recorded */
-	char *recordings_dir;
+	char *recordings_dir, *prompts_dir;
 	unsigned legs;
 	unsigned calls_up; /* not over yet, or with a channel left */
 	bool draining;
@@ -325,7 +327,12 @@ void hold_changed(struct call *call, struct leg *leg);
 /* The parties are there: whoever of them held already before does so now. */
 void hold_begin(struct call *call);
 void hold_told(struct leg *leg, bool signalled); /* the far end has agreed, or not */
-void hold_settle(struct call *call);		 /* its time is counted; it ends */
+/* The music that is played to `leg` is over. Return: whether it was that. */
+bool hold_music_done(struct leg *leg, const struct engine_event *event);
+struct leg *hold_partner(const struct call *call, const struct leg *leg); /* whom it can hold */
+/* `leg` is the party that `old` was, which held: it does not. */
+void hold_taken_over(struct leg *old, struct leg *leg);
+void hold_settle(struct call *call);  /* its time is counted; it ends */
 void hold_release(struct call *call); /* its two parties go where there is no holding each other */
 /* By the user of `holder`, a party, or not any more. Again is fine. */
 void hold_set(struct call *call, struct leg *holder, bool on);
@@ -333,10 +340,17 @@ void hold_set(struct call *call, struct leg *holder, bool on);
 void hold_rejoin(struct call *call);
 void hold_alone(struct leg *leg, bool on); /* music for one to whom nobody talks, and word of it */
 void hold_limit_init(struct call *call);
+/* recall.c: who holds for too long is rung back. While it lasts call->recalling says who. */
+must_check bool recall_begin(struct call *call); /* false: nobody can be */
+void recall_end(struct call *call); /* nobody holds any more, or it ends; may be repeated */
+void recall_answered(struct call *call, struct leg *leg); /* one of the phones that were rung */
+void recall_lost(struct call *call);
+bool recall_key(struct leg *leg); /* any key takes the call back. Return: whether it did */
 /* digits.c */
 void digits_sent(struct leg *leg, const struct engine_event *event);
 void digits_came(struct leg *leg, const struct engine_event *event);
 void digits_forget(struct leg *leg);
+void digits_abandon(struct leg *leg); /* its call ends: what is on its way is told to be lost */
 
 /* call.c */
 struct call *call_new(struct call_app *app, struct tenant *tenant, enum call_direction direction);

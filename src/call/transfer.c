@@ -543,6 +543,7 @@ struct transfer *transfer_prepare(struct call *call, struct leg *stays, struct l
 {
 	struct transfer *transfer = call->transfer;
 
+	recall_end(call);
 	if (!transfer) {
 		transfer = call->transfer = xzalloc(sizeof(*transfer));
 		transfer->call = call;

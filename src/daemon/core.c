@@ -161,9 +161,11 @@ static void app_make(struct core *core)
 {
 	const struct config *config = core->config;
 	auto_(free) char *recordings = settings_recordings_dir(config);
+	auto_(free) char *prompts = xasprintf("%s/prompts", config_str(config, "daemon", "data"));
 	const struct call_app_setup setup = {
 		.seal = core->seal,
 		.recordings_dir = recordings,
+		.prompts_dir = prompts,
 		.engine = core->engine,
 		.bus = core->bus,
 		.gate_capacity = GATE_CAPACITY,

@@ -104,7 +104,7 @@ const struct config_item settings[] = {
 	{ "limits", "max_duration_s", CONFIG_INT, "14400", 10, 604800,
 	  .help = "After how long a call is ended when it does not say." },
 	{ "limits", "max_hold_s", CONFIG_INT, "14400", 1, 604800,
-	  .help = "After how long on hold without a break a call is ended." },
+	  .help = "After how long on hold without a break who holds a call is rung back; unheeded, it ends." },
 
 	{ "tls", "certificate", CONFIG_STR, "", 0, 900,
 	  .help = "PEM file of the SIP certificate and its chain; none: a self-signed one is made. SIGHUP reads the "

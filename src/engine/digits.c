@@ -3,6 +3,8 @@
  */
 #include "engine/private.h"
 
+#include "base/metric.h"
+
 #include <ctype.h>
 #include <stdio.h>
 #include <strings.h>
@@ -12,11 +14,16 @@
 #define OVERLAP_MS 150
 #define INFO_DURATION_MS 160
 
+METRIC_COUNTER(info_failed, "jackfield_dtmf_info_failed_total",
+	       "Digits sent by INFO that the far end refused or never answered", NULL);
+
 /* Some digits of one channel_dtmf(). */
 struct dialling {
 	struct chain_link in_queue;
 	uint32_t operation;
 	unsigned at, duration_ms, gap_ms;
+	unsigned sent; /* digits that went out */
+	int code;      /* that refused one */
 	enum dtmf_mode asked;
 	char text[DTMF_DIGITS_MAX + 1];
 };
@@ -40,6 +47,12 @@ static bool can(const struct channel *channel, enum dtmf_mode method)
 	return false;
 }
 
+/* Unless somebody insists on it, nothing that the far end has refused before. */
+static bool suits(const struct channel *channel, enum dtmf_mode method)
+{
+	return can(channel, method) && !(method == DTMF_INFO && channel->digits.no_info);
+}
+
 /* Return: DTMF_AUTO when there is none. */
 static enum dtmf_mode choose(const struct channel *channel, enum dtmf_mode asked)
 {
@@ -48,10 +61,10 @@ static enum dtmf_mode choose(const struct channel *channel, enum dtmf_mode asked
 
 	if (asked)
 		return can(channel, asked) ? asked : DTMF_AUTO;
-	if (line && line->dtmf && can(channel, line->dtmf))
+	if (line && line->dtmf && suits(channel, line->dtmf))
 		return line->dtmf;
 	for (unsigned i = 0; i < ARRAY_LEN(best); i++)
-		if (can(channel, best[i]))
+		if (suits(channel, best[i]))
 			return best[i];
 	return DTMF_AUTO;
 }
@@ -65,6 +78,8 @@ static void over(struct channel *channel, struct dialling *dialling, bool ok)
 	queued->event.operation = dialling->operation;
 	queued->event.method = channel->digits.method;
 	queued->event.ok = ok;
+	queued->event.count = dialling->sent;
+	queued->event.code = dialling->code;
 	chain_remove(&channel->digits.queue, &dialling->in_queue);
 	channel->digits.waiting -= (unsigned)strlen(dialling->text) - dialling->at;
 	free(dialling);
@@ -83,7 +98,7 @@ static bool send_info(struct channel *channel, char digit, unsigned duration_ms)
 }
 
 /* Return: milliseconds after which it is over even if nobody says so; 0: it cannot be sent. */
-static unsigned send_digit(struct channel *channel, const struct dialling *dialling, char digit)
+static unsigned send_digit(struct channel *channel, struct dialling *dialling, char digit)
 {
 	unsigned takes_ms = dialling->duration_ms + dialling->gap_ms;
 	struct media_digit out = { .digit = digit,
@@ -94,8 +109,11 @@ static unsigned send_digit(struct channel *channel, const struct dialling *diall
 	if (!method)
 		return 0; /* what was agreed has changed */
 	channel->digits.method = method;
+	if (method == DTMF_INFO && !send_info(channel, digit, dialling->duration_ms))
+		return 0;
+	dialling->sent++;
 	if (method == DTMF_INFO)
-		return send_info(channel, digit, dialling->duration_ms) ? takes_ms : 0;
+		return takes_ms;
 	out.inband = method == DTMF_INBAND;
 	media_digit_send(channel->engine->media, channel->stream, &out);
 	return takes_ms + SLACK_MS;
@@ -150,17 +168,44 @@ static void due(struct timer *timer, void *arg)
 	engine_settle(channel->engine);
 }
 
-void digits_info_done(struct channel *channel, uint16_t code)
+/* Not this digit, but the method. */
+static bool refuses_info(uint16_t code)
+{
+	return code == 405 || code == 415 || code == 489 || code == 501;
+}
+
+/* The digit that was refused is still the last one taken from the head of the queue. */
+static void info_refused(struct channel *channel, uint16_t code)
 {
 	struct dialling *dialling =
 		chain_owner(channel->digits.queue.head, struct dialling, in_queue);
 
+	metric_add(&info_failed, 1);
+	/* What was never answered may have arrived all the same: it is not said again in another way. */
+	channel->digits.no_info = channel->digits.no_info || refuses_info(code) || code == 408;
+	if (!dialling || !dialling->at)
+		return; /* it was stopped meanwhile */
+	dialling->sent--;
+	if (refuses_info(code) && !dialling->asked && choose(channel, DTMF_AUTO)) {
+		dialling->at--; /* again, in another way */
+		channel->digits.waiting++;
+		return;
+	}
+	dialling->code = code;
+	over(channel, dialling, false);
+}
+
+void digits_info_done(struct channel *channel, uint16_t code)
+{
+	if (!channel->digits.info_open)
+		return;
 	channel->digits.info_open = false;
-	/* Unless what it was part of is over already. */
-	if (code >= 300 && dialling && dialling->at)
-		over(channel, dialling, false);
-	if (!timer_running(&channel->digits.timer))
+	if (code >= 300) {
+		info_refused(channel, code);
 		next(channel);
+	} else if (!timer_running(&channel->digits.timer)) {
+		next(channel);
+	}
 }
 
 int channel_dtmf(struct channel *channel, const struct dtmf_spec *spec, uint32_t *ret_operation)

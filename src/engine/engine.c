@@ -184,6 +184,7 @@ struct engine *engine_free(struct engine *engine)
 	chain_each_safe(queued, then, &engine->events, in_engine)
 		queued_free(queued);
 	loads_fini(engine);
+	shelf_fini(engine);
 	speech_free(engine->speech);
 	media_free(engine->media);
 	sound_unref(engine->ringback);

@@ -33,7 +33,10 @@ enum engine_event_type {
 	ENGINE_HELD,	    /* the far end put us on hold */
 	ENGINE_RESUMED,
 	ENGINE_DTMF, /* a key of the far end: .digit, .duration_ms, .method by which it came */
-	ENGINE_DTMF_SENT, /* a channel_dtmf() is over: .operation, .method of its last digit, .ok: all of it went out */
+	/* a channel_dtmf() is over: .operation, .method of its last digit, .ok: all of it went out, .count: how many
+	 * digits did, .code: what the far end refused the next one with, or 0
+	 */
+	ENGINE_DTMF_SENT,
 	ENGINE_TRANSFER, /* the far end asks that whom it talks to be put through to .target (a number), or, attended, to
 			  * whom it talks to on .other, a second channel of its own: channel_transfer_reply() */
 	ENGINE_TRANSFER_STATE, /* channel_transfer(): .code, 202 once it is accepted, then the far end's progress; .last of
@@ -92,6 +95,7 @@ struct engine_event {
 	int code;
 	bool last;
 	uint32_t sound_id, operation;
+	unsigned count;
 	enum dtmf_mode method;
 	char digit;
 	int duration_ms;

@@ -99,6 +99,8 @@ static void ready(struct load *load, struct sound *sound)
 		engine_enter(engine);
 		channel->playing.speech = 0;
 		channel->playing.load = NULL;
+		if (sound && load->path && channel->playing.loop)
+			shelf_put(engine, load->path, sound);
 		if (sound)
 			start(channel, sound);
 		else
@@ -151,9 +153,15 @@ static bool say(struct channel *channel, const char *text)
 
 static bool play_file(struct channel *channel, const char *path)
 {
-	struct load *load = load_new(channel);
-	struct work work = { read_file, file_read, load, channel->engine->home };
+	struct sound *kept = channel->playing.loop ? shelf_get(channel->engine, path) : NULL;
+	struct work work = { read_file, file_read, NULL, channel->engine->home };
+	struct load *load;
 
+	if (kept) {
+		start(channel, kept);
+		return true;
+	}
+	work.arg = load = load_new(channel);
 	load->path = xstrdup(path);
 	channel->playing.load = load;
 	if (work_submit(channel->engine->pool, &work))

@@ -55,6 +55,7 @@ struct digits {
 	struct timer timer;
 	bool busy;	/* a digit or a pause is under way */
 	bool info_open; /* it went as an INFO which has not been answered */
+	bool no_info;	/* the far end has refused one as something it does not know */
 	bool no_tones;	/* the far end has sent a digit in a better way than in its audio */
 	enum dtmf_mode method;
 	struct {
@@ -143,6 +144,13 @@ struct queued {
 	char *text;
 };
 
+/* A sound that is kept for its next use. */
+struct shelf_sound {
+	char *path; /* NULL: an empty place */
+	struct sound *sound;
+	uint64_t used_ms;
+};
+
 struct engine {
 	struct stack *stack;
 	struct ua *ua;
@@ -159,6 +167,7 @@ struct engine {
 	void *arg;
 	struct hmap lines, phones, phone_names, channels, tapes;
 	struct chain loads; /* files being read */
+	struct shelf_sound shelf[8];
 	struct chain events;
 	struct timer flush, moved;
 	unsigned inside; /* > 0: events must wait */
@@ -249,3 +258,8 @@ void playing_end(struct channel *channel,
 		 bool ok); /* SOUND_DONE for what plays, if anything does */
 void playing_done(struct channel *channel, struct media_id player, bool complete);
 void loads_fini(struct engine *engine);
+
+/* shelf.c: files that are played over and over. get: borrowed, or NULL */
+struct sound *shelf_get(struct engine *engine, const char *path);
+void shelf_put(struct engine *engine, const char *path, struct sound *sound);
+void shelf_fini(struct engine *engine);

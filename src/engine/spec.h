@@ -47,6 +47,8 @@ struct line_spec {
 	enum incoming_type incoming;
 	char incoming_target[VIEW_NUMBER_SIZE]; /* number, room or ivr id */
 	struct id incoming_id;			/* user or profile to go out through */
+	bool mask_dtmf;				/* which digits come in is told to nobody */
+	struct id hold_music;			/* a prompt; none: our own music */
 };
 
 struct device_spec {

@@ -94,7 +94,7 @@ enum session_event_type {
 				  * has changed then. 491 is retried in here first, unless an offer of theirs was answered
 				  * meanwhile: then what we describe is another by now, and yours to say */
 	SESSION_EV_INFO,      /* INFO, answered 200 already: `body` */
-	SESSION_EV_INFO_DONE, /* ours was answered: `code` */
+	SESSION_EV_INFO_DONE, /* ours was answered: `code`; 408: it was not */
 	SESSION_EV_REFER,     /* they ask us to call `refer`: decide with session_refer_reply() */
 	SESSION_EV_REFER_STATE, /* our REFER: `code` is the far end's progress (100..699), 202 accepted; `last`. A last 202:
 				 * accepted, but nothing tells how it went (no report within 60 s, or the call's end) */
@@ -217,7 +217,9 @@ must_check int session_refresh(struct session *session);
 
 /* ---- mid-call requests ---- */
 
-/* INFO with a body (DTMF). EV_INFO_DONE follows unless the session ends; false when their Allow lacks INFO. */
+/* INFO with a body (DTMF). EV_INFO_DONE follows unless the session ends; false when it cannot be sent: their Allow lacks
+ * INFO, or too many requests are open.
+ */
 bool session_info(struct session *session, struct session_body body);
 /* REFER: `to` a URI; `replaces`: attended, a session of ours whose far end is to be replaced. Progress as
  * EV_REFER_STATE; with `last` exactly once for each that was accepted here. SESSION_E_STATE: not up, or one is open.

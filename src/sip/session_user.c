@@ -80,15 +80,22 @@ void session_forget(struct session *session)
 	session_hangup(session, SESSION_WHY_NORMAL);
 }
 
+/* A provider that swallows INFOs has not hung up: silence is looked into by a question that everybody answers. */
 static void info_done(struct session *session, struct errand *errand, uint16_t code,
 		      const struct inmsg *in)
 {
 	struct session_event event = { .type = SESSION_EV_INFO_DONE, .code = code };
 
-	if (code == 408 || code == 481)
+	if (!session_alive(session))
+		return;
+	if (code == 481) {
 		session_checked(session, errand, code, in);
-	else if (session_alive(session))
-		session_emit(session, &event);
+		return;
+	}
+	if (code == 408)
+		(void)errand_start(session, session->dialog, "OPTIONS", NULL, SESSION_NO_BODY,
+				   session_checked);
+	session_emit(session, &event);
 }
 
 bool session_info(struct session *session, struct session_body body)

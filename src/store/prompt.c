@@ -49,10 +49,28 @@ int prompt_get(struct db *db, struct arena *arena, struct id tenant, struct id i
 	return r < 0 ? err_pass(r) : r;
 }
 
+struct prompt_gone {
+	struct id tenant, id;
+};
+
+static int delete_body(struct db *db, void *arg)
+{
+	struct prompt_gone *gone = arg;
+	int r = db_exec(
+		db,
+		"UPDATE sip_profile SET hold_music = NULL WHERE tenant_id = $1 AND hold_music = $2",
+		DB_ARGS(V(gone->tenant), V(gone->id)), NULL);
+
+	if (r == 0)
+		r = db_change(db, "DELETE FROM prompt WHERE tenant_id = $1 AND id = $2",
+			      DB_ARGS(V(gone->tenant), V(gone->id)));
+	return r < 0 ? err_pass(r) : r;
+}
+
 int prompt_delete(struct db *db, struct id tenant, struct id id)
 {
-	int r = db_change(db, "DELETE FROM prompt WHERE tenant_id = $1 AND id = $2",
-			  DB_ARGS(V(tenant), V(id)));
+	struct prompt_gone gone = { tenant, id };
+	int r = db_transact(db, delete_body, &gone);
 
 	return r < 0 ? err_pass(r) : r;
 }

@@ -36,6 +36,7 @@ must_check int prompt_insert(struct db *db, struct prompt *prompt, int64_t most,
 			     struct arena *arena);
 must_check int prompt_get(struct db *db, struct arena *arena, struct id tenant, struct id id,
 			  struct prompt *ret);
+/* With it goes its use as hold music. */
 must_check int prompt_delete(struct db *db, struct id tenant, struct id id);
 
 struct prompt_filter {

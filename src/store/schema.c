@@ -138,10 +138,19 @@ static const char rooms_sql[] =
 	" locked BOOLEAN NOT NULL, created_at BIGINT NOT NULL, seq BIGINT NOT NULL,"
 	" UNIQUE (tenant_id, name));";
 
+/* A prompt that is deleted is taken out of the profiles (prompt.c): SQLite cannot add a key of two columns. */
+static const char tones_sql[] =
+	"ALTER TABLE sip_profile ADD COLUMN mask_dtmf BOOLEAN NOT NULL DEFAULT FALSE;"
+	"ALTER TABLE sip_profile ADD COLUMN hold_music @id;";
+
 static const struct db_migration migrations[] = {
-	{ 1, "accounts", accounts_sql },     { 2, "profiles and devices", lines_sql },
-	{ 3, "calls", calls_sql },	     { 4, "prompts", prompts_sql },
-	{ 5, "recordings", recordings_sql }, { 6, "rooms", rooms_sql },
+	{ 1, "accounts", accounts_sql },
+	{ 2, "profiles and devices", lines_sql },
+	{ 3, "calls", calls_sql },
+	{ 4, "prompts", prompts_sql },
+	{ 5, "recordings", recordings_sql },
+	{ 6, "rooms", rooms_sql },
+	{ 7, "masking and hold music", tones_sql },
 };
 
 int store_migrate(struct db *db)

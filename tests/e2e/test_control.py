@@ -284,6 +284,40 @@ def test_a_digit_that_the_other_leg_cannot_get_so_it_gets_otherwise(tenant, line
     events.wait_ended(call_id)
 
 
+def test_masked_digits_are_told_to_nobody(tenant, talk):
+    call_id, events, desk, remote = talk(mask_dtmf=True)
+    remote.ear.press("4")
+    first = events.wait_call("dtmf", call_id)["detail"]
+    assert first["masked"] is True and first["digit"] is None and first["method"] == "rfc4733"
+    reply = tenant.ok("POST", "/api/dtmf/", {"call_id": call_id, "mask": False}, 202)
+    assert reply == {"operation_id": None}
+    remote.ear.press("5")
+    net.until(lambda: len(events.all("call.dtmf", call_id=call_id)) == 2, 5, "5 was told")
+    assert events.all("call.dtmf", call_id=call_id)[1]["detail"]["digit"] == "5"
+    operation = dial(tenant, call_id, "77", mask=True)
+    wait_sent(events, call_id, operation)
+    assert remote.ear.digits() == "77", "what we send is not touched"
+    remote.ear.press("6")
+    net.until(lambda: len(events.all("call.dtmf", call_id=call_id)) == 3, 5, "6 was told")
+    assert desk.ear.digits() == "456", "nor what the other party gets"
+    remote.bye()
+    events.wait_ended(call_id)
+
+    def shown():
+        timeline = tenant.get(f"/api/calls/{call_id}/timeline/").json()["results"]
+        return [each["detail"]["digit"] for each in timeline if each["type"] == "call.dtmf"]
+    net.until(lambda: shown() == [None, "5", None], 5, "the log shows no more")
+
+
+def test_a_profile_masks_all_digits(tenant, line, talk):
+    tenant.patch(f"/api/sip-profiles/{line['id']}/", {"mask_dtmf": True})
+    call_id, events, desk, remote = talk()
+    remote.ear.press("4")
+    assert events.wait_call("dtmf", call_id)["detail"]["digit"] is None
+    remote.bye()
+    events.wait_ended(call_id)
+
+
 def test_bad_digits(tenant, talk):
     call_id, events, desk, remote = talk()
     for fields, name in (({"digits": "12x"}, "digits"), ({"digits": ""}, "digits"),
@@ -293,6 +327,7 @@ def test_bad_digits(tenant, talk):
                          ({"digits": "1", "duration_ms": 6001}, "duration_ms"),
                          ({"digits": "1", "gap_ms": 1}, "gap_ms"),
                          ({"digits": "1", "method": "smoke"}, "method"),
+                         ({"digits": "1", "mask": "yes"}, "mask"),
                          ({"digits": "1", "leg_id": str(uuid.uuid4())}, "leg_id")):
         reply = tenant.post("/api/dtmf/", {"call_id": call_id, **fields})
         assert reply.status_code == 400 and list(reply.json()) == [name], (fields, reply.text)
@@ -459,8 +494,11 @@ def test_the_phones_own_hold_key(tenant, talk):
     events.wait_ended(call_id)
 
 
-def test_a_call_is_not_held_for_ever(own_daemon, provider, agents, far_end):
-    daemon = own_daemon(env={"JACKFIELD_LIMITS_MAX_HOLD_S": "2"})
+@pytest.fixture
+def short_holds(own_daemon, provider, agents, far_end):
+    """(tenant, call_id, events, desk, remote): a call of which no hold may last longer than 2 s."""
+    daemon = own_daemon(env={"JACKFIELD_LIMITS_MAX_HOLD_S": "2",
+                             "JACKFIELD_LIMITS_RING_TIMEOUT_S": "5"})
     tenant = daemon.signup()
     line = tenant.registered_profile(provider)
     device = tenant.add_device()
@@ -469,14 +507,77 @@ def test_a_call_is_not_held_for_ever(own_daemon, provider, agents, far_end):
     assert phone.register().status == 200
     events = tenant.events()
     call_id = tenant.make_call(line, far_end.number)["id"]
-    phone.expect_invite(ear=Ear(phone.address, tone=440)).answer()
+    desk = phone.expect_invite(ear=Ear(phone.address, tone=440)).answer()
     remote = far_end.expect_invite(ear=Ear(far_end.address, tone=620)).answer()
     events.wait_call("answered", call_id)
-    hold(tenant, call_id)
-    ended = events.wait_call("ended", call_id, timeout=15)["data"]
-    assert ended["end_reason"] == "timeout" and ended["hold_s"] in (1, 2, 3)
-    remote.wait_ended()
+    yield tenant, call_id, events, desk, remote
     tenant.close()
+
+
+def recalled(events, call_id):
+    return events.wait_call("updated", call_id,
+                            predicate=lambda m: (m.get("detail") or {}).get("what")
+                            == "hold_recall")
+
+
+def test_who_holds_for_too_long_hears_ringing_and_takes_the_call_with_a_key(short_holds):
+    tenant, call_id, events, desk, remote = short_holds
+    hold(tenant, call_id)
+    recalled(events, call_id)
+    desk.ear.wait_tone(425)
+    hears_music(remote.ear, settled(), 440, 620)
+    desk.ear.press("1")
+    events.wait_call("resumed", call_id)
+    steady(desk.ear, remote.ear)
+    assert desk.ear.hears_not(425, settled())
+    assert not events.all("call.dtmf", call_id=call_id)
+    remote.bye()
+    events.wait_ended(call_id)
+
+
+def test_a_phone_that_holds_for_too_long_is_rung_back(short_holds):
+    tenant, call_id, events, desk, remote = short_holds
+    desk.ear.bump()
+    desk.reinvite(desk.ear.sdp(direction="sendonly"))
+    events.wait_call("held", call_id)
+    recalled(events, call_id)
+    again = desk.ua.expect_invite(ear=Ear(desk.ua.address, tone=530)).answer()
+    events.wait_call("resumed", call_id)
+    desk.wait_ended()
+    steady(again.ear, remote.ear)
+    assert remote.ear.lost() == 0
+    remote.bye()
+    assert events.wait_ended(call_id)["end_reason"] == "completed"
+
+
+def test_the_music_of_the_profile(tenant, line, talk, tmp_path):
+    """Any prompt of the organisation; deleted, the daemon's own again."""
+    prompt = tenant.add_prompt("music", ear.tone(770, 1.0))
+    reply = tenant.patch(f"/api/sip-profiles/{line['id']}/", {"hold_music": str(uuid.uuid4())})
+    assert reply.status_code == 400 and list(reply.json()) == ["hold_music"]
+    reply = tenant.patch(f"/api/sip-profiles/{line['id']}/", {"hold_music": prompt["id"]})
+    assert reply.status_code == 200 and reply.json()["hold_music"] == prompt["id"]
+    call_id, events, desk, remote = talk()
+    for _ in range(2):
+        hold(tenant, call_id)
+        since = remote.ear.wait_tone(770, since=settled())
+        remote.ear.wait_packets(120, since=since)
+        assert remote.ear.dropouts(770, since) <= 1, "over and over, without a gap"
+        hold(tenant, call_id, "resume")
+        steady(desk.ear, remote.ear)
+    assert tenant.delete(f"/api/prompts/{prompt['id']}/").status_code == 204
+    assert tenant.profile(line["id"])["hold_music"] is None
+    remote.bye()
+    events.wait_ended(call_id)
+
+
+def test_a_call_is_not_held_for_ever(short_holds):
+    tenant, call_id, events, desk, remote = short_holds
+    hold(tenant, call_id)
+    recalled(events, call_id)
+    ended = events.wait_call("ended", call_id, timeout=15)["data"]
+    assert ended["end_reason"] == "timeout" and ended["hold_s"] in (6, 7, 8)
+    remote.wait_ended()
 
 
 def test_what_cannot_be_held(tenant, line, far_end):

@@ -164,6 +164,17 @@ void sim_request(struct sim_dialog *dialog, const char *method, const char *extr
 	put(dialog->peer, &out);
 }
 
+void sim_info(struct sim_dialog *dialog, const char *body)
+{
+	auto_(buf_fini) struct buf out = BUF_MAX(16384);
+
+	new_via(dialog);
+	request_lines(dialog, &out, "INFO", ++dialog->cseq, dialog->via);
+	buf_addf(&out, "Content-Type: application/dtmf-relay\r\nContent-Length: %zu\r\n\r\n%s",
+		 strlen(body), body);
+	put(dialog->peer, &out);
+}
+
 void sim_ack(struct sim_dialog *dialog, const char *sdp)
 {
 	auto_(buf_fini) struct buf out = BUF_MAX(16384);
@@ -516,7 +527,7 @@ void sim_dial(struct sim_peer *phone, struct sim_dialog *dialog, const char *to)
 	sim_run(phone->sim, 5);
 }
 
-static void engine_make(struct sim *sim)
+static void engine_make(struct sim *sim, const struct call_limits *limits)
 {
 	struct engine_setup setup = {
 		.stack = sim->stack,
@@ -524,7 +535,7 @@ static void engine_make(struct sim *sim)
 		.pool = sim->pool,
 		.home = sim->home,
 	};
-	struct call_app_setup app = { .bus = sim->bus };
+	struct call_app_setup app = { .bus = sim->bus, .limits = *limits };
 
 	bug_on(!media_addr_parse("10.0.0.1", 0, &setup.media.address));
 	sim->engine = engine_new(&setup);
@@ -534,8 +545,13 @@ static void engine_make(struct sim *sim)
 
 struct sim *sim_new(void)
 {
+	return sim_new_with(&(struct call_limits){ 0 });
+}
+
+struct sim *sim_new_with(const struct call_limits *limits)
+{
 	struct sim *sim = xzalloc(sizeof(*sim));
-	struct wire_limits limits = { .rate = 1000000, .burst = 1000000 };
+	struct wire_limits open = { .rate = 1000000, .burst = 1000000 };
 	struct stack_setup stack = { .software = "Jackfield" };
 	struct resolver_setup resolver = { 0 };
 
@@ -543,7 +559,7 @@ struct sim *sim_new(void)
 	sim->now_ms = 1000;
 	sim->wheel = wheel_new_virtual(sim->now_ms, 1800000000ll * 1000000);
 	sim->net = sim_net_new(sim->wheel, 1);
-	sim->wire = wire_sim_new(sim->net, SIM_OURS, &limits);
+	sim->wire = wire_sim_new(sim->net, SIM_OURS, &open);
 	resolver.wheel = sim->wheel;
 	resolver.wire = sim->wire;
 	sim->resolver = resolver_new(&resolver);
@@ -558,7 +574,7 @@ struct sim *sim_new(void)
 	sim->anna = id_new();
 	sim->line = id_new();
 	sim->device = id_new();
-	engine_make(sim);
+	engine_make(sim, limits);
 	peer_init(sim, &sim->provider, SIM_PROVIDER);
 	peer_init(sim, &sim->phone, SIM_PHONE);
 	peer_init(sim, &sim->phone2, SIM_PHONE2);

@@ -79,6 +79,8 @@ struct sim {
 
 struct sim *sim_new(
 	void); /* anna has a profile that is registered, and a device with two contacts: phone, phone2 */
+/* With limits of its own; 0: the default. */
+struct sim *sim_new_with(const struct call_limits *limits);
 void sim_free(struct sim *sim);
 void sim_run(struct sim *sim, uint64_t ms);
 /* Everything that was begun has ended and is gone, after the longest of SIP's timers. */
@@ -114,6 +116,8 @@ void sim_answer(struct sim_peer *peer, const char *invite, struct sim_dialog *di
 void sim_confirm(struct sim_dialog *dialog, const char *response);
 /* A request inside the dialogue. */
 void sim_request(struct sim_dialog *dialog, const char *method, const char *extra, const char *sdp);
+/* An INFO with that body (application/dtmf-relay). */
+void sim_info(struct sim_dialog *dialog, const char *body);
 void sim_ack(struct sim_dialog *dialog, const char *sdp);
 /* A call from the provider to the profile. */
 void sim_call_in(struct sim *sim, struct sim_dialog *dialog, const char *from, const char *sdp);

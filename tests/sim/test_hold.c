@@ -415,9 +415,274 @@ static void hours_of_hold_end_nothing(void **state)
 	over(s);
 }
 
+/* ---- held for too long ---- */
+
+#define MAX_HOLD_MS 600000
+
+static int begin_short(void **state)
+{
+	*state = sim_new_with(&(struct call_limits){ .max_hold_s = MAX_HOLD_MS / 1000 });
+	return 0;
+}
+
+/* Until shortly before the longest hold is over, with every refresh answered. */
+static void hold_on(struct sim *s, uint64_t ms)
+{
+	for (; ms; ms -= ms < 60000 ? ms : 60000) {
+		sim_run(s, ms < 60000 ? ms : 60000);
+		while (sim_heard(&s->provider, "INVITE"))
+			sim_reply(&s->provider, sim_expect(&s->provider, "INVITE"), 200, NULL, NULL,
+				  sdp(8, "recvonly"));
+		while (sim_heard(&s->phone, "INVITE"))
+			sim_reply(&s->phone, sim_expect(&s->phone, "INVITE"), 200, NULL, NULL,
+				  sdp(8, "sendonly"));
+	}
+}
+
+/* Both phones rang for the first call as well. */
+static void forget(struct sim_peer *peer)
+{
+	while (sim_heard(peer, ""))
+		(void)sim_expect(peer, "");
+}
+
+static void who_holds_for_too_long_is_rung_back_and_takes_it_with_any_key(void **state)
+{
+	struct sim *s = *state;
+	struct sim_dialog phone, far;
+
+	up(s, &phone, &far);
+	assert_int_equal(hold(s, true), REPLY_OK);
+	agree(s, 8, "sendonly", "recvonly");
+	hold_on(s, MAX_HOLD_MS - 1000);
+	assert_false(told(s, EVENT_CALL_UPDATED, "hold_recall"));
+	sim_run(s, 2000);
+	assert_true(told(s, EVENT_CALL_UPDATED, "hold_recall"));
+	assert_int_equal(sim_view(s)->state, CALL_HELD);
+	sim_info(&phone, "Signal=5\r\nDuration=100\r\n");
+	sim_run(s, 5);
+	agree(s, 9, "sendrecv", "sendrecv");
+	assert_int_equal(sim_view(s)->state, CALL_ANSWERED);
+	assert_int_equal(sim_events(s, EVENT_CALL_DTMF), 0);
+	sim_run(s, 120000);
+	assert_int_equal(sim_events(s, EVENT_CALL_ENDED), 0);
+	over(s);
+}
+
+static void a_recall_that_nobody_heeds_ends_the_call(void **state)
+{
+	struct sim *s = *state;
+	struct sim_dialog phone, far;
+
+	up(s, &phone, &far);
+	assert_int_equal(hold(s, true), REPLY_OK);
+	agree(s, 8, "sendonly", "recvonly");
+	hold_on(s, MAX_HOLD_MS + 59000);
+	assert_int_equal(sim_events(s, EVENT_CALL_ENDED), 0);
+	sim_run(s, 2000);
+	(void)sim_expect(&s->provider, "BYE");
+	(void)sim_expect(&s->phone, "BYE");
+	assert_int_equal(sim_view(s)->end_reason, END_TIMEOUT);
+}
+
+static void a_phone_that_holds_by_its_key_is_rung_back(void **state)
+{
+	struct sim *s = *state;
+	struct sim_dialog phone, far, again;
+	const char *invite;
+
+	up(s, &phone, &far);
+	sim_request(&phone, "INVITE", NULL, sdp(8, "sendonly"));
+	sim_run(s, 5);
+	(void)sim_expect(&s->phone, "SIP/2.0 200");
+	sim_ack(&phone, NULL);
+	sim_run(s, 5);
+	agree(s, 8, "sendonly", "recvonly");
+	hold_on(s, MAX_HOLD_MS - 1000);
+	forget(&s->phone);
+	forget(&s->phone2);
+	sim_run(s, 2000);
+	assert_true(told(s, EVENT_CALL_UPDATED, "hold_recall"));
+	invite = sim_expect(&s->phone2, "INVITE");
+	sim_answer(&s->phone2, invite, &again, sim_sdp);
+	sim_run(s, 50);
+	(void)sim_expect(&s->phone2, "ACK");
+	(void)sim_expect(&s->phone, "BYE"); /* of the leg that held */
+	agree(s, 9, "sendrecv", "sendrecv");
+	assert_int_equal(sim_view(s)->state, CALL_ANSWERED);
+	assert_true(told(s, EVENT_CALL_RESUMED, "\"signalled\":true"));
+	(void)sim_hangup(s);
+	sim_run(s, 50);
+	(void)sim_expect(&s->provider, "BYE");
+	(void)sim_expect(&s->phone2, "BYE");
+}
+
+static void a_recall_that_is_busy_ends_the_call(void **state)
+{
+	struct sim *s = *state;
+	struct sim_dialog phone, far;
+
+	up(s, &phone, &far);
+	sim_request(&phone, "INVITE", NULL, sdp(8, "sendonly"));
+	sim_run(s, 5);
+	(void)sim_expect(&s->phone, "SIP/2.0 200");
+	sim_ack(&phone, NULL);
+	sim_run(s, 5);
+	agree(s, 8, "sendonly", "recvonly");
+	hold_on(s, MAX_HOLD_MS - 1000);
+	forget(&s->phone);
+	forget(&s->phone2);
+	sim_run(s, 2000);
+	sim_reply(&s->phone, sim_expect(&s->phone, "INVITE"), 486, "x", NULL, NULL);
+	sim_reply(&s->phone2, sim_expect(&s->phone2, "INVITE"), 486, "x", NULL, NULL);
+	sim_run(s, 50);
+	assert_int_equal(sim_view(s)->end_reason, END_TIMEOUT);
+	(void)sim_expect(&s->provider, "BYE");
+}
+
+static void a_hangup_during_the_recall_leaves_nothing(void **state)
+{
+	struct sim *s = *state;
+	struct sim_dialog phone, far;
+
+	up(s, &phone, &far);
+	sim_request(&phone, "INVITE", NULL, sdp(8, "sendonly"));
+	sim_run(s, 5);
+	(void)sim_expect(&s->phone, "SIP/2.0 200");
+	sim_ack(&phone, NULL);
+	sim_run(s, 5);
+	agree(s, 8, "sendonly", "recvonly");
+	hold_on(s, MAX_HOLD_MS - 1000);
+	forget(&s->phone);
+	forget(&s->phone2);
+	sim_run(s, 2000);
+	sim_reply(&s->phone, sim_expect(&s->phone, "INVITE"), 180, "x", NULL, NULL);
+	sim_reply(&s->phone2, sim_expect(&s->phone2, "INVITE"), 180, "x", NULL, NULL);
+	sim_request(&far, "BYE", NULL, NULL);
+	sim_run(s, 50);
+	(void)sim_expect(&s->phone, "CANCEL");
+	(void)sim_expect(&s->phone2, "CANCEL");
+	sim_run(s, 1000);
+	sim_ended(s, END_COMPLETED, 200, HANGUP_CALLEE);
+}
+
+/* ---- the far end's answer to a hold ---- */
+
+static void a_hold_that_is_never_answered_ends_with_the_dialogue(void **state)
+{
+	struct sim *s = *state;
+	struct sim_dialog phone, far;
+
+	up(s, &phone, &far);
+	s->provider.deaf = true;
+	assert_int_equal(hold(s, true), REPLY_OK);
+	sim_run(s, 31000);
+	assert_int_equal(sim_events(s, EVENT_CALL_ENDED), 0);
+	sim_run(s, 40000);
+	assert_int_equal(sim_events(s, EVENT_CALL_ENDED),
+			 1); /* 408 means that nobody is there, 12.2.1.2 */
+	assert_int_equal(sim_events(s, EVENT_CALL_HELD), 0);
+}
+
+static void a_glare_without_end_is_given_up_and_held_all_the_same(void **state)
+{
+	struct sim *s = *state;
+	struct sim_dialog phone, far;
+
+	up(s, &phone, &far);
+	assert_int_equal(hold(s, true), REPLY_OK);
+	for (unsigned tries = 0; sim_heard(&s->provider, "INVITE"); tries++) {
+		unsigned waited_ms = 0;
+
+		assert_in_range(tries, 0, 3);
+		sim_reply(&s->provider, sim_expect(&s->provider, "INVITE"), 491, NULL, NULL, NULL);
+		sim_run(s, 5);
+		(void)sim_expect(&s->provider, "ACK");
+		for (; waited_ms < 5000 && !sim_heard(&s->provider, "INVITE"); waited_ms += 10)
+			sim_run(s, 10);
+		/* We own the Call-ID (RFC 3261 14.1). */
+		if (sim_heard(&s->provider, "INVITE"))
+			assert_in_range(waited_ms, 2090, 4010);
+	}
+	assert_true(told(s, EVENT_CALL_HELD, "\"signalled\":false"));
+	assert_int_equal(sim_view(s)->state, CALL_HELD);
+	assert_int_equal(hold(s, false), REPLY_OK);
+	assert_int_equal(sim_view(s)->state, CALL_ANSWERED);
+	over(s);
+}
+
+static void a_hangup_crosses_the_resume(void **state)
+{
+	struct sim *s = *state;
+	struct sim_dialog phone, far;
+	const char *invite;
+
+	up(s, &phone, &far);
+	assert_int_equal(hold(s, true), REPLY_OK);
+	agree(s, 8, "sendonly", "recvonly");
+	assert_int_equal(hold(s, false), REPLY_OK);
+	invite = sim_expect(&s->provider, "INVITE");
+	sim_request(&far, "BYE", NULL, NULL);
+	sim_reply(&s->provider, invite, 200, NULL, NULL, sdp(9, "sendrecv"));
+	sim_run(s, 50);
+	(void)sim_expect(&s->provider, "SIP/2.0 200");
+	(void)sim_expect(&s->phone, "BYE");
+	sim_ended(s, END_COMPLETED, 200, HANGUP_CALLEE);
+}
+
+static void our_hangup_crosses_their_answer_to_the_hold(void **state)
+{
+	struct sim *s = *state;
+	struct sim_dialog phone, far;
+	const char *invite;
+
+	up(s, &phone, &far);
+	assert_int_equal(hold(s, true), REPLY_OK);
+	invite = sim_expect(&s->provider, "INVITE");
+	(void)sim_hangup(s);
+	sim_reply(&s->provider, invite, 200, NULL, NULL, sdp(8, "recvonly"));
+	sim_run(s, 50);
+	(void)sim_expect(&s->provider, "BYE");
+	assert_int_equal(sim_events(s, EVENT_CALL_ENDED), 1);
+}
+
+/* RFC 2543's way, and its like in IPv6. */
+static void a_null_address_is_a_hold(void **state)
+{
+	static const char *const nowhere[] = { "IP4 0.0.0.0", "IP6 ::" };
+	struct sim *s = *state;
+	struct sim_dialog phone, far;
+	char text[600];
+
+	up(s, &phone, &far);
+	for (unsigned i = 0; i < ARRAY_LEN(nowhere); i++) {
+		(void)snprintf(
+			text, sizeof(text),
+			"v=0\r\no=- 7 %u IN IP4 10.0.0.9\r\ns=-\r\nc=IN %s\r\nt=0 0\r\n"
+			"m=audio 4000 RTP/AVP 0 8 101\r\na=rtpmap:101 telephone-event/8000\r\n",
+			20 + 2 * i, nowhere[i]);
+		sim_request(&far, "INVITE", NULL, text);
+		sim_run(s, 5);
+		assert_string_equal(direction_of(sim_expect(&s->provider, "SIP/2.0 200")),
+				    "recvonly");
+		sim_ack(&far, NULL);
+		sim_run(s, 5);
+		assert_true(sim_view(s)->hold_remote);
+		sim_request(&far, "INVITE", NULL, sdp(21 + 2 * i, "sendrecv"));
+		sim_run(s, 5);
+		assert_string_equal(direction_of(sim_expect(&s->provider, "SIP/2.0 200")),
+				    "sendrecv");
+		sim_ack(&far, NULL);
+		sim_run(s, 5);
+		assert_false(sim_view(s)->hold_remote);
+	}
+	over(s);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define T_SHORT(name) cmocka_unit_test_setup_teardown(name, begin_short, end)
 	static const struct CMUnitTest tests[] = {
 		T(a_hold_is_told_to_the_provider_alone),
 		T(a_provider_that_refuses_does_not_hinder),
@@ -431,6 +696,16 @@ int main(void)
 		T(a_hangup_crosses_the_hold),
 		T(a_phones_hold_key_holds_the_provider),
 		T(hours_of_hold_end_nothing),
+		T_SHORT(who_holds_for_too_long_is_rung_back_and_takes_it_with_any_key),
+		T_SHORT(a_recall_that_nobody_heeds_ends_the_call),
+		T_SHORT(a_phone_that_holds_by_its_key_is_rung_back),
+		T_SHORT(a_recall_that_is_busy_ends_the_call),
+		T_SHORT(a_hangup_during_the_recall_leaves_nothing),
+		T(a_hold_that_is_never_answered_ends_with_the_dialogue),
+		T(a_glare_without_end_is_given_up_and_held_all_the_same),
+		T(a_hangup_crosses_the_resume),
+		T(our_hangup_crosses_their_answer_to_the_hold),
+		T(a_null_address_is_a_hold),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,7 @@ Each party of a test sends a tone of its own. Who hears whom is then not a matte
 signalling says but of what arrives: the tone's share of each frame's energy, the moment it was
 first there, what was lost and how even the stream is.
 """
+import contextlib
 import random
 import select
 import socket
@@ -174,6 +175,7 @@ class Ear:
     def __init__(self, address, tone=440, codecs=("PCMU", "PCMA"), direction="sendrecv",
                  events=True):
         self.address = address
+        self.loss = 0  # share of its packets that the network loses
         self.events = events  # whether it says that it takes telephone-events
         self.tone = tone
         self.codecs = list(codecs)
@@ -280,11 +282,13 @@ class Ear:
             self._frames[(self._payload_type, self.tone)] = frames
         return frames[number % len(frames)]
 
-    def press(self, digit, packets=8):
-        """Send a digit as telephone-event (RFC 4733) in place of the tone."""
+    def press(self, digit, packets=8, only=None):
+        """Send a digit as telephone-event (RFC 4733) in place of the tone. only: the one packet of it
+        that is not lost on the way."""
         number = "0123456789*#ABCD".index(digit)
-        self._digits.append([(number, n, False) for n in range(1, packets + 1)]
-                            + [(number, packets, True)] * 3)
+        event = [(number, n, False) for n in range(1, packets + 1)] + [(number, packets, True)] * 3
+        self._digits.append([packet + (only is not None and at != only,)
+                             for at, packet in enumerate(event)])
 
     def say(self, samples):
         """Send these samples in place of the tone."""
@@ -315,16 +319,17 @@ class Ear:
         return "".join("0123456789*#ABCD"[number] for number in found.values())
 
     def _next_payload(self):
-        """(payload type, marker, frame its timestamp names, octets) of the next packet."""
+        """(payload type, marker, frame its timestamp names, octets) of the next packet; no octets: it
+        is lost."""
         if self._digits:
             event = self._digits[0]
-            number, step, end = event.pop(0)
+            number, step, end, lost = event.pop(0)
             if step == 1 and not end:
                 self._event_began = self.sent
             if not event:
                 self._digits.pop(0)
             octets = struct.pack("!BBH", number, (0x80 if end else 0) | 10, step * FRAME)
-            return self._event_type, step == 1, self._event_began, octets
+            return self._event_type, step == 1, self._event_began, b"" if lost else octets
         if self._sounds:
             return self._payload_type, False, self.sent, self._sounds.pop(0)
         return self._payload_type, self.sent == 0, self.sent, self._frame(self.sent)
@@ -344,14 +349,18 @@ class Ear:
                 header = struct.pack("!BBHII", 0x80, payload_type | (0x80 if marker else 0),
                                      (start_seq + self.sent) & 0xFFFF,
                                      (start_timestamp + FRAME * began) & 0xFFFFFFFF, self.ssrc)
-                try:
-                    self._socket.sendto(header + octets, self._remote)
-                except OSError:
-                    pass  # the other side has closed its port; what it hears is its own matter
+                if octets and not self._lose():
+                    # The other side may have closed its port; what it hears is its own matter.
+                    with contextlib.suppress(OSError):
+                        self._socket.sendto(header + octets, self._remote)
                 self.sent += 1
             next_at += FRAME_S
             if time.monotonic() - next_at > 1:
                 next_at = time.monotonic()  # the machine stood still: do not send a burst
+
+    def _lose(self):
+        """Whether this packet is one of the `loss` that never arrive."""
+        return self.loss and random.random() < self.loss
 
     def _receive(self):
         try:

@@ -67,11 +67,13 @@ def _write_tone(path, freq, rate, channels, seconds=60):
 class Phone:
     """A running baresip with one account user:password at server (host or host:port).
 
-    answer: "manual" or "auto". trust: a CA file for TLS (verified when given).
+    answer: "manual" or "auto". trust: a CA file for TLS (verified when given). sound: samples (8 kHz)
+    that it sends, once, in place of a tone.
     """
 
     def __init__(self, directory, user, password, server, transport="udp", tone=700,
-                 codec="PCMU", answer="manual", register=True, trust=None, expires=300):
+                 codec="PCMU", answer="manual", register=True, trust=None, expires=300,
+                 sound=None):
         self.address = net.fresh_address()
         self.directory = pathlib.Path(directory)
         self.directory.mkdir(parents=True)
@@ -81,7 +83,10 @@ class Phone:
         self.server = server
         module, format_, rate, channels = CODECS[codec]
         self._bytes_a_second = 2 * rate * channels
-        _write_tone(self.directory / "tone.wav", tone, rate, channels)
+        if sound is None:
+            _write_tone(self.directory / "tone.wav", tone, rate, channels)
+        else:
+            ear.write_wav(self.directory / "tone.wav", sound)
         (self.directory / "config").write_text(CONFIG.format(
             address=self.address, tone=self.directory / "tone.wav", codec=module,
             modules=next(d for d in MODULE_DIRECTORIES if pathlib.Path(d).is_dir()),
@@ -213,6 +218,15 @@ class Phone:
 
     def wait_closed(self, timeout=10.0, after=0.0):
         return self.wait_event("CALL_CLOSED", timeout, after)
+
+    def digits(self):
+        """The digits that it says were pressed at the other end, telephone-events and INFOs."""
+        with self._news:
+            return "".join(e["param"] for e in self.events if e["type"] == "CALL_DTMF_START")
+
+    def press(self, digit):
+        """A key of its own, as telephone-event."""
+        self.command("sndcode", digit)
 
     def wait_recorded(self, seconds, timeout=15.0):
         """Wait until it has written so much of a call down (the file's header comes last)."""

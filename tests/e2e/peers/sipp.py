@@ -20,6 +20,7 @@ class Sipp:
         for name, value in (words or {}).items():
             text = text.replace(f"@{name}@", str(value))
         (self.directory / scenario).write_text(text)
+        (self.directory / "quiet.raw").write_bytes(b"\xff" * 8000)  # for rtp_stream: PCMU silence
         command = ["sipp", "-sf", scenario, "-i", self.address,
                    "-mi", self.address, "-p", str(self.port), "-m", str(calls), "-nostdin",
                    "-timeout", str(timeout), "-timeout_error", "-l", str(limit), "-r", str(rate),

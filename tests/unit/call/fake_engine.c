@@ -331,6 +331,8 @@ uint32_t channel_play(struct channel *channel, const struct sound_spec *sound)
 	channel->sound_kind = (int)sound->kind;
 	if (sound->say)
 		(void)str_copy(channel->said, sizeof(channel->said), sound->say);
+	if (sound->file)
+		(void)str_copy(channel->said, sizeof(channel->said), sound->file);
 	return channel->sound_id = ++channel->engine->next_sound;
 }
 

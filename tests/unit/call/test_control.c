@@ -403,9 +403,44 @@ static void a_call_is_not_held_for_ever(void **state)
 	world_advance(world, 3599 * 1000);
 	assert_int_equal(world_events(world, EVENT_CALL_ENDED), 0);
 	world_advance(world, 1000);
+	/* Who holds is rung first, on the leg that listens, for as long as a call may ring. */
+	assert_int_equal(pair.agent->sound_kind, SOUND_RINGBACK);
+	assert_int_equal(pair.remote->sound_kind, SOUND_MUSIC);
+	world_advance(world, 59 * 1000);
+	assert_int_equal(world_events(world, EVENT_CALL_ENDED), 0);
+	world_advance(world, 1000);
 	world_expect_end(world, END_TIMEOUT, 408, HANGUP_PLATFORM);
 	assert_true(pair.remote->hung_up && pair.agent->hung_up);
-	assert_int_equal(world_view(world)->hold_s, 3599 + 3600);
+	assert_int_equal(world_view(world)->hold_s, 3599 + 3600 + 60);
+}
+
+static struct id music;
+
+static void with_music(struct line_spec *spec)
+{
+	music = spec->hold_music = id_new();
+}
+
+/* The profile's own music; and ours when its file is gone. */
+static void who_is_held_hears_the_music_of_the_profile(void **state)
+{
+	struct world *world = *state;
+	struct pair pair = talk(world);
+
+	world_put_line(world, world->line, world->anna, with_music);
+	assert_int_equal(hold(world, world_anna(world), pair.call, true)->code, REPLY_OK);
+	assert_int_equal(pair.remote->sound_kind, SOUND_FILE);
+	assert_non_null(strstr(pair.remote->said, id_str(music)));
+	fake_sound_done(pair.remote, false);
+	world_advance(world, 1);
+	assert_int_equal(pair.remote->sound_kind, SOUND_MUSIC);
+	assert_true(pair.remote->playing);
+	assert_int_equal(hold(world, world_anna(world), pair.call, false)->code, REPLY_OK);
+	assert_false(pair.remote->playing);
+	fake_sound_done(pair.remote, false);
+	world_advance(world, 1);
+	assert_false(pair.remote->playing);
+	over(world, pair.call);
 }
 
 static void a_held_call_that_becomes_a_conference_is_held_no_more(void **state)
@@ -470,6 +505,7 @@ int main(void)
 		T(who_holds_before_the_answer_holds_after_it),
 		T(a_far_end_that_holds_brings_its_own_music_and_both_may_hold),
 		T(a_call_is_not_held_for_ever),
+		T(who_is_held_hears_the_music_of_the_profile),
 		T(a_held_call_that_becomes_a_conference_is_held_no_more),
 		T(what_cannot_be_held_is_refused),
 	};

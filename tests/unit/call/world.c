@@ -145,7 +145,8 @@ struct world *world_new(void)
 					 .bus = &world->bus,
 					 .seal = world->seal,
 					 .limits = { .max_hold_s = 3600 },
-					 .recordings_dir = "/nowhere" };
+					 .recordings_dir = "/nowhere",
+					 .prompts_dir = "/nowhere" };
 	world->app = call_app_new(&setup);
 	new_ids(world);
 	/* On purpose before the users they belong to. */
