@@ -138,14 +138,12 @@ static void take_target(struct api_req *req, struct transfer_wish *wish, json_t 
 static void take_action(struct api_req *req, struct transfer_wish *wish, json_t **complaints)
 {
 	static const char *const actions[] = { "complete", "cancel", "swap", "conference", NULL };
-	const char *room;
+	const json_t *room = json_object_get(req->body, "room");
 
 	wish->action = (enum transfer_action)(
 		TRANSFER_COMPLETE + api_word(req->body, "action", actions, 0, complaints));
-	if (wish->action != TRANSFER_CONFERENCE)
-		return;
-	room = api_str(req->body, "room", false, 128, complaints);
-	str_copy(wish->room, sizeof(wish->room), room ? room : "");
+	if (wish->action == TRANSFER_CONFERENCE && room && !json_is_null(room))
+		api_room(req->body, "room", wish->room, complaints);
 }
 
 static struct api_done *call_transfer(struct api_req *req)

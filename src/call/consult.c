@@ -172,7 +172,7 @@ void consult_handle(struct fsm *fsm, void *owner, int event, void *data)
 
 	switch (event) {
 	case TRANSFER_EV_RINGS:
-		if (transfer->consult->shown != CALL_EARLY_MEDIA)
+		if (transfer->consult->shown == CALL_DIALING) /* said again, it goes on */
 			transfer_sound(transfer->goes, SOUND_RINGBACK);
 		break;
 	case TRANSFER_EV_EARLY:

@@ -232,10 +232,11 @@ void leg_answered(struct leg *leg)
 struct leg *leg_move(struct leg *old, struct call *call, enum leg_role role)
 {
 	struct leg *leg = leg_new(call, role, old->kind);
-	struct channel *channel = take(old->channel);
+	struct channel *channel;
 	bool metered = old->metered;
 
 	record_leave(old);
+	channel = take(old->channel);
 	budget_end(old->call, old);
 	old->call->channels--;
 	(void)str_copy(old->codec, sizeof(old->codec), channel_codec(channel));

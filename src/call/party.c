@@ -13,6 +13,17 @@ struct leg *call_waiting(const struct call *call)
 	return NULL;
 }
 
+/* For one more leg. */
+static bool call_has_place(const struct call *call)
+{
+	const struct leg *leg;
+	unsigned live = 0;
+
+	chain_each(leg, &call->legs, in_call)
+		live += leg_is_live(leg);
+	return live < CALL_LEGS_MAX && call->legs.count < CALL_LEGS_ALL;
+}
+
 static unsigned ring(struct call *call, struct device *device, enum leg_role role)
 {
 	struct leg *leg, *waiting = call_waiting(call);
@@ -25,8 +36,7 @@ static unsigned ring(struct call *call, struct device *device, enum leg_role rol
 	bool for_caller = role == LEG_AGENT &&
 			  (!waiting || waiting == call->second || waiting == call->recalling);
 
-	if (call->legs.count >= CALL_LEGS_MAX ||
-	    !engine_device_online(call->app->engine, device->id))
+	if (!call_has_place(call) || !engine_device_online(call->app->engine, device->id))
 		return 0;
 	if (call->next.profile)
 		what.line_next = call->next.profile->spec->id;

@@ -15,7 +15,8 @@
 
 #include <jansson.h>
 
-#define CALL_LEGS_MAX 32
+#define CALL_LEGS_MAX 32    /* at once */
+#define CALL_LEGS_ALL 128   /* with those that have ended: it is transferred so often and no more */
 #define CALL_DEVICES_MAX 16 /* of one user, rung at once */
 #define CALL_SETUP_MS 180000
 #define CALL_TEARDOWN_MS 40000

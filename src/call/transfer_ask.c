@@ -30,6 +30,10 @@ struct reply *transfer_may_start(struct call *call, const struct asker *asker, b
 		return not_now(call, "Only a call that is up can be transferred.");
 	if (transfer_runs(call) || call->consult_of)
 		return not_now(call, "The call is being transferred already.");
+	/* Whoever was rung again, and the target, must find a place. */
+	if (call->legs.count + CALL_LEGS_MAX > CALL_LEGS_ALL)
+		return reply_error(REPLY_LIMIT, NULL,
+				   "The call has been transferred too often already.");
 	stays = leg_far(call, asker);
 	goes = stays == call->first ? call->second : call->first;
 	goes = transfer_is_there(goes) ? goes : NULL;

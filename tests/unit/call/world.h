@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 struct event_bus {
-	struct event *events[512];
+	struct event *events[4096];
 	unsigned count;
 	struct event_snapshot *snapshot;
 };
