@@ -155,6 +155,7 @@ void hold_release(struct call *call)
 {
 	struct leg *legs[] = { call->first, call->second };
 
+	recall_end(call); /* whoever holds by a key of its phone goes on doing so */
 	for (unsigned i = 0; i < ARRAY_LEN(legs); i++) {
 		struct leg *other = legs[i] ? hold_partner(call, legs[i]) : NULL;
 

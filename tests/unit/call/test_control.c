@@ -414,6 +414,32 @@ static void a_call_is_not_held_for_ever(void **state)
 	assert_int_equal(world_view(world)->hold_s, 3599 + 3600 + 60);
 }
 
+/* Held by its own key for too long: its user's phones ring. Whoever is put into a conference meanwhile is not taken out of it. */
+static void a_recall_ends_when_the_call_goes_elsewhere(void **state)
+{
+	struct world *world = *state;
+	struct pair pair = talk(world);
+	struct conference_wish wish = { .action = CONFERENCE_JOIN, .call = pair.call, .room = "r" };
+	struct channel *phone;
+	unsigned before;
+
+	fake_say(pair.agent, ENGINE_HELD);
+	before = world->engine->channel_count;
+	world_advance(world, 3600 * 1000);
+	assert_in_range(world->engine->channel_count, before + 1, before + 2);
+	phone = fake_dialled(world->engine, 0);
+	assert_false(phone->hung_up);
+	assert_int_equal(world_do(world, &(struct command){ .type = COMMAND_CONFERENCE,
+							    .asker = world_anna(world),
+							    .body = xmemdup(&wish, sizeof(wish)) })
+				 ->code,
+			 REPLY_OK);
+	assert_true(phone->hung_up);
+	fake_say(phone, ENGINE_ANSWERED);
+	assert_false(pair.agent->hung_up);
+	over(world, pair.call);
+}
+
 static struct id music;
 
 static void with_music(struct line_spec *spec)
@@ -506,6 +532,7 @@ int main(void)
 		T(a_far_end_that_holds_brings_its_own_music_and_both_may_hold),
 		T(a_call_is_not_held_for_ever),
 		T(who_is_held_hears_the_music_of_the_profile),
+		T(a_recall_ends_when_the_call_goes_elsewhere),
 		T(a_held_call_that_becomes_a_conference_is_held_no_more),
 		T(what_cannot_be_held_is_refused),
 	};
