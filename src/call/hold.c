@@ -201,9 +201,8 @@ void hold_taken_over(struct leg *old, struct leg *leg)
 
 static void publish(struct leg *holder, bool held, json_t *signalled)
 {
-	json_t *detail =
-		json_pack("{s:s, s:s}", "by", holder->role == LEG_AGENT ? "local" : "remote",
-			  "leg_id", id_str(holder->id));
+	json_t *detail = json_pack("{s:s, s:s}", "by", leg_is_local(holder) ? "local" : "remote",
+				   "leg_id", id_str(holder->id));
 
 	if (signalled)
 		json_object_set_new(detail, "signalled", signalled);

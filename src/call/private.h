@@ -314,6 +314,7 @@ void leg_answered(struct leg *leg); /* an incoming one: by us */
 void leg_event(struct leg *leg, const struct engine_event *event);
 void leg_forget(struct leg *leg); /* without a word to the engine */
 bool leg_is_live(const struct leg *leg);
+bool leg_is_local(const struct leg *leg); /* an agent's, also while he consults */
 /* An answered leg goes on as one of another call, as the leg that is returned; `old` has ended. */
 struct leg *leg_move(struct leg *old, struct call *call, enum leg_role role);
 struct leg *leg_get(const struct call *call, struct id id); /* NULL: the call has no such leg */

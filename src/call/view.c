@@ -6,6 +6,12 @@ static int seconds(int64_t us)
 	return us > 0 ? (int)(us / 1000000) : 0;
 }
 
+/* Whose hold it is: who consults is one of us as well. */
+bool leg_is_local(const struct leg *leg)
+{
+	return leg->role == LEG_AGENT || leg->role == LEG_CONSULT;
+}
+
 static enum leg_state state_of(const struct leg *leg)
 {
 	return call_is_over(leg->call) ? LEG_ENDED : leg_shown(leg);
@@ -73,8 +79,8 @@ static void holds(const struct call *call, struct call_view *view)
 	chain_each(leg, &call->legs, in_call) {
 		if ((!leg->held && !leg->holding) || !leg_is_live(leg))
 			continue;
-		view->hold_local = view->hold_local || leg->role == LEG_AGENT;
-		view->hold_remote = view->hold_remote || leg->role != LEG_AGENT;
+		view->hold_local = view->hold_local || leg_is_local(leg);
+		view->hold_remote = view->hold_remote || !leg_is_local(leg);
 	}
 }
 
