@@ -3,6 +3,7 @@
  * The first byte picks the side: a client that answers them, or a server that checks them.
  */
 #include "sip/digest.h"
+#include "sip/msg.h"
 
 #include "fuzz/target.h"
 
@@ -20,7 +21,7 @@ static struct sip_msg *message(const char *start, const char *name, const uint8_
 	(void)mbuf_write_mem(mb, data, size);
 	(void)mbuf_write_str(mb, "\r\nContent-Length: 0\r\n\r\n");
 	mb->pos = 0;
-	if (sip_msg_decode(&msg, mb))
+	if (inmsg_decode(&msg, mb))
 		msg = NULL;
 	mem_deref(mb);
 	return msg;

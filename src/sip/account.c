@@ -79,12 +79,12 @@ static char *proxy_route(const char *proxy, enum sip_transp transport)
 	else
 		buf_addf(&text, "%s%s", whole ? "" : "sip:", proxy);
 	pl_set_str(&pl, text.data);
-	if (uri_decode(&uri, &pl) || pl_isset(&uri.headers) || !pl_isset(&uri.host))
+	if (parse_uri(&pl, &uri) || pl_isset(&uri.headers) || !pl_isset(&uri.host))
 		return NULL;
-	if (!msg_param_decode(&uri.params, "transport", &pl))
+	if (parse_param(&uri.params, "transport", &pl))
 		transport = SIP_TRANSP_NONE;
 	return xasprintf("<%s%s%s>", text.data, transport_param(transport),
-			 msg_param_exists(&uri.params, "lr", &pl) ? ";lr" : "");
+			 parse_has_param(&uri.params, "lr") ? "" : ";lr");
 }
 
 static void line_make(char line[static ACCOUNT_LINE_SIZE])
@@ -215,7 +215,7 @@ bool account_dial_uri(const struct account *account, const char *dialled, struct
 		return false;
 	pl_set_str(&pl, out->data);
 	/* headers in a URI would become headers of the request */
-	return !uri_decode(&uri, &pl) && !pl_isset(&uri.headers);
+	return !parse_uri(&pl, &uri) && !pl_isset(&uri.headers);
 }
 
 void account_contact_uri(const struct account *account, const struct flow *flow, struct buf *out)
@@ -262,7 +262,7 @@ bool account_server_hop(const struct account *account, struct hop *ret_hop)
 
 	account_registrar_uri(account, &text);
 	pl_set_str(&pl, text.data);
-	return !uri_decode(&uri, &pl) && hop_take(account, &uri, ret_hop);
+	return !parse_uri(&pl, &uri) && hop_take(account, &uri, ret_hop);
 }
 
 bool account_hop(const struct account *account, bool with_service_route, struct hop *ret_hop)
@@ -276,7 +276,7 @@ bool account_hop(const struct account *account, bool with_service_route, struct 
 	if (!route)
 		return account_server_hop(account, ret_hop);
 	pl_set_str(&pl, route);
-	return !sip_addr_decode(&addr, &pl) && hop_take(account, &addr.uri, ret_hop);
+	return !parse_addr(&pl, &addr) && hop_take(account, &addr.uri, ret_hop);
 }
 
 bool account_owns_host(const struct account *account, const struct pl *host)

@@ -125,7 +125,7 @@ static bool route_header(const struct sip_hdr *hdr, const struct sip_msg *msg, v
 
 	(void)msg;
 	scan->bad = dialog->route_count == DIALOG_ROUTES || hdr->val.l > TARGET_MAX ||
-		    sip_addr_decode(&addr, &hdr->val);
+		    parse_addr(&hdr->val, &addr);
 	if (!scan->bad)
 		dialog->routes[dialog->route_count++] = xstrndup(hdr->val.p, hdr->val.l);
 	return scan->bad;
@@ -137,7 +137,7 @@ static bool routes_take(struct dialog *dialog, const struct sip_msg *msg, bool f
 	struct route_scan scan = { .dialog = dialog };
 
 	routes_clear(dialog);
-	(void)sip_msg_hdr_apply(msg, forward, SIP_HDR_RECORD_ROUTE, route_header, &scan);
+	(void)inmsg_each(msg, forward, SIP_HDR_RECORD_ROUTE, route_header, &scan);
 	return !scan.bad;
 }
 
@@ -149,7 +149,7 @@ static bool target_take(struct dialog *dialog, const struct sip_msg *msg)
 
 	if (!contact)
 		return true;
-	if (sip_addr_decode(&addr, &contact->val) || addr.auri.l > TARGET_MAX ||
+	if (parse_addr(&contact->val, &addr) || addr.auri.l > TARGET_MAX ||
 	    !pl_isset(&addr.uri.host))
 		return false;
 	free(dialog->target);
@@ -290,11 +290,11 @@ static bool next_hop(const struct dialog *dialog, struct hop *ret_hop)
 	if (dialog->route_count) {
 		struct sip_addr addr;
 
-		return !sip_addr_decode(&addr, &text) && hop_from_uri(&addr.uri, ret_hop);
+		return !parse_addr(&text, &addr) && hop_from_uri(&addr.uri, ret_hop);
 	} else {
 		struct uri uri;
 
-		return !uri_decode(&uri, &text) && hop_from_uri(&uri, ret_hop);
+		return !parse_uri(&text, &uri) && hop_from_uri(&uri, ret_hop);
 	}
 }
 

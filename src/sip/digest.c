@@ -1,5 +1,7 @@
 #include "sip/digest.h"
 
+#include "sip/msg.h"
+
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
@@ -475,9 +477,9 @@ int digest_jar_challenged(struct digest_jar *jar, const struct digest_creds *cre
 	struct challenge_scan scan = { .jar = jar, .creds = creds, .round = round };
 
 	/* Several realms may challenge at once: a proxy and the server behind it (RFC 3261 22.3). */
-	(void)sip_msg_hdr_apply(response, true, SIP_HDR_WWW_AUTHENTICATE, challenge_header, &scan);
+	(void)inmsg_each(response, true, SIP_HDR_WWW_AUTHENTICATE, challenge_header, &scan);
 	scan.proxy = true;
-	(void)sip_msg_hdr_apply(response, true, SIP_HDR_PROXY_AUTHENTICATE, challenge_header,
+	(void)inmsg_each(response, true, SIP_HDR_PROXY_AUTHENTICATE, challenge_header,
 				&scan);
 
 	if (!scan.taken)

@@ -4,6 +4,8 @@
  */
 #include "sip/digest.h"
 
+#include "sip/msg.h"
+
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -145,7 +147,7 @@ int digest_server_read(const struct sip_msg *request, const char *realm, bool pr
 	struct digest_claim claim = { 0 };
 	struct claim_scan scan = { .realm = realm, .claim = &claim };
 
-	(void)sip_msg_hdr_apply(request, true,
+	(void)inmsg_each(request, true,
 				proxy ? SIP_HDR_PROXY_AUTHORIZATION : SIP_HDR_AUTHORIZATION,
 				claim_header, &scan);
 	if (!scan.found)

@@ -58,7 +58,7 @@ static bool peer_take(struct session_peer *peer, const struct pl *value)
 {
 	struct sip_addr addr;
 
-	if (sip_addr_decode(&addr, value))
+	if (parse_addr(value, &addr))
 		return false;
 	if (pl_isset(&addr.uri.user))
 		unescape(peer->number, sizeof(peer->number), &addr.uri.user);
@@ -76,9 +76,9 @@ static void forwarded_take(struct session_peer *peer, const struct sip_msg *msg)
 	const struct sip_hdr *hdr = inmsg_header_named(msg, "Diversion");
 	struct sip_addr addr;
 
-	if (!hdr && sip_msg_hdr_count(msg, SIP_HDR_HISTORY_INFO) > 1)
+	if (!hdr && inmsg_count(msg, SIP_HDR_HISTORY_INFO) > 1)
 		hdr = inmsg_header(msg, SIP_HDR_HISTORY_INFO);
-	if (hdr && !sip_addr_decode(&addr, &hdr->val))
+	if (hdr && !parse_addr(&hdr->val, &addr))
 		unescape(peer->forwarded_by, sizeof(peer->forwarded_by), &addr.uri.user);
 }
 
@@ -97,14 +97,14 @@ void identity_read(const struct sip_msg *msg, bool trusted, struct session_peer 
 	if (!peer.name[0] && (pai || rpid)) {
 		struct sip_addr addr;
 
-		if (!sip_addr_decode(&addr, own))
+		if (!parse_addr(own, &addr))
 			display_name(peer.name, sizeof(peer.name), &addr.dname);
 	}
 	if (privacy && (inmsg_has_token(msg, SIP_HDR_PRIVACY, "id") ||
 			inmsg_has_token(msg, SIP_HDR_PRIVACY, "user") ||
 			strstr(peer.uri, "anonymous.invalid")))
 		peer.anonymous = true;
-	if (rpid && !msg_param_decode(&rpid->val, "privacy", &end) && !pl_strcasecmp(&end, "full"))
+	if (rpid && parse_param(&rpid->val, "privacy", &end) && !pl_strcasecmp(&end, "full"))
 		peer.anonymous = true;
 	if (msg->req && !pl_strcasecmp(&msg->from.uri.host, "anonymous.invalid"))
 		peer.anonymous = true;
@@ -133,7 +133,7 @@ static bool uri_ok(const char *text)
 	struct pl pl;
 
 	pl_set_str(&pl, text);
-	return !strpbrk(text, "<>\" \t") && !uri_decode(&uri, &pl) && !pl_isset(&uri.headers);
+	return !strpbrk(text, "<>\" \t") && !parse_uri(&pl, &uri) && !pl_isset(&uri.headers);
 }
 
 /* A number is a user part at `domain`; a whole URI stays one. */
@@ -214,13 +214,13 @@ static void reason_one(struct reason_scan *scan, struct pl value)
 	struct pl params = value, cause, text;
 	uint32_t number;
 
-	if (msg_param_decode(&params, "cause", &cause) || !inmsg_u32(&cause, 699, &number))
+	if (!parse_param(&params, "cause", &cause) || !inmsg_u32(&cause, 699, &number))
 		return;
 	if (value.l >= 5 && !strncasecmp(value.p, "Q.850", 5) && number < 128)
 		scan->q850 = (uint16_t)number;
 	if (value.l >= 3 && !strncasecmp(value.p, "SIP", 3) && number == 200)
 		scan->elsewhere = true;
-	if (scan->text && !scan->text[0] && !msg_param_decode(&params, "text", &text)) {
+	if (scan->text && !scan->text[0] && parse_param(&params, "text", &text)) {
 		if (text.l >= 2 && text.p[0] == '"') {
 			text.p++;
 			text.l -= 2;
@@ -260,7 +260,7 @@ bool reason_read(const struct sip_msg *msg, uint16_t *ret_q850, char *text, size
 
 	if (text)
 		text[0] = 0;
-	(void)sip_msg_hdr_apply(msg, true, SIP_HDR_REASON, reason_header, &scan);
+	(void)inmsg_each(msg, true, SIP_HDR_REASON, reason_header, &scan);
 	*ret_q850 = scan.q850;
 	return scan.elsewhere;
 }

@@ -1,12 +1,13 @@
 /* sip/msg.h - messages: what came in, and building what goes out
  *
- * Incoming messages are libre's struct sip_msg, parsed once, sliced (struct pl) into their buffer,
- * which lives as long as the message (mem_ref/mem_deref). Outgoing ones are built here, once, and
+ * Incoming messages are libre's struct sip_msg, filled by inmsg_decode() once, sliced (struct pl) into their
+ * buffer, which lives as long as the message (mem_ref/mem_deref). Outgoing ones are built here, once, and
  * may then be sent any number of times: retransmissions, other targets.
  */
 #pragma once
 
 #include "sip/flow.h"
+#include "sip/parse.h"
 
 struct stack;
 
@@ -24,7 +25,22 @@ struct inmsg {
 	 */
 };
 
-/* Header access beyond libre's. sip_msg_hdr() compares a 12-bit hash; these compare names too. */
+/* Decodes the message at mb->pos and leaves mb->pos at its body; keeps a reference to `mb`. libre's accessors
+ * (sip_msg_hdr() and the like) find nothing in it: these do. Return: 0 with *ret_msg a new reference, PARSE_E_BAD or
+ * INMSG_E_MANY.
+ */
+enum {
+	INMSG_E_MANY = PARSE_E_BAD + 1, /* more values than any honest message has: not to be answered */
+};
+must_check int inmsg_decode(struct sip_msg **ret_msg, struct mbuf *mb);
+/* Values of that header in order of coming, or from the last; of a list of addresses or tokens each for itself. Return:
+ * the one at which `fn` said true, or NULL.
+ */
+typedef bool inmsg_header_fn(const struct sip_hdr *hdr, const struct sip_msg *msg, void *arg);
+const struct sip_hdr *inmsg_each(const struct sip_msg *msg, bool forward, enum sip_hdrid id,
+				 inmsg_header_fn *fn, void *arg);
+unsigned inmsg_count(const struct sip_msg *msg, enum sip_hdrid id);
+/* The first, or NULL. */
 const struct sip_hdr *inmsg_header(const struct sip_msg *msg, enum sip_hdrid id);
 /* First header of that name (long form), by text. */
 const struct sip_hdr *inmsg_header_named(const struct sip_msg *msg, const char *name);

@@ -6,104 +6,21 @@
 METRIC_COUNTER(malformed, "jackfield_sip_dropped_total", "Messages dropped",
 	       "reason=\"malformed\"");
 
-/* libre knows a header by twelve bits of a hash: any name may be made to look like another. */
-static const struct header_name {
+/* Headers of which each message may have one; the first five it must have. */
+static const struct {
 	enum sip_hdrid id;
-	const char *name;
-	bool parsed; /* libre fills a member of struct sip_msg from it */
-	bool single; /* more than one is an error */
-} header_names[] = {
-	{ SIP_HDR_VIA, "Via", true, false },
-	{ SIP_HDR_FROM, "From", true, true },
-	{ SIP_HDR_TO, "To", true, true },
-	{ SIP_HDR_CALL_ID, "Call-ID", true, true },
-	{ SIP_HDR_CSEQ, "CSeq", true, true },
-	{ SIP_HDR_MAX_FORWARDS, "Max-Forwards", true, true },
-	{ SIP_HDR_CONTENT_TYPE, "Content-Type", true, true },
-	{ SIP_HDR_CONTENT_LENGTH, "Content-Length", true, true },
-	{ SIP_HDR_EXPIRES, "Expires", true, true },
-	{ SIP_HDR_ALLOW, "Allow", false, false },
-	{ SIP_HDR_AUTHENTICATION_INFO, "Authentication-Info", false, false },
-	{ SIP_HDR_AUTHORIZATION, "Authorization", false, false },
-	{ SIP_HDR_CONTACT, "Contact", false, false },
-	{ SIP_HDR_EVENT, "Event", false, false },
-	{ SIP_HDR_MIN_EXPIRES, "Min-Expires", false, false },
-	{ SIP_HDR_MIN_SE, "Min-SE", false, false },
-	{ SIP_HDR_P_ASSERTED_IDENTITY, "P-Asserted-Identity", false, false },
-	{ SIP_HDR_P_CALLED_PARTY_ID, "P-Called-Party-ID", false, false },
-	{ SIP_HDR_P_EARLY_MEDIA, "P-Early-Media", false, false },
-	{ SIP_HDR_P_PREFERRED_IDENTITY, "P-Preferred-Identity", false, false },
-	{ SIP_HDR_PATH, "Path", false, false },
-	{ SIP_HDR_PRIVACY, "Privacy", false, false },
-	{ SIP_HDR_PROXY_AUTHENTICATE, "Proxy-Authenticate", false, false },
-	{ SIP_HDR_PROXY_AUTHORIZATION, "Proxy-Authorization", false, false },
-	{ SIP_HDR_PROXY_REQUIRE, "Proxy-Require", false, false },
-	{ SIP_HDR_RACK, "RAck", false, false },
-	{ SIP_HDR_REASON, "Reason", false, false },
-	{ SIP_HDR_RECORD_ROUTE, "Record-Route", false, false },
-	{ SIP_HDR_REFER_TO, "Refer-To", false, false },
-	{ SIP_HDR_REFERRED_BY, "Referred-By", false, false },
-	{ SIP_HDR_REPLACES, "Replaces", false, false },
-	{ SIP_HDR_REQUIRE, "Require", false, false },
-	{ SIP_HDR_RETRY_AFTER, "Retry-After", false, false },
-	{ SIP_HDR_ROUTE, "Route", false, false },
-	{ SIP_HDR_RSEQ, "RSeq", false, false },
-	{ SIP_HDR_SERVER, "Server", false, false },
-	{ SIP_HDR_SERVICE_ROUTE, "Service-Route", false, false },
-	{ SIP_HDR_SESSION_EXPIRES, "Session-Expires", false, false },
-	{ SIP_HDR_SUBSCRIPTION_STATE, "Subscription-State", false, false },
-	{ SIP_HDR_SUPPORTED, "Supported", false, false },
-	{ SIP_HDR_TIMESTAMP, "Timestamp", false, false },
-	{ SIP_HDR_UNSUPPORTED, "Unsupported", false, false },
-	{ SIP_HDR_USER_AGENT, "User-Agent", false, false },
-	{ SIP_HDR_WARNING, "Warning", false, false },
-	{ SIP_HDR_WWW_AUTHENTICATE, "WWW-Authenticate", false, false },
+	bool single;
+} counted[] = {
+	{ SIP_HDR_VIA, false },
+	{ SIP_HDR_FROM, true },
+	{ SIP_HDR_TO, true },
+	{ SIP_HDR_CALL_ID, true },
+	{ SIP_HDR_CSEQ, true },
+	{ SIP_HDR_MAX_FORWARDS, true },
+	{ SIP_HDR_CONTENT_TYPE, true },
+	{ SIP_HDR_CONTENT_LENGTH, true },
+	{ SIP_HDR_EXPIRES, true },
 };
-
-#define SINGLES 9 /* the first rows */
-
-static bool header_is(const struct sip_hdr *hdr, const char *name)
-{
-	return hdr->name.l == 1 || pl_is_nocase(&hdr->name, name);
-}
-
-static bool header_match(const struct sip_hdr *hdr, const struct sip_msg *msg, void *arg)
-{
-	(void)msg;
-	return header_is(hdr, arg);
-}
-
-const struct sip_hdr *inmsg_header(const struct sip_msg *msg, enum sip_hdrid id)
-{
-	for (size_t i = 0; i < ARRAY_LEN(header_names); i++)
-		if (header_names[i].id == id)
-			return sip_msg_hdr_apply(msg, true, id, header_match,
-						 (void *)(uintptr_t)header_names[i].name);
-	return sip_msg_hdr(msg, id);
-}
-
-const struct sip_hdr *inmsg_header_named(const struct sip_msg *msg, const char *name)
-{
-	for (const struct le *le = list_head(&msg->hdrl); le; le = le->next) {
-		const struct sip_hdr *hdr = le->data;
-
-		if (pl_is_nocase(&hdr->name, name))
-			return hdr;
-	}
-	return NULL;
-}
-
-static bool token_match(const struct sip_hdr *hdr, const struct sip_msg *msg, void *arg)
-{
-	(void)msg;
-	return pl_is_nocase(&hdr->val, arg);
-}
-
-bool inmsg_has_token(const struct sip_msg *msg, enum sip_hdrid id, const char *token)
-{
-	return inmsg_header(msg, id) &&
-	       sip_msg_hdr_apply(msg, true, id, token_match, (void *)(uintptr_t)token) != NULL;
-}
 
 bool inmsg_is(const struct sip_msg *msg, const char *method)
 {
@@ -159,17 +76,13 @@ static bool has_too_many_values(const struct sip_msg *msg)
 
 static const char *check_counts(const struct sip_msg *msg)
 {
-	unsigned count[SINGLES] = { 0 };
+	unsigned count[ARRAY_LEN(counted)] = { 0 };
 
 	for (const struct le *le = list_head(&msg->hdrl); le; le = le->next) {
 		const struct sip_hdr *hdr = le->data;
 
-		for (size_t i = 0; i < SINGLES; i++) {
-			if (hdr->id != header_names[i].id)
-				continue;
-			if (!header_is(hdr, header_names[i].name))
-				return "Bad Header Name";
-			if (++count[i] > 1 && header_names[i].single)
+		for (size_t i = 0; i < ARRAY_LEN(counted); i++) {
+			if (hdr->id == counted[i].id && ++count[i] > 1 && counted[i].single)
 				return "Repeated Header";
 		}
 	}
@@ -179,12 +92,12 @@ static const char *check_counts(const struct sip_msg *msg)
 	return NULL;
 }
 
-/* The number that libre parsed has wrapped when it was too large: look at the text (RFC 3261
+/* The number that was parsed has wrapped when it was too large: look at the text (RFC 3261
  * 8.1.1.5).
  */
 static const char *check_cseq(const struct sip_msg *msg)
 {
-	const struct sip_hdr *hdr = sip_msg_hdr(msg, SIP_HDR_CSEQ);
+	const struct sip_hdr *hdr = inmsg_header(msg, SIP_HDR_CSEQ);
 	struct pl num = hdr->val;
 	uint32_t n;
 
@@ -276,7 +189,7 @@ static bool contact_is_bad(const struct sip_hdr *hdr, const struct sip_msg *msg,
 	(void)arg;
 	/* 20.10: outside of brackets a URI's headers would be the Contact's parameters, or nobody's
 	 */
-	return header_is(hdr, "Contact") && val->l && !memchr(val->p, '<', val->l) &&
+	return val->l && !memchr(val->p, '<', val->l) &&
 	       memchr(val->p, '?', val->l);
 }
 
@@ -288,7 +201,7 @@ static const char *check_addresses(const struct sip_msg *msg)
 		return "Bad To";
 	if (!msg->from.tag.l)
 		return "Missing From Tag";
-	if (sip_msg_hdr_apply(msg, true, SIP_HDR_CONTACT, contact_is_bad, NULL))
+	if (inmsg_each(msg, true, SIP_HDR_CONTACT, contact_is_bad, NULL))
 		return "Bad Contact";
 	return NULL;
 }
@@ -309,7 +222,7 @@ static const char *check_via(const struct sip_msg *msg)
 
 	if (!pl_isset(&msg->via.branch) || !pl_isset(&msg->via.sentby))
 		return "Bad Via";
-	if (uri_decode_hostport(&msg->via.sentby, &host, &port) || !pl_isset(&host))
+	if (parse_hostport(&msg->via.sentby, &host, &port) || !pl_isset(&host))
 		return "Bad Via";
 	if (port.l && (!inmsg_u32(&port, 65535, &n) || n == 0))
 		return "Bad Via Port";
@@ -384,7 +297,7 @@ enum check_verdict inmsg_check(const struct inmsg *in, uint16_t *ret_code, const
 	if (!msg->req) {
 		/* 8.1.3.3: a user agent's responses have one Via. */
 		bool fine = !bad && status_is_fine(msg) && msg->scode >= 100 &&
-			    sip_msg_hdr_count(msg, SIP_HDR_VIA) == 1;
+			    inmsg_count(msg, SIP_HDR_VIA) == 1;
 
 		if (!fine)
 			metric_add(&malformed, 1);

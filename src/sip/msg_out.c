@@ -189,11 +189,9 @@ void outmsg_ids(struct outmsg *msg, const char *from, const char *to, const char
 
 static bool route_is_loose(const struct pl *route, struct sip_addr *addr)
 {
-	struct pl val;
-
-	if (sip_addr_decode(addr, route))
+	if (parse_addr(route, addr))
 		return true; /* not ours to rewrite */
-	return msg_param_exists(&addr->uri.params, "lr", &val) == 0;
+	return parse_has_param(&addr->uri.params, "lr");
 }
 
 static void route_line(struct outmsg *msg, const struct pl *route, bool bare)
@@ -206,7 +204,7 @@ static void route_line(struct outmsg *msg, const struct pl *route, bool bare)
 	/* A bare URI needs its brackets, or its parameters would become the header's (RFC 3261
 	 * 20.34).
 	 */
-	bare = bare || (sip_addr_decode(&addr, route) == 0 && !memchr(route->p, '<', route->l));
+	bare = bare || (parse_addr(route, &addr) == 0 && !memchr(route->p, '<', route->l));
 	out_str(msg, bare ? "<" : "");
 	if (!msg->route_len) {
 		msg->route_at = msg->mb->pos;

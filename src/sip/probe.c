@@ -188,10 +188,10 @@ static void nat_read(struct probe *probe, const struct inmsg *in)
 	struct pl host, port, received, rport = pl_null;
 	bool moved, has_received, has_rport;
 
-	if (uri_decode_hostport(&in->msg->via.sentby, &host, &port))
+	if (parse_hostport(&in->msg->via.sentby, &host, &port))
 		return;
-	has_received = !msg_param_decode(&in->msg->via.params, "received", &received);
-	has_rport = !msg_param_decode(&in->msg->via.params, "rport", &rport) && pl_isset(&rport);
+	has_received = parse_param(&in->msg->via.params, "received", &received);
+	has_rport = parse_param(&in->msg->via.params, "rport", &rport) && pl_isset(&rport);
 	if (!has_received && !has_rport)
 		return;
 	moved = has_received && pl_cmp(&received, &host);

@@ -140,10 +140,10 @@ static void learn_address(struct reg *reg, const struct inmsg *in)
 	auto_(free) char *hostport = NULL;
 	struct sa addr;
 
-	if (flow_is_stream(in->flow) || msg_param_decode(&in->msg->via.params, "rport", &rport) ||
+	if (flow_is_stream(in->flow) || !parse_param(&in->msg->via.params, "rport", &rport) ||
 	    !inmsg_u32(&rport, 65535, &port) || !port)
 		return;
-	if (msg_param_decode(&in->msg->via.params, "received", &received))
+	if (!parse_param(&in->msg->via.params, "received", &received))
 		received = in->msg->via.sentby;
 	if (received.l && received.p[0] == '[' && received.p[received.l - 1] == ']') {
 		received.p++;
@@ -281,14 +281,14 @@ static bool contact_header(const struct sip_hdr *hdr, const struct sip_msg *msg,
 	struct pl expires;
 
 	(void)msg;
-	if (sip_addr_decode(&addr, &hdr->val))
+	if (parse_addr(&hdr->val, &addr))
 		return false;
 	if (pl_strcmp(&addr.uri.user, scan->reg->account->line)) {
 		scan->others++;
 		return scan->others > 100;
 	}
 	/* Matched by the token, not by the address: NAT and providers rewrite that one. */
-	if (!msg_param_decode(&addr.params, "expires", &expires) &&
+	if (parse_param(&addr.params, "expires", &expires) &&
 	    inmsg_u32(&expires, 86400 * 7, &scan->expires))
 		scan->has_expires = true;
 	scan->found = true;
@@ -300,7 +300,7 @@ static uint32_t granted(struct reg *reg, const struct sip_msg *msg)
 	struct contact_scan scan = { .reg = reg };
 	uint32_t expires;
 
-	(void)sip_msg_hdr_apply(msg, true, SIP_HDR_CONTACT, contact_header, &scan);
+	(void)inmsg_each(msg, true, SIP_HDR_CONTACT, contact_header, &scan);
 	reg->other_bindings = scan.others;
 	if (scan.has_expires)
 		return scan.expires;
@@ -317,7 +317,7 @@ static bool route_header(const struct sip_hdr *hdr, const struct sip_msg *msg, v
 	(void)msg;
 	if (account->service_routes == ACCOUNT_ROUTES || hdr->val.l > 512)
 		return true;
-	if (!sip_addr_decode(&addr, &hdr->val))
+	if (!parse_addr(&hdr->val, &addr))
 		account->service_route[account->service_routes++] =
 			xstrndup(hdr->val.p, hdr->val.l);
 	return false;
@@ -329,7 +329,7 @@ static void service_route_take(struct account *account, const struct sip_msg *ms
 	for (unsigned i = 0; i < account->service_routes; i++)
 		free(account->service_route[i]);
 	account->service_routes = 0;
-	(void)sip_msg_hdr_apply(msg, true, SIP_HDR_SERVICE_ROUTE, route_header, account);
+	(void)inmsg_each(msg, true, SIP_HDR_SERVICE_ROUTE, route_header, account);
 }
 
 static uint32_t refresh_ms(struct reg *reg, uint32_t expires)
@@ -467,7 +467,7 @@ static bool redirect(struct reg *reg, const struct inmsg *in)
 	struct sip_addr addr;
 
 	if (in->msg->scode < 301 || in->msg->scode > 302 || reg->redirected || !contact ||
-	    sip_addr_decode(&addr, &contact->val) || !hop_from_uri(&addr.uri, &reg->redirect))
+	    parse_addr(&contact->val, &addr) || !hop_from_uri(&addr.uri, &reg->redirect))
 		return false;
 	reg->redirect.unverified = reg->account->unverified;
 	reg->redirected = true;

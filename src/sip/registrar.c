@@ -157,7 +157,7 @@ static bool reachable_without_flow(const struct binding *binding)
 	struct sa addr;
 
 	pl_set_str(&text, binding->contact);
-	return !uri_decode(&uri, &text) && !sa_set(&addr, &uri.host, 0) &&
+	return !parse_uri(&text, &uri) && !sa_set(&addr, &uri.host, 0) &&
 	       sa_cmp(&addr, &binding->source, SA_ADDR);
 }
 
@@ -265,7 +265,7 @@ static uint32_t contact_expires(const struct contact_scan *scan, const struct si
 	struct pl text;
 	uint32_t expires;
 
-	if (!msg_param_decode(&addr->params, "expires", &text))
+	if (parse_param(&addr->params, "expires", &text))
 		return inmsg_u32(&text, UINT32_MAX - 1, &expires) ? expires : 3600;
 	return scan->expires_header == UINT32_MAX ? 3600 : scan->expires_header;
 }
@@ -374,7 +374,7 @@ static bool contact_header(const struct sip_hdr *hdr, const struct sip_msg *msg,
 		scan->star = true;
 		return false;
 	}
-	if (sip_addr_decode(&addr, &hdr->val) || addr.auri.l > CONTACT_MAX ||
+	if (parse_addr(&hdr->val, &addr) || addr.auri.l > CONTACT_MAX ||
 	    !pl_isset(&addr.uri.host) ||
 	    (pl_strcasecmp(&addr.uri.scheme, "sip") && pl_strcasecmp(&addr.uri.scheme, "sips"))) {
 		scan->bad = true;
@@ -396,7 +396,7 @@ static bool contact_header(const struct sip_hdr *hdr, const struct sip_msg *msg,
 static void contacts_walk(struct contact_scan *scan)
 {
 	scan->count = 0;
-	(void)sip_msg_hdr_apply(scan->in->msg, true, SIP_HDR_CONTACT, contact_header, scan);
+	(void)inmsg_each(scan->in->msg, true, SIP_HDR_CONTACT, contact_header, scan);
 }
 
 static void quiet_cancel(struct strans *st, const struct inmsg *cancel, void *arg)

@@ -470,8 +470,8 @@ static struct reg *by_source(const struct regs *regs, const struct inmsg *in)
 	struct sip_addr addr = { 0 };
 	const struct pl *users[] = { &in->msg->uri.user, &in->msg->to.uri.user, &addr.uri.user };
 
-	if (called)
-		(void)sip_addr_decode(&addr, &called->val);
+	if (called && parse_addr(&called->val, &addr))
+		addr.uri.user = pl_null;
 	for (size_t u = 0; u < ARRAY_LEN(users); u++) {
 		struct claim claim = { 0 };
 

@@ -363,9 +363,9 @@ static bool hop_find(struct request *req, bool unverified)
 	struct uri uri;
 
 	if (!req->by_hop) {
-		if (route.l && sip_addr_decode(&addr, &route) == 0)
+		if (route.l && parse_addr(&route, &addr) == 0)
 			text = addr.auri;
-		if (uri_decode(&uri, &text) || !hop_from_uri(&uri, &req->hop))
+		if (parse_uri(&text, &uri) || !hop_from_uri(&uri, &req->hop))
 			return false;
 	}
 	req->hop.unverified |= unverified;

@@ -6,6 +6,7 @@
  * needs no waiting at all.
  */
 #include "sip/resolve_private.h"
+#include "sip/parse.h"
 
 #define CACHE_MAX 8192u
 #define FAILING_MAX 4096u
@@ -132,18 +133,18 @@ static bool host_take(struct hop *hop, const struct pl *text)
 
 bool hop_from_uri(const struct uri *uri, struct hop *ret_hop)
 {
-	static const struct pl transport_name = PL("transport"), maddr_name = PL("maddr");
 	struct hop hop = { .port = uri->port, .transport = SIP_TRANSP_NONE };
 	struct pl value;
 
 	hop.secure = pl_strcasecmp(&uri->scheme, "sips") == 0;
 	if (!hop.secure && pl_strcasecmp(&uri->scheme, "sip") != 0)
 		return false;
-	if (uri_param_get(&uri->params, &transport_name, &value) == 0 &&
-	    !transport_parse(&value, &hop.transport))
+	if (parse_param(&uri->params, "transport", &value)
+		    ? !transport_parse(&value, &hop.transport)
+		    : parse_has_param(&uri->params, "transport"))
 		return false;
 	if (!host_take(&hop,
-		       uri_param_get(&uri->params, &maddr_name, &value) == 0 ? &value : &uri->host))
+		       parse_param(&uri->params, "maddr", &value) ? &value : &uri->host))
 		return false;
 	*ret_hop = hop;
 	return true;

@@ -572,7 +572,7 @@ void session_take_caps(struct session *session, const struct sip_msg *msg)
 {
 	auto_(buf_fini) struct buf text = BUF_MAX(512);
 
-	(void)sip_msg_hdr_apply(msg, true, SIP_HDR_ALLOW, allow_header, &text);
+	(void)inmsg_each(msg, true, SIP_HDR_ALLOW, allow_header, &text);
 	if (text.len && !text.failed) {
 		free(session->allow);
 		session->allow = xstrdup(text.data);

@@ -346,7 +346,7 @@ static bool redirect(struct session *session, const struct inmsg *in)
 	if (in->msg->scode < 301 || in->msg->scode > 302 || !contact || !session->account ||
 	    session->redirects >= REDIRECTS || contact->val.l > 512)
 		return false;
-	if (sip_addr_decode(&addr, &contact->val) ||
+	if (parse_addr(&contact->val, &addr) ||
 	    !account_owns_host(session->account, &addr.uri.host) ||
 	    pl_strcasecmp(&addr.uri.scheme, "sip") || pl_isset(&addr.uri.headers))
 		return false;
@@ -533,7 +533,7 @@ static bool dial_place(struct session *session, const struct session_dial *dial)
 	    strpbrk(place->contact, "<> \""))
 		return false;
 	pl_set_str(&pl, place->contact);
-	if (uri_decode(&uri, &pl))
+	if (parse_uri(&pl, &uri))
 		return false;
 	session->has_hop = hop_from_uri(&uri, &session->hop);
 	if (place->flow && flow_is_open(place->flow)) {

@@ -87,7 +87,7 @@ int session_refer(struct session *session, const char *to, const struct session 
 	if (!session_in(session, SESSION_UP) || session->refer_sent.open)
 		return SESSION_E_STATE;
 	if (strlen(to) > 512 || !str_is_clean_utf8(to, strlen(to)) || strpbrk(to, "<> \"?") ||
-	    uri_decode(&uri, &pl) ||
+	    parse_uri(&pl, &uri) ||
 	    (referred_by && !str_is_clean_utf8(referred_by, strlen(referred_by))))
 		return SESSION_E_BAD;
 	buf_addf(&lines, "Refer-To: <%s", to);
@@ -181,12 +181,11 @@ static const struct strans_handlers taken_handlers = { taken_cancel, taken_end }
 /* Refer-To's `Replaces=` header, unescaped. */
 static void replaces_of(const struct pl *headers, char *dst, size_t size)
 {
-	const struct pl name = PL("Replaces");
 	struct pl value;
 	size_t n = 0;
 
 	dst[0] = 0;
-	if (uri_header_get(headers, &name, &value))
+	if (!parse_uri_header(headers, "Replaces", &value))
 		return;
 	for (size_t i = 0; i < value.l && n + 1 < size; i++) {
 		struct pl hex = { .p = value.p + i + 1, .l = 2 };
@@ -235,8 +234,8 @@ void session_refer_received(struct session *session, const struct inmsg *in)
 
 	if (strans_new(in, &taken_handlers, session, &st))
 		return;
-	if (!to || to->val.l > 1024 || sip_addr_decode(&addr, &to->val) ||
-	    sip_msg_hdr_count(in->msg, SIP_HDR_REFER_TO) != 1 || refer_busy(session)) {
+	if (!to || to->val.l > 1024 || parse_addr(&to->val, &addr) ||
+	    inmsg_count(in->msg, SIP_HDR_REFER_TO) != 1 || refer_busy(session)) {
 		strans_answer(st, refer_busy(session) ? 491 : 400, NULL);
 		strans_detach(st);
 		return;

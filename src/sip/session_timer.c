@@ -27,7 +27,7 @@ static struct interval interval_read(const struct sip_msg *msg)
 		digits.l++;
 	if (!inmsg_u32(&digits, SE_MAX, &interval.seconds))
 		interval.seconds = digits.l ? SE_MAX : 0;
-	if (!msg_param_decode(&hdr->val, "refresher", &refresher)) {
+	if (parse_param(&hdr->val, "refresher", &refresher)) {
 		interval.by_uac = !pl_strcasecmp(&refresher, "uac");
 		interval.by_uas = !pl_strcasecmp(&refresher, "uas");
 	}

@@ -219,13 +219,12 @@ struct flow *reply_flow(const struct inmsg *in)
 	const struct sip_msg *msg = in->msg;
 	struct target target = { .transport = SIP_TRANSP_UDP };
 	struct flow *flow;
-	struct pl rport;
 	uint16_t port;
 
 	if (flow_is_stream(in->flow))
 		return flow_is_open(in->flow) ? flow_ref(in->flow) : reply_flow_again(in);
 	port = sa_port(&msg->via.addr) ? sa_port(&msg->via.addr) : SIP_PORT;
-	if (msg_param_exists(&msg->via.params, "rport", &rport) == 0 || port == sa_port(&msg->src))
+	if (parse_has_param(&msg->via.params, "rport") || port == sa_port(&msg->src))
 		return flow_ref(in->flow);
 	target.addr = msg->src;
 	sa_set_port(&target.addr, port);
@@ -309,7 +308,7 @@ static bool require_fulfilled(const struct inmsg *in)
 {
 	struct require require = { .stack = in->stack };
 
-	sip_msg_hdr_apply(in->msg, true, SIP_HDR_REQUIRE, require_each, &require);
+	inmsg_each(in->msg, true, SIP_HDR_REQUIRE, require_each, &require);
 	if (!require.unsupported[0])
 		return true;
 	refuse(in, 420, NULL, "Unsupported", require.unsupported);
@@ -418,9 +417,10 @@ static bool bytes_are_sane(const uint8_t *data, size_t len, size_t *ret_start)
 	return true;
 }
 
-static void bytes_undecodable(struct flow *flow, const struct mbuf *mb)
+static void bytes_undecodable(struct flow *flow, const struct mbuf *mb, bool answer)
 {
-	struct mbuf *reply = salvage_reply(flow, mbuf_buf(mb), mbuf_get_left(mb));
+	struct mbuf *reply =
+		answer ? salvage_reply(flow, mbuf_buf(mb), mbuf_get_left(mb)) : NULL;
 
 	metric_add(&dropped_undecoded, 1);
 	if (reply && flow_send(flow, reply))
@@ -454,6 +454,7 @@ static void stack_receive(struct flow *flow, struct mbuf *mb, void *arg)
 	struct stack *stack = arg;
 	struct sip_msg *msg = NULL;
 	size_t start;
+	int r;
 
 	if (!bytes_are_sane(mbuf_buf(mb), mbuf_get_left(mb), &start)) {
 		if (mbuf_get_left(mb) > start)
@@ -462,9 +463,10 @@ static void stack_receive(struct flow *flow, struct mbuf *mb, void *arg)
 	}
 	mbuf_advance(mb, (ssize_t)start);
 	start = mb->pos;
-	if (sip_msg_decode(&msg, mb)) {
+	r = inmsg_decode(&msg, mb);
+	if (r) {
 		mb->pos = start;
-		bytes_undecodable(flow, mb);
+		bytes_undecodable(flow, mb, r != INMSG_E_MANY);
 		return;
 	}
 	msg->src = *flow_remote(flow);

@@ -24,7 +24,7 @@ uint32_t ua_random(uint32_t below)
 
 static bool param_named(struct pl *rest, const char *name, struct pl *value)
 {
-	return !msg_param_decode(rest, name, value);
+	return parse_param(rest, name, value);
 }
 
 /* A dialog's ids as Replaces has them. */
@@ -35,7 +35,7 @@ struct replaced_ids {
 
 static bool replaces_decode(const char *value, struct replaced_ids *ret)
 {
-	struct pl whole, params, end;
+	struct pl whole, params;
 	const char *semicolon = strchr(value, ';');
 
 	if (!semicolon)
@@ -48,7 +48,7 @@ static bool replaces_decode(const char *value, struct replaced_ids *ret)
 	if (!param_named(&params, "to-tag", &ret->to_tag) ||
 	    !param_named(&params, "from-tag", &ret->from_tag))
 		return false;
-	ret->early_only = !msg_param_exists(&params, "early-only", &end);
+	ret->early_only = parse_has_param(&params, "early-only");
 	return true;
 }
 
@@ -159,7 +159,7 @@ static void called_of(const struct account *account, const struct sip_msg *msg, 
 	const struct sip_hdr *hdr = account ? inmsg_header(msg, SIP_HDR_P_CALLED_PARTY_ID) : NULL;
 	struct sip_addr addr;
 
-	if (hdr && !sip_addr_decode(&addr, &hdr->val) && pl_isset(&addr.uri.user))
+	if (hdr && !parse_addr(&hdr->val, &addr) && pl_isset(&addr.uri.user))
 		user_copy(dst, size, &addr.uri.user);
 	else if (account && !pl_strcmp(&msg->uri.user, account->line))
 		user_copy(dst, size, &msg->to.uri.user);
@@ -167,14 +167,23 @@ static void called_of(const struct account *account, const struct sip_msg *msg, 
 		user_copy(dst, size, &msg->uri.user);
 }
 
+/* A parameter of the number (3GPP TS 24.229 7.2A.20); some put it behind the address. */
+static bool verstat_in(const struct uri *uri, const struct pl *params, struct pl *ret)
+{
+	return parse_param(&uri->user, "verstat", ret) ||
+	       parse_param(&uri->params, "verstat", ret) || parse_param(params, "verstat", ret);
+}
+
 static void verstat_of(const struct sip_msg *msg, char *dst, size_t size)
 {
 	const struct sip_hdr *pai = inmsg_header(msg, SIP_HDR_P_ASSERTED_IDENTITY);
+	struct sip_addr addr;
 	struct pl value;
 
 	dst[0] = 0;
-	if ((pai && !re_regex(pai->val.p, pai->val.l, "verstat=[A-Za-z0-9\\-]+", &value)) ||
-	    !re_regex(msg->from.val.p, msg->from.val.l, "verstat=[A-Za-z0-9\\-]+", &value))
+	if ((pai && !parse_addr(&pai->val, &addr) &&
+	     verstat_in(&addr.uri, &addr.params, &value)) ||
+	    verstat_in(&msg->from.uri, &msg->from.params, &value))
 		text_clean(dst, size, value.p, value.l);
 }
 

@@ -103,7 +103,7 @@ static const char *answer(const char *name, const char *password, const char *me
 
 	assert_int_equal(mbuf_write_str(mb, challenge), 0);
 	mb->pos = 0;
-	assert_int_equal(sip_msg_decode(&msg, mb), 0);
+	assert_int_equal(inmsg_decode(&msg, mb), 0);
 	digest_creds_set(&creds, name, password);
 	assert_int_equal(digest_jar_challenged(jar, &creds, &round, msg), 0);
 	digest_jar_sign(jar, &creds, &round, &request, &out);

@@ -363,8 +363,8 @@ static void a_message_of_long_values_is_accepted(void **state)
 	kit_close(&kit);
 }
 
-/* Two names that libre's hash takes for the same header must not pass for each other. */
-static void a_header_that_only_looks_like_another_is_refused(void **state)
+/* Two names that libre's hash takes for the same header do not pass for each other. */
+static void a_header_that_only_looks_like_another_is_a_stranger(void **state)
 {
 	static const char letters[] = "abcdefghijklmnopqrstuvwxyz";
 	char name[8] = { 0 };
@@ -381,10 +381,11 @@ static void a_header_that_only_looks_like_another_is_refused(void **state)
 	assert_int_equal(hash_joaat_ci(name, 4) & 0xfff, SIP_HDR_CONTENT_LENGTH);
 	open_kit();
 	kit_say(&kit, SIP_TRANSP_UDP,
-		"OPTIONS sip:b.example SIP/2.0\n" VIA IDS("OPTIONS") MF "%s: 0\n\nbody", name);
+		"OPTIONS sip:b.example SIP/2.0\n" VIA IDS("OPTIONS") MF
+		"%s: 99\nContent-Length: 4\n\nbody",
+		name);
 	kit_run(&kit, 20);
-	assert_int_equal(accepted, 0);
-	assert_memory_equal(kit_last(&kit), "SIP/2.0 400 ", 12);
+	assert_int_equal(accepted, 1);
 	kit_close(&kit);
 }
 
@@ -406,7 +407,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_torture_message_meets_its_fate),
 		cmocka_unit_test(a_message_of_long_values_is_accepted),
-		cmocka_unit_test(a_header_that_only_looks_like_another_is_refused),
+		cmocka_unit_test(a_header_that_only_looks_like_another_is_a_stranger),
 		cmocka_unit_test(an_ack_is_never_answered_however_bad),
 	};
 

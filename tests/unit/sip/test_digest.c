@@ -25,7 +25,7 @@ static format_printf(1, 2) struct sip_msg *decode(const char *fmt, ...)
 	}
 	assert_int_equal(mbuf_write_mem(mb, (uint8_t *)wire_text, out), 0);
 	mb->pos = 0;
-	assert_int_equal(sip_msg_decode(&msg, mb), 0);
+	assert_int_equal(inmsg_decode(&msg, mb), 0);
 	mem_deref(mb);
 	return msg;
 }

@@ -250,7 +250,7 @@ static void find(const char *uri_text, bool any_address)
 	struct hop hop;
 
 	pl_set_str(&text, uri_text);
-	assert_int_equal(uri_decode(&uri, &text), 0);
+	assert_int_equal(parse_uri(&text, &uri), 0);
 	assert_true(hop_from_uri(&uri, &hop));
 	world.done = false;
 	world.count = 0;
