@@ -17,8 +17,6 @@
 #define FLUSH_MS 250
 #define LINGER_STEP_MS 20
 #define HAND_OVER_MS 10000
-#define FDS_MIN 1024
-#define FDS_MAX 262144
 
 struct core {
 	struct loop *loop;
@@ -280,13 +278,6 @@ static void core_end(struct loop *loop, void *arg)
 
 /* ---- for the main thread ---- */
 
-static unsigned fds_wanted(void)
-{
-	long max = sysconf(_SC_OPEN_MAX);
-
-	return max < FDS_MIN ? FDS_MIN : max > FDS_MAX ? FDS_MAX : (unsigned)max;
-}
-
 int core_start(const struct core_setup *given, struct core **ret_core)
 {
 	struct core *core = xzalloc(sizeof(*core));
@@ -294,7 +285,6 @@ int core_start(const struct core_setup *given, struct core **ret_core)
 		.begin = core_begin,
 		.end = core_end,
 		.arg = core,
-		.max_fds = fds_wanted(),
 	};
 	int r;
 

@@ -1,8 +1,11 @@
-/* daemon/loop.c - libre's loop asks nobody before it sleeps, so a timerfd stands for the wheel: the wheel's alarm
- * sets it whenever the next timer comes nearer.
+/* daemon/loop.c - a turn after the other: wait for descriptors or the next timer, do what there is to do
+ *
+ * While hundreds of turns a second come they are kept apart: the work that gathers meanwhile shares one wake-up, which
+ * costs more than a message does. A loop with little to do answers at once.
  */
 #include "daemon/loop.h"
 
+#include "base/poller.h"
 #include "base/ring.h"
 
 #include <errno.h>
@@ -11,11 +14,13 @@
 #include <re/re_main.h>
 #include <semaphore.h>
 #include <stdatomic.h>
-#include <sys/timerfd.h>
 #include <unistd.h>
 
 #define WATCHES_MAX 16
 #define BEAT_MS 500
+#define TURN_APART_US 2000
+#define LOOK_US 100000
+#define LOOK_TURNS 30 /* in that time: turns are many */
 
 struct post {
 	void (*fn)(void *arg);
@@ -34,19 +39,23 @@ struct loop {
 	sem_t begun;
 	int begin_result;
 	struct ring *posts;
+	struct poller *poller;
 	struct wheel *wheel;
-	int timer_fd;
 	struct timer beat;
+	bool ending;
+	bool busy; /* turns are many */
+	unsigned turns;
+	uint64_t look_us, next_us;
 	atomic_uint_fast64_t beat_ms;
 	unsigned watch_count;
 	struct watch watches[WATCHES_MAX];
 };
 
-static void on_readable(int flags, void *arg)
+static void on_readable(unsigned events, void *arg)
 {
 	struct watch *watch = arg;
 
-	(void)flags;
+	(void)events;
 	watch->fn(watch->arg);
 }
 
@@ -58,33 +67,11 @@ int loop_watch(struct loop *loop, int fd, void (*fn)(void *arg), void *arg)
 	bug_on(loop->watch_count == WATCHES_MAX);
 	watch = &loop->watches[loop->watch_count];
 	*watch = (struct watch){ .fd = fd, .fn = fn, .arg = arg };
-	r = fd_listen(fd, FD_READ, on_readable, watch);
+	r = poller_watch(fd, POLLER_READ, on_readable, watch);
 	if (r)
-		return err_newf(r, "watch descriptor %d", fd);
+		return err_newf(-r, "watch descriptor %d", fd);
 	loop->watch_count++;
 	return 0;
-}
-
-/* An absolute time that has passed makes the descriptor readable at once; zero would disarm it. */
-static void on_alarm(void *arg, uint64_t at_ms)
-{
-	struct loop *loop = arg;
-	struct itimerspec when = {
-		.it_value.tv_sec = (time_t)(at_ms / 1000),
-		.it_value.tv_nsec = (long)(at_ms % 1000) * 1000000 + 1,
-	};
-
-	bug_on(timerfd_settime(loop->timer_fd, TFD_TIMER_ABSTIME, &when, NULL));
-}
-
-static void on_timer_fd(void *arg)
-{
-	struct loop *loop = arg;
-	uint64_t count;
-
-	while (read(loop->timer_fd, &count, sizeof(count)) < 0 && errno == EINTR)
-		;
-	wheel_advance(loop->wheel);
 }
 
 static void on_beat(struct timer *timer, void *arg)
@@ -111,19 +98,10 @@ static int loop_prepare(struct loop *loop)
 
 	if (r)
 		return err_newf(r, "libre's loop");
-	r = fd_setsize((int)loop->setup.max_fds);
-	if (r)
-		return err_newf(r, "room for %u descriptors", loop->setup.max_fds);
-	loop->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-	if (loop->timer_fd < 0)
-		return err_newf(errno, "timerfd");
+	loop->poller = poller_new();
 	loop->wheel = wheel_new();
-	wheel_set_alarm(loop->wheel, on_alarm, loop);
 	timer_init(&loop->beat, loop->wheel, on_beat, loop);
 	on_beat(&loop->beat, loop);
-	r = loop_watch(loop, loop->timer_fd, on_timer_fd, loop);
-	if (r)
-		return r;
 	return loop_watch(loop, ring_fd(loop->posts), on_posts, loop);
 }
 
@@ -131,12 +109,46 @@ static void loop_dismantle(struct loop *loop)
 {
 	on_posts(loop); /* what was posted too late for the loop itself */
 	while (loop->watch_count)
-		fd_close(loop->watches[--loop->watch_count].fd);
+		poller_unwatch(loop->watches[--loop->watch_count].fd);
 	timer_stop(&loop->beat);
 	loop->wheel = wheel_free(loop->wheel);
-	if (loop->timer_fd >= 0)
-		close(loop->timer_fd);
+	loop->poller = poller_free(loop->poller);
 	re_thread_close();
+}
+
+/* ---- turns ---- */
+
+static void turns_count(struct loop *loop, uint64_t now_us)
+{
+	loop->turns++;
+	if (now_us - loop->look_us < LOOK_US)
+		return;
+	loop->busy = loop->turns >= LOOK_TURNS;
+	loop->turns = 0;
+	loop->look_us = now_us;
+}
+
+/* Until a turn's time is over. One whose work takes longer, or that comes after a while of rest, pauses not at all. */
+static void turn_end(struct loop *loop)
+{
+	uint64_t now_us = clock_mono_us();
+
+	turns_count(loop, now_us);
+	if (loop->busy && now_us < loop->next_us) {
+		usleep((useconds_t)(loop->next_us - now_us));
+		now_us = loop->next_us;
+	}
+	loop->next_us = now_us + TURN_APART_US;
+}
+
+static void loop_run(struct loop *loop)
+{
+	while (!loop->ending) {
+		(void)poller_wait(wheel_wait_ms(loop->wheel));
+		wheel_advance(loop->wheel);
+		if (!loop->ending)
+			turn_end(loop);
+	}
 }
 
 static void *loop_main(void *arg)
@@ -151,11 +163,8 @@ static void *loop_main(void *arg)
 	loop->begin_result = r;
 	sem_post(&loop->begun);
 
-	if (!r) {
-		r = re_main(NULL);
-		if (r)
-			(void)err_newf(r, "the call loop ended");
-	}
+	if (!r)
+		loop_run(loop);
 	loop->setup.end(loop, loop->setup.arg);
 	loop_dismantle(loop);
 	return NULL;
@@ -174,7 +183,6 @@ int loop_start(const struct loop_setup *setup, struct loop **ret_loop)
 	int r;
 
 	loop->setup = *setup;
-	loop->timer_fd = -1;
 	loop->posts = ring_new(sizeof(struct post), 256);
 	sem_init(&loop->begun, 0, 0);
 	r = pthread_create(&loop->thread, NULL, loop_main, loop);
@@ -194,17 +202,18 @@ int loop_start(const struct loop_setup *setup, struct loop **ret_loop)
 	return 0;
 }
 
-static void cancel(void *arg)
+static void end(void *arg)
 {
-	(void)arg;
-	re_cancel();
+	struct loop *loop = arg;
+
+	loop->ending = true;
 }
 
 struct loop *loop_stop(struct loop *loop)
 {
 	if (!loop)
 		return NULL;
-	loop_post(loop, cancel, NULL);
+	loop_post(loop, end, loop);
 	pthread_join(loop->thread, NULL);
 	loop_free(loop);
 	return NULL;

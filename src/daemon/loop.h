@@ -1,4 +1,4 @@
-/* daemon/loop.h - the call loop's thread: libre's loop, with our wheel and rings in it
+/* daemon/loop.h - the call loop's thread: a poller, a wheel, and what is posted to it
  *
  * `begin` and `end` run on the thread itself, so that everything between them belongs to it.
  */
@@ -15,7 +15,6 @@ struct loop_setup {
 	/* Takes it down again; also after a begin that failed half-way. */
 	void (*end)(struct loop *loop, void *arg);
 	void *arg;
-	unsigned max_fds;
 };
 
 /* Returns once `begin` has. Return: 0 with *ret_loop, or what went wrong (the thread is gone then). */

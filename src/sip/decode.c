@@ -10,11 +10,13 @@
 
 #define VALUES_FIRST 16 /* room in the message itself */
 #define VALUES_MAX 1024 /* 256 lines, and lists in some of them: more is an attack */
-#define LINE_MAX 8192 /* of a first line */
+#define LINE_MAX 8192	/* of a first line */
 
 enum {
-	LIST = 1 << 0,	   /* values are separated by commas */
-	IN_VALUES = 1 << 1 /* hdrl has its values, not its lines: each Via and Route is copied for itself */
+	LIST = 1 << 0, /* values are separated by commas */
+	IN_VALUES =
+		1
+		<< 1 /* hdrl has its values, not its lines: each Via and Route is copied for itself */
 };
 
 /* The ones that each message has come first. */
@@ -25,7 +27,10 @@ static const struct header_name {
 	char compact;
 	uint8_t flags;
 } names[] = {
-#define NAME(id, text, compact, flags) { SIP_HDR_##id, text, sizeof(text) - 1, compact, flags }
+#define NAME(id, text, compact, flags)                                                             \
+	{                                                                                          \
+		SIP_HDR_##id, text, sizeof(text) - 1, compact, flags                               \
+	}
 	NAME(VIA, "Via", 'v', LIST | IN_VALUES),
 	NAME(FROM, "From", 'f', 0),
 	NAME(TO, "To", 't', 0),
@@ -144,8 +149,7 @@ static int line_add(struct values *values, const struct sip_hdr *hdr)
 		return INMSG_E_MANY;
 	if (values->line_count == values->line_cap) {
 		values->line_cap = values->line_cap ? 2 * values->line_cap : 4;
-		values->lines =
-			xrealloc(values->lines, values->line_cap * sizeof(*values->lines));
+		values->lines = xrealloc(values->lines, values->line_cap * sizeof(*values->lines));
 	}
 	values->lines[values->line_count++] = *hdr;
 	return 0;
@@ -262,8 +266,9 @@ static bool line_next(struct pl *text, struct pl *ret_line)
 
 	do {
 		end = memchr(end, '\n', text->l - (size_t)(end - text->p));
-		if (!end++)
+		if (!end)
 			return false;
+		end++;
 	} while (end < text->p + text->l && (*end == ' ' || *end == '\t'));
 	*ret_line = (struct pl){ .p = text->p, .l = (size_t)(end - text->p) };
 	text->p += ret_line->l;
@@ -401,10 +406,10 @@ static void lines_link(struct sip_msg *msg, struct values *values)
 	unsigned line = 0;
 
 	for (unsigned i = 0; i < values->count; i++) {
-		struct sip_hdr *hdr = &values->list[i], *of = &values->lines[line];
+		struct sip_hdr *hdr = &values->list[i];
+		struct sip_hdr *of = line < values->line_count ? &values->lines[line] : NULL;
 
-		if (line < values->line_count && hdr->val.p >= of->val.p &&
-		    hdr->val.p <= of->val.p + of->val.l) {
+		if (of && hdr->val.p >= of->val.p && hdr->val.p <= of->val.p + of->val.l) {
 			list_append(&msg->hdrl, &of->le, of);
 			while (i + 1 < values->count &&
 			       values->list[i + 1].val.p <= of->val.p + of->val.l)

@@ -479,8 +479,7 @@ int digest_jar_challenged(struct digest_jar *jar, const struct digest_creds *cre
 	/* Several realms may challenge at once: a proxy and the server behind it (RFC 3261 22.3). */
 	(void)inmsg_each(response, true, SIP_HDR_WWW_AUTHENTICATE, challenge_header, &scan);
 	scan.proxy = true;
-	(void)inmsg_each(response, true, SIP_HDR_PROXY_AUTHENTICATE, challenge_header,
-				&scan);
+	(void)inmsg_each(response, true, SIP_HDR_PROXY_AUTHENTICATE, challenge_header, &scan);
 
 	if (!scan.taken)
 		return DIGEST_E_UNSUPPORTED;

@@ -147,9 +147,8 @@ int digest_server_read(const struct sip_msg *request, const char *realm, bool pr
 	struct digest_claim claim = { 0 };
 	struct claim_scan scan = { .realm = realm, .claim = &claim };
 
-	(void)inmsg_each(request, true,
-				proxy ? SIP_HDR_PROXY_AUTHORIZATION : SIP_HDR_AUTHORIZATION,
-				claim_header, &scan);
+	(void)inmsg_each(request, true, proxy ? SIP_HDR_PROXY_AUTHORIZATION : SIP_HDR_AUTHORIZATION,
+			 claim_header, &scan);
 	if (!scan.found)
 		return DIGEST_E_MISSING;
 	if (!claim_finish(&claim))

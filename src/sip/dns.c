@@ -6,6 +6,7 @@
  * and five seconds in all.
  */
 #include "base/metric.h"
+#include "base/poller.h"
 #include "sip/resolve_private.h"
 
 #include <errno.h>
@@ -49,7 +50,7 @@ static void lookup_fd_close(struct dns_lookup *lookup)
 {
 	if (lookup->fd < 0)
 		return;
-	fd_close(lookup->fd);
+	poller_unwatch(lookup->fd);
 	close(lookup->fd);
 	lookup->fd = -1;
 }
@@ -103,7 +104,7 @@ static struct mbuf *question(const struct dns_lookup *lookup)
 	return err ? mem_deref(mb) : mb;
 }
 
-static void lookup_readable(int flags, void *arg);
+static void lookup_readable(unsigned events, void *arg);
 
 /* Return: false when this server cannot even be asked. */
 static bool lookup_ask(struct dns_lookup *lookup, const struct sa *server)
@@ -119,7 +120,7 @@ static bool lookup_ask(struct dns_lookup *lookup, const struct sa *server)
 	mb = question(lookup);
 	fine = mb && connect(lookup->fd, &server->u.sa, server->len) == 0 &&
 	       send(lookup->fd, mb->buf, mb->end, 0) == (ssize_t)mb->end &&
-	       fd_listen(lookup->fd, FD_READ, lookup_readable, lookup) == 0;
+	       poller_watch(lookup->fd, POLLER_READ, lookup_readable, lookup) == 0;
 	mem_deref(mb);
 	return fine;
 }
@@ -252,7 +253,7 @@ out:
 	return records;
 }
 
-static void lookup_readable(int flags, void *arg)
+static void lookup_readable(unsigned events, void *arg)
 {
 	struct dns_lookup *lookup = arg;
 	struct dns_records *records;
@@ -260,7 +261,7 @@ static void lookup_readable(int flags, void *arg)
 	bool bad = false;
 	ssize_t n;
 
-	(void)flags;
+	(void)events;
 	mb = mbuf_alloc(ANSWER_SIZE);
 	n = recv(lookup->fd, mb->buf, mb->size, 0);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {

@@ -30,7 +30,8 @@ struct inmsg {
  * INMSG_E_MANY.
  */
 enum {
-	INMSG_E_MANY = PARSE_E_BAD + 1, /* more values than any honest message has: not to be answered */
+	INMSG_E_MANY =
+		PARSE_E_BAD + 1, /* more values than any honest message has: not to be answered */
 };
 must_check int inmsg_decode(struct sip_msg **ret_msg, struct mbuf *mb);
 /* Values of that header in order of coming, or from the last; of a list of addresses or tokens each for itself. Return:

@@ -11,14 +11,10 @@ static const struct {
 	enum sip_hdrid id;
 	bool single;
 } counted[] = {
-	{ SIP_HDR_VIA, false },
-	{ SIP_HDR_FROM, true },
-	{ SIP_HDR_TO, true },
-	{ SIP_HDR_CALL_ID, true },
-	{ SIP_HDR_CSEQ, true },
-	{ SIP_HDR_MAX_FORWARDS, true },
-	{ SIP_HDR_CONTENT_TYPE, true },
-	{ SIP_HDR_CONTENT_LENGTH, true },
+	{ SIP_HDR_VIA, false },		{ SIP_HDR_FROM, true },
+	{ SIP_HDR_TO, true },		{ SIP_HDR_CALL_ID, true },
+	{ SIP_HDR_CSEQ, true },		{ SIP_HDR_MAX_FORWARDS, true },
+	{ SIP_HDR_CONTENT_TYPE, true }, { SIP_HDR_CONTENT_LENGTH, true },
 	{ SIP_HDR_EXPIRES, true },
 };
 
@@ -189,8 +185,7 @@ static bool contact_is_bad(const struct sip_hdr *hdr, const struct sip_msg *msg,
 	(void)arg;
 	/* 20.10: outside of brackets a URI's headers would be the Contact's parameters, or nobody's
 	 */
-	return val->l && !memchr(val->p, '<', val->l) &&
-	       memchr(val->p, '?', val->l);
+	return val->l && !memchr(val->p, '<', val->l) && memchr(val->p, '?', val->l);
 }
 
 static const char *check_addresses(const struct sip_msg *msg)

@@ -3,6 +3,7 @@
 
 #include <openssl/ssl.h>
 
+#include "base/poller.h"
 #include "sip/flow_private.h"
 
 #define NET_MAX_LISTENERS 16u

@@ -328,8 +328,7 @@ int parse_addr(const struct pl *text, struct sip_addr *ret)
 	size_t at = text->l ? bracket_at(text) : 0;
 
 	if (at < text->l) {
-		addr.dname = or_null(
-			without_quotes(trimmed((struct pl){ .p = text->p, .l = at })));
+		addr.dname = or_null(without_quotes(trimmed((struct pl){ .p = text->p, .l = at })));
 		skip(&rest, at + 1);
 		addr.auri = take_to(&rest, '>');
 		if (!skip_char(&rest, '>'))

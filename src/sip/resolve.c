@@ -143,8 +143,7 @@ bool hop_from_uri(const struct uri *uri, struct hop *ret_hop)
 		    ? !transport_parse(&value, &hop.transport)
 		    : parse_has_param(&uri->params, "transport"))
 		return false;
-	if (!host_take(&hop,
-		       parse_param(&uri->params, "maddr", &value) ? &value : &uri->host))
+	if (!host_take(&hop, parse_param(&uri->params, "maddr", &value) ? &value : &uri->host))
 		return false;
 	*ret_hop = hop;
 	return true;

@@ -419,8 +419,7 @@ static bool bytes_are_sane(const uint8_t *data, size_t len, size_t *ret_start)
 
 static void bytes_undecodable(struct flow *flow, const struct mbuf *mb, bool answer)
 {
-	struct mbuf *reply =
-		answer ? salvage_reply(flow, mbuf_buf(mb), mbuf_get_left(mb)) : NULL;
+	struct mbuf *reply = answer ? salvage_reply(flow, mbuf_buf(mb), mbuf_get_left(mb)) : NULL;
 
 	metric_add(&dropped_undecoded, 1);
 	if (reply && flow_send(flow, reply))

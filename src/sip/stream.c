@@ -37,7 +37,7 @@ struct stream {
 	size_t out_at, out_end, out_cap;
 };
 
-static void stream_event(int flags, void *arg);
+static void stream_event(unsigned events, void *arg);
 
 /* ---- how many from where ---- */
 
@@ -105,7 +105,7 @@ static void stream_close(struct flow *flow)
 	ERR_clear_error();
 	stream->state = STREAM_CLOSED;
 	timer_stop(&stream->timer);
-	fd_close(stream->fd);
+	poller_unwatch(stream->fd);
 	SSL_free(stream->ssl);
 	stream->ssl = NULL;
 	close(stream->fd);
@@ -137,7 +137,8 @@ static void stream_watch(struct stream *stream, bool want_write)
 	if (stream->want_write == want_write)
 		return;
 	stream->want_write = want_write;
-	if (fd_listen(stream->fd, want_write ? FD_READ | FD_WRITE : FD_READ, stream_event, stream))
+	if (poller_watch(stream->fd, want_write ? POLLER_READ | POLLER_WRITE : POLLER_READ,
+			 stream_event, stream))
 		log_rated(LOG_WARN_, "cannot watch a connection", LOG_INT("fd", stream->fd));
 }
 
@@ -376,7 +377,7 @@ static void stream_connected(struct stream *stream)
 	stream_handshake(stream);
 }
 
-static void stream_event(int flags, void *arg)
+static void stream_event(unsigned events, void *arg)
 {
 	struct stream *stream = arg;
 	auto_(flow_unref) struct flow *keep = flow_ref(stream->flow);
@@ -384,7 +385,7 @@ static void stream_event(int flags, void *arg)
 
 	switch (stream->state) {
 	case STREAM_CONNECTING:
-		if (flags & (FD_WRITE | FD_EXCEPT))
+		if (events & (POLLER_WRITE | POLLER_ERROR))
 			stream_connected(stream);
 		return;
 	case STREAM_HANDSHAKE:
@@ -432,8 +433,8 @@ static struct flow *stream_new(struct net *net, int fd, SSL *ssl, const struct f
 	stream->ssl = ssl;
 	stream->state = state;
 	stream->want_write = state == STREAM_CONNECTING;
-	if (fd_listen(fd, stream->want_write ? FD_READ | FD_WRITE : FD_READ, stream_event,
-		      stream)) {
+	if (poller_watch(fd, stream->want_write ? POLLER_READ | POLLER_WRITE : POLLER_READ,
+			 stream_event, stream)) {
 		free(stream);
 		return NULL;
 	}
@@ -566,7 +567,7 @@ void stream_accept(struct listener *listener)
 			 */
 			if (errno == EMFILE || errno == ENFILE || errno == ENOMEM ||
 			    errno == ENOBUFS) {
-				(void)fd_listen(listener->fd, 0, NULL, NULL);
+				poller_unwatch(listener->fd);
 				timer_start(&listener->pause, 200);
 				log_rated(LOG_WARN_, "no descriptors left for connections");
 			}

@@ -181,8 +181,7 @@ static void verstat_of(const struct sip_msg *msg, char *dst, size_t size)
 	struct pl value;
 
 	dst[0] = 0;
-	if ((pai && !parse_addr(&pai->val, &addr) &&
-	     verstat_in(&addr.uri, &addr.params, &value)) ||
+	if ((pai && !parse_addr(&pai->val, &addr) && verstat_in(&addr.uri, &addr.params, &value)) ||
 	    verstat_in(&msg->from.uri, &msg->from.params, &value))
 		text_clean(dst, size, value.p, value.l);
 }

@@ -199,12 +199,12 @@ static void udp_take(struct listener *listener, const struct sa *from, const uin
 	mem_deref(mb);
 }
 
-static void udp_readable(int flags, void *arg)
+static void udp_readable(unsigned events, void *arg)
 {
 	static uint8_t data[DATAGRAM_MAX]; /* the call loop's alone */
 	struct listener *listener = arg;
 
-	if (flags & FD_EXCEPT)
+	if (events & POLLER_ERROR)
 		udp_bounces(listener);
 	for (unsigned i = 0; i < DATAGRAMS_A_TURN; i++) {
 		struct sa from = { .len = sizeof(from.u) };
@@ -224,9 +224,9 @@ static void udp_readable(int flags, void *arg)
 
 /* ---- listeners ---- */
 
-static void tcp_readable(int flags, void *arg)
+static void tcp_readable(unsigned events, void *arg)
 {
-	(void)flags;
+	(void)events;
 	stream_accept(arg);
 }
 
@@ -235,7 +235,7 @@ static void pause_over(struct timer *timer, void *arg)
 	struct listener *listener = arg;
 
 	(void)timer;
-	if (fd_listen(listener->fd, FD_READ, tcp_readable, listener))
+	if (poller_watch(listener->fd, POLLER_READ, tcp_readable, listener))
 		timer_start(&listener->pause, PAUSE_MS);
 }
 
@@ -266,7 +266,7 @@ static int listener_bind(struct listener *listener)
 	    (!udp && listen(fd, 1024)))
 		return -errno;
 	addr->len = len;
-	return -fd_listen(fd, FD_READ, udp ? udp_readable : tcp_readable, listener);
+	return poller_watch(fd, POLLER_READ, udp ? udp_readable : tcp_readable, listener);
 }
 
 static int net_listen(struct net *net, const struct wire_listen *listens, unsigned count)
@@ -353,7 +353,7 @@ static void net_free(struct wire *wire)
 		timer_stop(&listener->pause);
 		if (listener->fd < 0)
 			continue;
-		fd_close(listener->fd);
+		poller_unwatch(listener->fd);
 		close(listener->fd);
 	}
 	net_sources_free(net);

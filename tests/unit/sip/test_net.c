@@ -3,6 +3,8 @@
  */
 #include "kit.h"
 
+#include "base/poller.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -32,9 +34,7 @@ struct world {
 	uint16_t code;
 	enum request_failure failure;
 	char why[200], via[300];
-	struct tmr tick;
-	bool (*until)(struct world *world);
-	uint64_t deadline_ms;
+	struct poller *poller;
 	char dir[64];
 };
 
@@ -42,25 +42,15 @@ static struct world world;
 
 /* ---- the loop ---- */
 
-static void tick(void *arg)
-{
-	struct world *w = arg;
-
-	wheel_advance(w->wheel);
-	if (w->until(w) || clock_mono_ms() > w->deadline_ms)
-		re_cancel();
-	else
-		tmr_start(&w->tick, 1, tick, w);
-}
-
 /* Return: whether it came true in time. */
 static bool wait_for(bool (*until)(struct world *w), unsigned ms)
 {
-	world.until = until;
-	world.deadline_ms = clock_mono_ms() + ms;
-	tmr_start(&world.tick, 0, tick, &world);
-	(void)re_main(NULL);
-	tmr_cancel(&world.tick);
+	uint64_t deadline_ms = clock_mono_ms() + ms;
+
+	while (!until(&world) && clock_mono_ms() <= deadline_ms) {
+		(void)poller_wait(1);
+		wheel_advance(world.wheel);
+	}
 	return until(&world);
 }
 
@@ -642,7 +632,7 @@ static int prepare(void **state)
 	/* bad.test leads to the place that can only prove good.test */
 	command("printf '" THEIRS " good.test bad.test\\n' > %s/hosts", world.dir);
 	assert_int_equal(libre_init(), 0);
-	tmr_init(&world.tick);
+	world.poller = poller_new();
 	return 0;
 }
 
@@ -650,6 +640,7 @@ static int clean(void **state)
 {
 	(void)state;
 	command("rm -r %s", world.dir);
+	poller_free(world.poller);
 	libre_close();
 	return 0;
 }

@@ -56,9 +56,21 @@ static void a_uri_is_taken_apart(void **state)
 static void what_is_no_uri_is_refused(void **state)
 {
 	static const char *const cases[] = {
-		"",	     "sip",	   ":a",	     "sip:",	       "sip:a@",
-		"sip:;lr",   "sip:a b",	   "sip:h:65536",    "sip:h:50x0",     "sip:[::1",
-		"sip:[::1]x", "sip:[]",	   "sip:h:5060 ;lr", "sip://192.0.2.1", "sip:[g::1]",
+		"",
+		"sip",
+		":a",
+		"sip:",
+		"sip:a@",
+		"sip:;lr",
+		"sip:a b",
+		"sip:h:65536",
+		"sip:h:50x0",
+		"sip:[::1",
+		"sip:[::1]x",
+		"sip:[]",
+		"sip:h:5060 ;lr",
+		"sip://192.0.2.1",
+		"sip:[g::1]",
 	};
 	const struct uri before = { .port = 7 };
 
@@ -138,9 +150,10 @@ static void a_parameter_is_found_but_not_in_a_string(void **state)
 static void a_via_is_taken_apart(void **state)
 {
 	struct pl text = P("SIP  / 2.0\r\n /UDP\r\n    192.0.2.2:5070 ; branch=390skdjuw;rport");
-	static const char *const bad[] = { "SIP/2.0/UDP h",	      "SIP/2.0/UDP ;branch=x",
-					   "SIP/3.0/UDP h;branch=x", "SIP/2.0/ h;branch=x",
-					   "SIP/2.0/UDP [::1;branch=x", "SIP/2.0/UDP h:99999;branch=x" };
+	static const char *const bad[] = {
+		"SIP/2.0/UDP h",       "SIP/2.0/UDP ;branch=x",	    "SIP/3.0/UDP h;branch=x",
+		"SIP/2.0/ h;branch=x", "SIP/2.0/UDP [::1;branch=x", "SIP/2.0/UDP h:99999;branch=x"
+	};
 	struct sip_via via;
 
 	(void)state;
@@ -175,9 +188,16 @@ static void lists_are_split_and_lines_kept(void **state)
 	struct sip_msg *msg = NULL;
 	const struct le *le;
 	static const char *const lines[] = {
-		"SIP/2.0/UDP h;branch=1", "SIP/2.0/TCP i;branch=2", "<sip:a@b>;tag=1", "<sip:c@d>",
-		"x@y", "7 OPTIONS", "<sip:p1;lr>,\r\n <sip:p2;lr>", "<sip:a,b@c>, \"x, y\" <sip:d>",
-		"100rel", "",
+		"SIP/2.0/UDP h;branch=1",
+		"SIP/2.0/TCP i;branch=2",
+		"<sip:a@b>;tag=1",
+		"<sip:c@d>",
+		"x@y",
+		"7 OPTIONS",
+		"<sip:p1;lr>,\r\n <sip:p2;lr>",
+		"<sip:a,b@c>, \"x, y\" <sip:d>",
+		"100rel",
+		"",
 	};
 
 	(void)state;

@@ -3,6 +3,8 @@
  */
 #include "kit.h"
 
+#include "base/poller.h"
+
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -54,7 +56,7 @@ static struct {
 	int fd[2];
 	enum mood mood[2];
 	unsigned questions[2];
-	struct tmr tick;
+	struct poller *poller;
 	bool done;
 	enum resolve_outcome outcome;
 	struct target targets[RESOLVE_MAX_TARGETS];
@@ -156,7 +158,7 @@ static struct mbuf *answer_make(struct mbuf *query, enum mood mood)
 	return mb;
 }
 
-static void server_readable(int flags, void *arg)
+static void server_readable(unsigned events, void *arg)
 {
 	unsigned which = (unsigned)(uintptr_t)arg;
 	struct mbuf *query = mbuf_alloc(2048), *answer;
@@ -165,7 +167,7 @@ static void server_readable(int flags, void *arg)
 	ssize_t n = recvfrom(world.fd[which], query->buf, query->size, 0, (struct sockaddr *)&from,
 			     &len);
 
-	(void)flags;
+	(void)events;
 	assert_true(n > 0);
 	query->end = (size_t)n;
 	world.questions[which]++;
@@ -185,8 +187,9 @@ static void server_open(unsigned which, const char *addr, struct sa *ret_addr)
 	world.fd[which] = socket(AF_INET, SOCK_DGRAM, 0);
 	assert_int_equal(bind(world.fd[which], &ret_addr->u.sa, ret_addr->len), 0);
 	assert_int_equal(getsockname(world.fd[which], &ret_addr->u.sa, &ret_addr->len), 0);
-	assert_int_equal(
-		fd_listen(world.fd[which], FD_READ, server_readable, (void *)(uintptr_t)which), 0);
+	assert_int_equal(poller_watch(world.fd[which], POLLER_READ, server_readable,
+				      (void *)(uintptr_t)which),
+			 0);
 	world.mood[which] = ANSWERS;
 	world.questions[which] = 0;
 }
@@ -211,7 +214,7 @@ static int teardown(void **state)
 	(void)state;
 	resolver_free(world.resolver);
 	for (unsigned i = 0; i < 2; i++) {
-		fd_close(world.fd[i]);
+		poller_unwatch(world.fd[i]);
 		close(world.fd[i]);
 	}
 	wheel_free(world.wheel);
@@ -221,15 +224,13 @@ static int teardown(void **state)
 /* ---- asking ---- */
 
 /* A real millisecond is a virtual one, or ten when nobody answers anyway. */
-static void tick(void *arg)
+static void run_until_done(void)
 {
-	(void)arg;
-	wheel_advance_to(world.wheel,
-			 wheel_now_ms(world.wheel) + (world.mood[0] == ANSWERS ? 1 : 10));
-	if (world.done)
-		re_cancel();
-	else
-		tmr_start(&world.tick, 1, tick, NULL);
+	while (!world.done) {
+		(void)poller_wait(1);
+		wheel_advance_to(world.wheel,
+				 wheel_now_ms(world.wheel) + (world.mood[0] == ANSWERS ? 1 : 10));
+	}
 }
 
 static void on_done(enum resolve_outcome outcome, const struct target *targets, unsigned count,
@@ -256,10 +257,7 @@ static void find(const char *uri_text, bool any_address)
 	world.count = 0;
 	resolver_start(world.resolver, &hop, any_address, on_done, NULL);
 	assert_false(world.done);
-	tmr_init(&world.tick);
-	tmr_start(&world.tick, 0, tick, NULL);
-	re_main(NULL);
-	tmr_cancel(&world.tick);
+	run_until_done();
 }
 
 static unsigned questions(void)
@@ -567,6 +565,7 @@ static int prepare(void **state)
 	fputs("# comment\n192.0.2.99\there.test other.test # more\n192.0.2.98 here.test\nnonsense here.test\n",
 	      file);
 	fclose(file);
+	world.poller = poller_new();
 	return libre_init();
 }
 
@@ -574,6 +573,7 @@ static int clean(void **state)
 {
 	(void)state;
 	unlink(world.hosts);
+	poller_free(world.poller);
 	libre_close();
 	return 0;
 }
