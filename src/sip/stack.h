@@ -1,6 +1,6 @@
 /* sip/stack.h - the SIP endpoint on a wire: decode, check, match, hand on
  *
- * What comes is parsed once (libre's sip_msg_decode, within bounds), checked as RFC 3261 8.2 and
+ * What comes is parsed once (sip/decode.c, within bounds), checked as RFC 3261 8.2 and
  * 16.3 and RFC 4475 ask, and matched to a transaction. Responses without a transaction are dropped.
  * A request without one is handed to the dialog hook if it carries a To tag, and else to its
  * method's handler. Answered here, without state: 400, 416 (scheme), 420 (Require), 481 (CANCEL),

@@ -126,7 +126,7 @@ static bool replaces_check(struct ua *ua, const struct inmsg *in, const struct a
 	if (!hdr)
 		return true;
 	value = xstrndup(hdr->val.p, hdr->val.l);
-	if (sip_msg_hdr_count(in->msg, SIP_HDR_REPLACES) != 1 || !replaces_decode(value, &ids)) {
+	if (inmsg_count(in->msg, SIP_HDR_REPLACES) != 1 || !replaces_decode(value, &ids)) {
 		stack_reply(in, 400, NULL);
 		return false;
 	}
