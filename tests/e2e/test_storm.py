@@ -18,8 +18,8 @@ ALONE_S, ROOMS_S = 1.2, 1.5  # a call of two; then it may be moved into rooms
 class Storm:
     """Clients of one user that each do one thing after the other, at random."""
 
-    def __init__(self, tenant, call_id, rooms, seed):
-        self.call_id, self.rooms = call_id, rooms
+    def __init__(self, tenant, call_id, rooms, seed, targets=()):
+        self.call_id, self.rooms, self.targets = call_id, rooms, targets
         self.legs = [leg["id"] for leg in tenant.call(call_id)["legs"] if leg["state"] != "ended"]
         self.over, self.rooms_open = threading.Event(), threading.Event()
         self.wrong, self.done = [], {}
@@ -66,7 +66,8 @@ class Storm:
         room = {"room": dice.choice(self.rooms)}
         what = dice.choice(("hold", "hold", "hold", "mute", "mute", "dtmf", "record", "record", "read")
                            + (("join", "member", "member", "member", "member", "lock")
-                              if self.rooms_open.is_set() else ()))
+                              if self.rooms_open.is_set() else ())
+                           + (("transfer", "go on", "go on", "go on") if self.targets else ()))
         if what == "hold":
             return what, "POST", "/api/hold-call/", {**call,
                                                      "action": dice.choice(("hold", "resume"))}
@@ -80,6 +81,14 @@ class Storm:
         if what == "record":
             return what, "POST", "/api/record-call/", {
                 **call, "action": dice.choice(("start", "stop", "pause", "resume"))}
+        if what == "transfer":
+            return what, "POST", "/api/transfer-call/", {
+                **call, "to": dice.choice(self.targets), "release": dice.choice(("ringing", "now")),
+                "mode": dice.choice(("blind", "attended", "attended")),
+                "ring_timeout_s": 1}
+        if what == "go on":
+            return what, "POST", "/api/transfer-call/", {
+                **call, "action": dice.choice(("complete", "cancel", "swap", "swap", "conference"))}
         if what == "join":
             return what, "POST", "/api/conference/", {**room, **call, "action": "join"}
         if what == "member":
@@ -161,6 +170,76 @@ def test_after_the_storm_they_hear_each_other(torn, with_rooms):
     assert call["state"] == "answered" and call["hold"] == {"local": False, "remote": False}
     tenant.hangup(call_id)
     events.wait_ended(call_id)
+
+
+class Picker:
+    """Answers, refuses or lets ring whoever calls that phone."""
+
+    def __init__(self, agent, seed, moods=("answer", "answer", "answer", "busy", "ring")):
+        self.agent, self.dice, self.over = agent, random.Random(seed), threading.Event()
+        self.moods = moods
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def _run(self):
+        while not self.over.is_set():
+            try:
+                call = self.agent.expect_invite(timeout=0.2, ear=Ear(self.agent.address, tone=850))
+                what = self.dice.choice(self.moods)
+                if what == "busy":
+                    call.reply(486)
+                    continue
+                call.ring()
+                if what == "answer":
+                    time.sleep(self.dice.random() * 0.1)
+                    call.answer()
+            except (TimeoutError, AssertionError, OSError):
+                pass  # cancelled, or nobody called
+
+    def close(self):
+        self.over.set()
+        self.thread.join(10)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("end", ["bye", "phone", "api"])
+def test_a_call_that_is_sent_everywhere(torn, far_ends, agents, end):
+    tenant, events, call_id, desk, remote = torn
+    daemon = tenant.daemon
+    colleague = tenant.add_user("agent")
+    device = colleague.add_device()
+    phone = agents(device["username"], device["password"],
+                   domain=f"{device['server']}:{device['port']}")
+    assert phone.register().status == 200
+    outside = far_ends()
+    pickers = [Picker(phone, 1), Picker(outside, 2), Picker(desk.ua, 3, ("answer",))]
+    rooms = [net.token("room")]
+    with Storm(tenant, call_id, rooms, seed=len(end),
+               targets=(colleague.user["extension"], outside.number)) as storm:
+        time.sleep(3 * ALONE_S)
+        storm.rooms_open.set()
+        time.sleep(ROOMS_S)
+        if end == "bye":
+            remote.bye()
+        elif end == "phone":
+            desk.bye()
+        elif end == "api":
+            tenant.hangup(call_id)
+        time.sleep(0.5)
+    for picker in pickers:
+        picker.close()
+
+    def nobody_left():
+        for call in live_calls(tenant):
+            tenant.hangup(call["id"])
+        return not live_calls(tenant)
+    net.until(nobody_left, 15, "all calls are over")
+    for room in rooms:
+        tenant.post("/api/conference/", {"room": room, "action": "end"})
+    net.until(lambda: not any(of_us(daemon.metrics()).values()), 15, "nothing is left")
+    ended = [m["call_id"] for m in events.all("call.ended")]
+    assert len(ended) == len(set(ended)), "each ends once"
+    assert "level=error" not in daemon.log()
 
 
 @pytest.mark.timeout(120)
