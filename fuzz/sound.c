@@ -8,6 +8,13 @@
 
 #define MAX_MS 5000
 
+/* libsndfile 1.2 forgets 6 KB of libvorbis' for an Ogg file whose Vorbis headers are broken. Not ours to free. */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+	return "leak:vorbis_info_init\nleak:vorbis_synthesis_headerin\n";
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const struct sound_limits limits = { .max_ms = MAX_MS, .max_bytes = 60000 };
@@ -16,7 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	int fd = memfd_create("sound", MFD_CLOEXEC), r;
 
 	log_init(&(struct log_setup){ .level = LOG_ERROR_ });
-	if (fd < 0 || write(fd, data, size) != (ssize_t)size)
+	if (fd < 0 || write(fd, data, size) != (ssize_t)size || lseek(fd, 0, SEEK_SET))
 		abort();
 	r = sound_load_fd(fd, &limits, &sound);
 	if (r < 0 || r > SOUND_E_EMPTY || !r != !!sound || (!r && size > limits.max_bytes))

@@ -18,30 +18,31 @@ static const enum media_codec codecs[] = { MEDIA_CODEC_PCMU, MEDIA_CODEC_PCMA, M
 					   MEDIA_CODEC_OPUS };
 
 struct scene {
-	struct mloop *loop;
 	struct mstream *stream;
-	struct recorder *recorder;
+	uint64_t number;
 	uint16_t seq;
 	uint32_t timestamp, ssrc;
 	uint64_t began_tick, paused_tick, resumed_tick;
 	bool paused;
-	struct media_recorded end;
-	unsigned ends;
 };
 
+/* The loop and the recorder are made once, as their rings are large. */
 static char path[64];
+static struct mloop *loop;
+static struct recorder *recorder;
+static struct media_recorded last_end;
+static unsigned ends;
 
 static void on_end(void *arg, const struct media_recorded *end)
 {
-	struct scene *scene = arg;
-
-	scene->end = *end;
-	scene->ends++;
+	(void)arg;
+	last_end = *end;
+	ends++;
 }
 
-static uint64_t tick_of(const struct scene *scene)
+static uint64_t tick_now(void)
 {
-	return scene->loop->now_us / TICK_US;
+	return loop->now_us / TICK_US;
 }
 
 static void packet(struct scene *scene, const uint8_t *how)
@@ -68,10 +69,10 @@ static void pause_it(struct scene *scene, bool paused)
 		return; /* one pause, so that it is known where silence must be */
 	scene->paused = paused;
 	if (paused)
-		scene->paused_tick = tick_of(scene);
+		scene->paused_tick = tick_now();
 	else
-		scene->resumed_tick = tick_of(scene);
-	recorder_pause(scene->recorder, 1, paused, tick_of(scene));
+		scene->resumed_tick = tick_now();
+	recorder_pause(recorder, scene->number, paused, tick_now());
 }
 
 static void step(struct scene *scene, const uint8_t *data)
@@ -81,7 +82,7 @@ static void step(struct scene *scene, const uint8_t *data)
 		packet(scene, data + 1);
 		break;
 	case WHAT_LATER:
-		scene->loop->now_us += 1000u * data[1] + 20u * data[2];
+		loop->now_us += 1000u * data[1] + 20u * data[2];
 		break;
 	case WHAT_CODEC:
 		scene->stream->rx_audio = codecs[data[1] % ARRAY_LEN(codecs)];
@@ -94,7 +95,7 @@ static void step(struct scene *scene, const uint8_t *data)
 		scene->stream->muted = data[1] & 1;
 		break;
 	case WHAT_ROUND:
-		recorder_round(scene->recorder, tick_of(scene));
+		recorder_round(recorder, tick_now());
 		break;
 	default:
 		scene->ssrc = data[1];
@@ -112,7 +113,7 @@ static void check(const struct scene *scene, const struct media_record *record, 
 	uint8_t byte;
 	size_t n;
 
-	if (scene->ends != 1 || scene->end.error || scene->end.bytes != ticks * frame)
+	if (ends != 1 || last_end.error || last_end.bytes != ticks * frame)
 		abort();
 	if (!ticks || vault_open(path, record->key, record->label, &reader))
 		return;
@@ -125,53 +126,52 @@ static void check(const struct scene *scene, const struct media_record *record, 
 	vault_reader_free(reader);
 }
 
-static struct mloop *loop_get(void)
+static void make(void)
 {
-	static struct mloop *loop;
+	struct recorder_setup setup = { .on_end = on_end };
 
-	if (!loop) {
-		loop = mloop_new(ring_new(sizeof(struct from_loop), 64), "fuzz", 8);
-		if (!loop)
-			abort();
-		(void)snprintf(path, sizeof(path), "%s/fuzz-tape-%d",
-			       access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm", (int)getpid());
-	}
-	loop->now_us = 1000000000;
-	return loop;
+	log_init(&(struct log_setup){ .level = LOG_ERROR_ });
+	loop = mloop_new(ring_new(sizeof(struct from_loop), 64), "fuzz", 8);
+	recorder = recorder_new_manual(&setup);
+	if (!loop)
+		abort();
+	(void)snprintf(path, sizeof(path), "%s/fuzz-tape-%d",
+		       access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm", (int)getpid());
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct scene scene = { .loop = loop_get() };
-	struct recorder_setup setup = { .on_end = on_end, .end_arg = &scene };
+	static uint64_t number;
+	struct scene scene = { .number = ++number };
 	struct media_record record = { .path = path, .wideband = size && data[0] & 1 };
 	struct mstream *stream = mstream_new((struct media_id){ 0, 1 });
 	uint64_t ticks;
 
-	log_init(&(struct log_setup){ .level = LOG_ERROR_ });
+	if (!loop)
+		make();
+	loop->now_us = 1000000000;
+	ends = 0;
 	(void)unlink(path);
 	scene.stream = stream;
-	scene.recorder = recorder_new_manual(&setup);
-	mloop_command(scene.loop, &(struct command){ .kind = CMD_STREAM_ADOPT, .object = stream });
+	mloop_command(loop, &(struct command){ .kind = CMD_STREAM_ADOPT, .object = stream });
 	stream->rx_audio = MEDIA_CODEC_PCMU;
-	recorder_open(scene.recorder, 1, &record, tick_of(&scene));
-	scene.began_tick = tick_of(&scene);
-	recorder_round(scene.recorder, tick_of(&scene));
+	recorder_open(recorder, scene.number, &record, tick_now());
+	scene.began_tick = tick_now();
+	recorder_round(recorder, tick_now());
 	tap_set(stream,
-		tap_new(scene.recorder, 1, MEDIA_SIDE_LEFT, record.wideband ? 16000 : 8000));
+		tap_new(recorder, scene.number, MEDIA_SIDE_LEFT, record.wideband ? 16000 : 8000));
 	for (unsigned i = 0; i < STEPS_MAX && size >= 4; i++, data += 4, size -= 4)
 		step(&scene, data);
-	ticks = tick_of(&scene) - scene.began_tick;
-	recorder_close(scene.recorder, 1, tick_of(&scene));
+	ticks = tick_now() - scene.began_tick;
+	recorder_close(recorder, scene.number, tick_now());
 	tap_set(stream, NULL);
-	for (unsigned i = 0; !scene.ends && i < 1000; i++)
-		recorder_round(scene.recorder, tick_of(&scene) + 100 + i);
+	for (unsigned i = 0; !ends && i < 1000; i++)
+		recorder_round(recorder, tick_now() + 100 + i);
 	check(&scene, &record, ticks);
-	mloop_command(scene.loop, &(struct command){ .kind = CMD_STREAM_CLOSE, .id = { 0, 1 } });
-	for (struct from_loop message; ring_pop(scene.loop->events, &message);)
+	mloop_command(loop, &(struct command){ .kind = CMD_STREAM_CLOSE, .id = { 0, 1 } });
+	for (struct from_loop message; ring_pop(loop->events, &message);)
 		if (message.note)
 			note_drop(message.note);
-	recorder_free(scene.recorder);
 	(void)unlink(path);
 	return 0;
 }
