@@ -80,6 +80,7 @@ static struct reply *answer(struct command *command)
 	case COMMAND_USER_DROP:
 	case COMMAND_TENANT_PUT:
 	case COMMAND_RECORDING_REPAIRED:
+	case COMMAND_RECORDING_DELETED:
 	case COMMAND_CALLS:
 	case COMMAND_CONFERENCES:
 	case COMMAND_SNAPSHOT:

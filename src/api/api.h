@@ -21,7 +21,8 @@ struct api_setup {
 	const char *listen; /* host:port of HTTP */
 	const char *db_url;
 	struct db_opts db;
-	const char *data_dir; /* the token key lives there */
+	const char *data_dir;	  /* the token key lives there */
+	int recordings_keep_days; /* of tenants that have not said; 0: for ever */
 	const char *recordings_dir;
 	const struct seal *seal;
 	struct call_gate *gate;

@@ -84,13 +84,14 @@ static struct api_done *recordings_list(struct api_req *req)
 	return api_list(req, &info, results);
 }
 
-/* Agents hear their own calls and those of their profiles. */
+/* Agents hear their own calls, on either side of them, and those of their profiles. */
 static struct api_done *may_hear(struct api_req *req, const struct recording_row *row)
 {
 	struct sip_profile profile = { 0 };
 	int r;
 
-	if (req->user->role != USER_AGENT || id_eq(row->user_id, req->user->id))
+	if (req->user->role != USER_AGENT || id_eq(row->user_id, req->user->id) ||
+	    id_eq(row->other_user_id, req->user->id))
 		return NULL;
 	r = id_is_none(row->profile_id) ? DB_E_NONE
 					: profile_get(req->db, req->arena, req->user->tenant,
@@ -145,17 +146,36 @@ static int audit(struct api_req *req, struct db *db, const char *action, struct 
 
 struct deleting {
 	struct api_req *req;
-	struct id id;
+	struct id id, left;
 };
 
 static int delete_row(struct db *db, void *arg)
 {
 	struct deleting *deleting = arg;
-	int r = recording_delete(db, deleting->req->user->tenant, deleting->id);
+	int r = recording_delete(db, deleting->req->user->tenant, deleting->id, &deleting->left);
 
 	if (r == 0)
 		r = audit(deleting->req, db, "recording.delete", deleting->id, NULL);
 	return r < 0 ? err_pass(r) : r;
+}
+
+static struct api_done *not_finished(struct api_req *req, const struct recording_row *row,
+				     const char *detail)
+{
+	return api_json(req, 409,
+			json_pack("{s:s, s:s, s:s}", "detail", detail, "code", "wrong_state",
+				  "state", row->state));
+}
+
+static void tell_call(struct api_req *req, const struct recording_row *row, struct id left)
+{
+	struct recording_deleted deleted = { row->id, left };
+	struct command command = { .type = COMMAND_RECORDING_DELETED, .call_id = row->call_id };
+
+	command.asker = api_asker(req);
+	command.body = (void *)xmemdup(&deleted, sizeof(deleted));
+	if (!api_tell(req->api, &command))
+		log_rated(LOG_WARN_, "a live call may name a recording that was deleted");
 }
 
 /* The key first: without it the file is noise, whatever becomes of it. */
@@ -170,18 +190,115 @@ static struct api_done *recording_remove(struct api_req *req)
 		return no;
 	if (req->user->role != USER_ADMIN)
 		return api_forbidden(req);
+	if (row.legal_hold)
+		return api_error(req, 409, "legal_hold");
 	deleting.id = row.id;
 	r = db_transact(req->db, delete_row, &deleting);
 	if (r == DB_E_NONE)
-		return api_json(req, 409,
-				json_pack("{s:s, s:s, s:s}", "detail",
-					  "A recording is deleted once it has ended.", "code",
-					  "wrong_state", "state", row.state));
+		return not_finished(req, &row, "A recording is deleted once it has ended.");
 	if (r)
 		return api_fail(req, r);
+	tell_call(req, &row, deleting.left);
 	if (unlink(path_of(req, &row)))
 		log_warn("the file of a deleted recording stays", LOG_ID("recording", row.id));
 	return api_no_content(req);
+}
+
+/* ---- how long they are kept ---- */
+
+struct holding {
+	struct api_req *req;
+	struct id id;
+	bool held;
+};
+
+static int hold_row(struct db *db, void *arg)
+{
+	struct holding *holding = arg;
+	int r = recording_hold(db, holding->req->user->tenant, holding->id, holding->held);
+
+	if (r == 0)
+		r = audit(holding->req, db, holding->held ? "recording.hold" : "recording.release",
+			  holding->id, NULL);
+	return r < 0 ? err_pass(r) : r;
+}
+
+static struct api_done *recording_change(struct api_req *req)
+{
+	struct holding holding = { .req = req };
+	json_t *complaints = NULL;
+	struct recording_row row;
+	struct api_done *no = find(req, &row);
+	int r;
+
+	if (no)
+		return no;
+	if (req->user->role != USER_ADMIN)
+		return api_forbidden(req);
+	holding.id = row.id;
+	holding.held = row.legal_hold;
+	api_bool(req->body, "legal_hold", &holding.held, &complaints);
+	if (complaints)
+		return api_invalid(req, complaints);
+	r = db_transact(req->db, hold_row, &holding);
+	if (r == DB_E_NONE)
+		return not_finished(req, &row, "A recording is held once it has ended.");
+	if (r)
+		return api_fail(req, r);
+	row.legal_hold = holding.held;
+	return api_ok(req, 200, recording_fields, &row);
+}
+
+static struct api_done *settings_answer(struct api_req *req, int days)
+{
+	int standard = req->api->setup.recordings_keep_days;
+	json_t *own = days == RECORDING_KEEP_DEFAULT ? json_null() : json_integer(days);
+
+	return api_json(req, 200,
+			json_pack("{s:o, s:i}", "retention_days", own, "default_retention_days",
+				  standard));
+}
+
+static struct api_done *settings_read(struct api_req *req)
+{
+	int days;
+	int r = recording_keep_get(req->db, req->user->tenant, &days);
+
+	return r ? api_fail(req, r) : settings_answer(req, days);
+}
+
+struct keeping {
+	struct api_req *req;
+	int days;
+};
+
+static int keep_days(struct db *db, void *arg)
+{
+	struct keeping *keeping = arg;
+	int r = recording_keep_put(db, keeping->req->user->tenant, keeping->days);
+
+	if (r == 0)
+		r = audit(keeping->req, db, "recording.retention", ID_NONE,
+			  json_pack("{s:i}", "days", keeping->days));
+	return r < 0 ? err_pass(r) : r;
+}
+
+/* null: as the operator says. */
+static struct api_done *settings_change(struct api_req *req)
+{
+	struct keeping keeping = { .req = req };
+	json_t *complaints = NULL;
+	int r = recording_keep_get(req->db, req->user->tenant, &keeping.days);
+
+	if (r)
+		return api_fail(req, r);
+	if (json_is_null(json_object_get(req->body, "retention_days")))
+		keeping.days = RECORDING_KEEP_DEFAULT;
+	api_int(req->body, "retention_days", 0, RECORDING_KEEP_MAX, &keeping.days, &complaints);
+	if (complaints)
+		return api_invalid(req, complaints);
+	r = db_transact(req->db, keep_days, &keeping);
+	return r ? api_fail(req, r) : settings_answer(req, keeping.days);
 }
 
 /* ---- the sound: WAV ---- */
@@ -445,6 +562,12 @@ const struct api_route recording_routes[] = {
 	{ "POST", "/api/record-call/", "recordCall", record_call, SCOPE_CALLS_CONTROL, 0 },
 	{ "GET", "/api/recordings/", "listRecordings", recordings_list, SCOPE_REPORTS_READ, 0 },
 	{ "GET", "/api/recordings/{id}/", "getRecording", recording_read, SCOPE_REPORTS_READ, 0 },
+	{ "PATCH", "/api/recordings/{id}/", "updateRecording", recording_change, SCOPE_REPORTS_READ,
+	  0 },
+	{ "GET", "/api/recording-settings/", "getRecordingSettings", settings_read,
+	  SCOPE_REPORTS_READ, 0 },
+	{ "PATCH", "/api/recording-settings/", "updateRecordingSettings", settings_change,
+	  SCOPE_ADMIN, 0 },
 	{ "DELETE", "/api/recordings/{id}/", "deleteRecording", recording_remove,
 	  SCOPE_REPORTS_READ, 0 },
 	{ "GET", "/api/download-recording/", "downloadRecording", download, SCOPE_REPORTS_READ, 0 },

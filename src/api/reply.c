@@ -102,6 +102,7 @@ static const struct {
 	  "The first request with this Idempotency-Key is still being worked on." },
 	{ "invalid_credentials", "No active account has this email and password." },
 	{ "last_admin", "The organisation would be left without an administrator." },
+	{ "legal_hold", "This recording is under a legal hold." },
 	{ "limit", "A limit was reached." },
 	{ "no_device", "None of your phones is registered." },
 	{ "no_space", "There is no room to store this." },

@@ -29,6 +29,7 @@ static command_fn *const handlers[] = {
 	[COMMAND_TRANSFER] = do_transfer_call,
 	[COMMAND_RECORD] = do_record,
 	[COMMAND_RECORDING_REPAIRED] = do_recording_repaired,
+	[COMMAND_RECORDING_DELETED] = do_recording_deleted,
 	[COMMAND_ROOM_PUT] = do_room_put,
 	[COMMAND_CONFERENCE] = do_conference,
 	[COMMAND_CONFERENCES] = do_conferences,

@@ -32,6 +32,7 @@ enum command_type {
 	COMMAND_TRANSFER,    /* body: struct transfer_wish, call_id; reply: call, consult_id */
 	COMMAND_RECORD,	     /* body: struct record_wish, call_id; reply: recording */
 	COMMAND_RECORDING_REPAIRED, /* body: struct recording_view, of before the start */
+	COMMAND_RECORDING_DELETED,  /* body: struct recording_deleted, call_id */
 	COMMAND_ROOM_PUT,	    /* body: struct room_spec: one that is kept, at the start */
 	COMMAND_CONFERENCE, /* body: struct conference_wish; reply: conferences (one), maybe call */
 	COMMAND_CONFERENCES, /* rooms the asker may see: reply: conferences (page by offset, limit) */
@@ -134,6 +135,10 @@ struct dtmf_request {
 struct record_wish {
 	enum { RECORD_START, RECORD_STOP, RECORD_PAUSE, RECORD_RESUME } action;
 	bool stereo;
+};
+
+struct recording_deleted {
+	struct id id, left; /* left: the newest of its call that is there still; or none */
 };
 
 struct transfer_wish {

@@ -21,6 +21,8 @@ static const char *method_name(enum dtmf_mode method)
 /* While somebody says a card's number or a PIN: that a key was pressed is told, not which one. */
 static bool is_masked(const struct call *call)
 {
+	if (record_shown(call) == RECORDING_PAUSED)
+		return true;
 	if (call->mask)
 		return call->mask == MASK_ON;
 	return call->profile && call->profile->spec->mask_dtmf;

@@ -103,6 +103,8 @@ static size_t body_size(enum command_type type)
 		return sizeof(struct record_wish);
 	case COMMAND_RECORDING_REPAIRED:
 		return sizeof(struct recording_view);
+	case COMMAND_RECORDING_DELETED:
+		return sizeof(struct recording_deleted);
 	case COMMAND_ROOM_PUT:
 		return sizeof(struct room_spec);
 	case COMMAND_CONFERENCE:

@@ -475,3 +475,21 @@ struct reply *do_recording_repaired(struct call_app *app, struct command *comman
 	event_publish(app->bus, event);
 	return reply_new(REPLY_OK);
 }
+
+/* A call that is up is not to put it into its row again. */
+struct reply *do_recording_deleted(struct call_app *app, struct command *command)
+{
+	const struct recording_deleted *deleted = command->body;
+	struct call *call = call_get(app, command->call_id);
+
+	if (!call || !id_eq(call->tenant->id, command->asker.tenant) ||
+	    !id_eq(call->recording_id, deleted->id))
+		return reply_new(REPLY_OK);
+	call->recording_id = deleted->left;
+	free(call->last_recording);
+	call->last_recording = NULL;
+	call_publish(call, EVENT_CALL_UPDATED,
+		     json_pack("{s:s, s:s}", "what", "recording_deleted", "recording_id",
+			       id_str(deleted->id)));
+	return reply_new(REPLY_OK);
+}

@@ -29,6 +29,12 @@ void repair_start(struct repair *repair, struct call_gate *gate);
 /* Before the call loop ends; what is not looked at by then waits for the next start. */
 struct repair *repair_free(struct repair *repair);
 
+/* ---- sweep.c: recordings that have been kept long enough, and files that nobody knows ---- */
+struct sweep;
+/* A thread with a database connection of its own. */
+void sweep_start(const struct config *config, struct sweep **ret_sweep);
+struct sweep *sweep_stop(struct sweep *sweep);
+
 /* ---- load.c ---- */
 /* Tells the call loop of every tenant, user, profile and device. Return: 0 or what the database said. */
 must_check int load_all(struct db *db, const struct seal *seal, struct call_gate *gate);

@@ -36,6 +36,7 @@ struct daemon {
 	struct journal *journal;
 	struct core *core;
 	struct repair *repair;
+	struct sweep *sweep;
 	struct api *api;
 	atomic_bool loaded, draining;
 };
@@ -132,6 +133,7 @@ static int start_api(struct daemon *daemon)
 		.db.statement_ms = (unsigned)config_int(config, "db", "statement_ms"),
 		.data_dir = settings_data_dir(config),
 		.recordings_dir = recordings,
+		.recordings_keep_days = (int)config_int(config, "recordings", "retention_days"),
 		.seal = daemon->seal,
 		.gate = core_gate(daemon->core),
 		.bus = daemon->bus,
@@ -239,6 +241,7 @@ static int start_all(struct daemon *daemon)
 		return cannot(daemon, "load", r);
 	atomic_store(&daemon->loaded, true);
 	repair_start(daemon->repair, core_gate(daemon->core));
+	sweep_start(daemon->config, &daemon->sweep);
 	return 0;
 }
 
@@ -368,6 +371,7 @@ static void stop_all(struct daemon *daemon, int signo)
 {
 	bool drained = daemon->api != NULL;
 
+	daemon->sweep = sweep_stop(daemon->sweep);
 	daemon->repair = repair_free(daemon->repair);
 	daemon->api = api_stop(daemon->api);
 	daemon->core = core_stop(daemon->core, !drained		  ? 0

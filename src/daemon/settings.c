@@ -71,6 +71,12 @@ const struct config_item settings[] = {
 	  .help = "Where sound is kept, encrypted; none: recordings in the data directory." },
 	{ "recordings", "min_free_mb", CONFIG_INT, "256", 0, 100000000,
 	  .help = "Recording stops while the disk has less free than this." },
+	{ "recordings", "retention_days", CONFIG_INT, "0", 0, 36500,
+	  .help = "After how many days recordings are deleted, where a tenant has not said itself; 0: never." },
+	{ "recordings", "orphan_days", CONFIG_INT, "7", 0, 36500,
+	  .help = "After how many days a file is removed that no recording of its tenant knows; 0: never." },
+	{ "recordings", "sweep_s", CONFIG_INT, "600", 1, 86400,
+	  .help = "How often some of what has expired is looked for and removed." },
 
 	{ "redis", "url", CONFIG_STR, "", 0, 2000, .secret = true, .env = "JACKFIELD_REDIS",
 	  .help = "Cluster to join. This version runs on one machine only: leave it empty." },

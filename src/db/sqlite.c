@@ -67,7 +67,7 @@ static int lite_connect(struct db *db)
 {
 	static const char setup[] = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; "
 				    "PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; "
-				    "PRAGMA cache_size = -8000;";
+				    "PRAGMA cache_size = -8000; PRAGMA secure_delete = FAST;";
 	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
 		    SQLITE_OPEN_EXRESCODE;
 	int code;

@@ -208,6 +208,8 @@ json_t *recording_view_json(const struct recording_view *view)
 	json_object_set_new(json, "sha256", text_json(view->sha256));
 	json_object_set_new(json, "reason", text_json(view->reason));
 	json_object_set_new(json, "repaired", json_boolean(view->repaired));
+	/* Only what is finished can be under one, and this is how it comes to be finished. */
+	json_object_set_new(json, "legal_hold", json_false());
 	return json;
 }
 

@@ -247,6 +247,7 @@ void recording_row_of_view(const struct recording_view *view, int64_t seq,
 		.storage = view->storage,
 		.secret = text_or_null(view->secret),
 		.seq = seq,
+		.other_user_id = view->other_user_id,
 	};
 }
 
@@ -259,6 +260,7 @@ struct recording_view *recording_view_of_row(const struct recording_row *row)
 	view->call_id = row->call_id;
 	view->profile_id = row->profile_id;
 	view->user_id = row->user_id;
+	view->other_user_id = row->other_user_id;
 	view->state = name_find(record_state_names, row->state);
 	view->stereo = row->layout && strcmp(row->layout, "stereo") == 0;
 	view->rate = row->rate;

@@ -1,6 +1,7 @@
 #include "store/recording.h"
 
 #include "store/private.h"
+#include "store/setting.h"
 
 #include <sodium.h>
 #include <stdio.h>
@@ -27,6 +28,8 @@ const struct field recording_fields[] = {
 	FIELD(struct recording_row, storage, FIELD_STR, FIELD_NO_JSON),
 	FIELD(struct recording_row, secret, FIELD_STR, FIELD_NO_JSON),
 	FIELD(struct recording_row, seq, FIELD_I64, FIELD_NO_JSON),
+	FIELD(struct recording_row, other_user_id, FIELD_ID, FIELD_NO_JSON),
+	FIELD(struct recording_row, legal_hold, FIELD_BOOL, FIELD_READ_ONLY),
 	{ 0 },
 };
 
@@ -35,7 +38,8 @@ int recording_put(struct db *db, struct recording_row *row, struct arena *arena)
 	int r = db_exec(
 		db,
 		"INSERT INTO recording (" RECORDING_COLS
-		") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)"
+		") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,"
+		" $19, $20)"
 		" ON CONFLICT (id) DO UPDATE SET state = excluded.state, ended_at = excluded.ended_at,"
 		" duration_ms = excluded.duration_ms, size = excluded.size, sha256 = excluded.sha256,"
 		" reason = excluded.reason, repaired = excluded.repaired, seq = excluded.seq"
@@ -82,18 +86,106 @@ int recording_open_ones(struct db *db, struct arena *arena, struct recording_row
 	return r < 0 ? err_pass(r) : r;
 }
 
-int recording_delete(struct db *db, struct id tenant, struct id id)
+/* The call's row names the newest that is left. */
+static int leave_call(struct db *db, struct id tenant, struct id id, struct id *ret_left)
+{
+	auto_(arena_free) struct arena *arena = arena_new();
+	struct recording_row gone, left = { 0 };
+	int r = db_get(db,
+		       "SELECT " RECORDING_COLS " FROM recording WHERE tenant_id = $1 AND id = $2",
+		       DB_ARGS(V(tenant), V(id)), recording_fields, arena, &gone);
+
+	if (r == 0)
+		r = recording_of_call(db, arena, tenant, gone.call_id, &left);
+	if (r && r != DB_E_NONE)
+		return r < 0 ? err_pass(r) : r;
+	r = db_exec(db,
+		    "UPDATE call SET recording_id = $4 WHERE tenant_id = $1 AND id = $2"
+		    " AND recording_id = $3",
+		    DB_ARGS(V(tenant), V(gone.call_id), V(id), V(left.id)), NULL);
+	*ret_left = left.id;
+	return r < 0 ? err_pass(r) : r;
+}
+
+int recording_delete(struct db *db, struct id tenant, struct id id, struct id *ret_left)
 {
 	int r = db_change(db,
 			  "UPDATE recording SET state = 'deleted', secret = NULL"
-			  " WHERE tenant_id = $1 AND id = $2 AND state IN ('ready', 'failed')",
+			  " WHERE tenant_id = $1 AND id = $2 AND state IN ('ready', 'failed')"
+			  " AND NOT legal_hold",
 			  DB_ARGS(V(tenant), V(id)));
 
 	if (r == 0)
-		r = db_exec(
-			db,
-			"UPDATE call SET recording_id = NULL WHERE tenant_id = $1 AND recording_id = $2",
-			DB_ARGS(V(tenant), V(id)), NULL);
+		r = leave_call(db, tenant, id, ret_left);
+	return r < 0 ? err_pass(r) : r;
+}
+
+int recording_hold(struct db *db, struct id tenant, struct id id, bool held)
+{
+	int r = db_change(db,
+			  "UPDATE recording SET legal_hold = $3"
+			  " WHERE tenant_id = $1 AND id = $2 AND state IN ('ready', 'failed')",
+			  DB_ARGS(V(tenant), V(id), V(held)));
+
+	return r < 0 ? err_pass(r) : r;
+}
+
+int recording_expired(struct db *db, struct arena *arena, struct id tenant, int64_t before_us,
+		      int limit, struct recording_row **ret_rows, size_t *ret_count)
+{
+	int r = db_list(db,
+			"SELECT " RECORDING_COLS
+			" FROM recording WHERE tenant_id = $1 AND started_at < $2"
+			" AND state IN ('ready', 'failed') AND NOT legal_hold"
+			" ORDER BY started_at, id LIMIT $3",
+			DB_ARGS(V(tenant), V(before_us), V(limit)), recording_fields,
+			sizeof(**ret_rows), arena, ret_rows, ret_count);
+
+	return r < 0 ? err_pass(r) : r;
+}
+
+int recording_of_file(struct db *db, struct arena *arena, struct id tenant, const char *storage,
+		      struct recording_row *ret)
+{
+	int r = db_get(db,
+		       "SELECT " RECORDING_COLS
+		       " FROM recording WHERE tenant_id = $1 AND storage = $2",
+		       DB_ARGS(V(tenant), V(storage)), recording_fields, arena, ret);
+
+	return r < 0 ? err_pass(r) : r;
+}
+
+/* ---- how long ---- */
+
+#define KEEP_SETTING "recordings"
+
+int recording_keep_get(struct db *db, struct id tenant, int *ret_days)
+{
+	json_t *value = NULL;
+	int days = RECORDING_KEEP_DEFAULT;
+	int r = setting_get(db, tenant, KEEP_SETTING, &value);
+
+	if (r == 0)
+		(void)json_unpack(value, "{s?:i}", "retention_days", &days);
+	json_decref(value);
+	if (r && r != DB_E_NONE)
+		return r < 0 ? err_pass(r) : r;
+	*ret_days = days < 0 || days > RECORDING_KEEP_MAX ? RECORDING_KEEP_DEFAULT : days;
+	return 0;
+}
+
+int recording_keep_put(struct db *db, struct id tenant, int days)
+{
+	json_t *value;
+	int r;
+
+	if (days == RECORDING_KEEP_DEFAULT) {
+		r = setting_delete(db, tenant, KEEP_SETTING);
+		return r == DB_E_NONE ? 0 : r < 0 ? err_pass(r) : r;
+	}
+	value = json_pack("{s:i}", "retention_days", days);
+	r = setting_put(db, tenant, KEEP_SETTING, value, clock_wall_us());
+	json_decref(value);
 	return r < 0 ? err_pass(r) : r;
 }
 
@@ -127,10 +219,11 @@ int recording_list(struct db *db, struct arena *arena, struct id tenant,
 	if (!id_is_none(filter->user))
 		db_where(&query, "user_id = ?", V(filter->user));
 	if (!id_is_none(filter->visible_to))
-		db_where(&query,
-			 "(user_id = ? OR profile_id IN (SELECT p.id FROM sip_profile p"
-			 " WHERE p.tenant_id = recording.tenant_id AND p.owner = ?))",
-			 V(filter->visible_to));
+		db_where(
+			&query,
+			"(user_id = ? OR other_user_id = ? OR profile_id IN (SELECT p.id FROM sip_profile p"
+			" WHERE p.tenant_id = recording.tenant_id AND p.owner = ?))",
+			V(filter->visible_to));
 	if (filter->started_after)
 		db_where(&query, "started_at >= ?", V(filter->started_after));
 	if (filter->started_before)

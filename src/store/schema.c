@@ -143,6 +143,13 @@ static const char tones_sql[] =
 	"ALTER TABLE sip_profile ADD COLUMN mask_dtmf BOOLEAN NOT NULL DEFAULT FALSE;"
 	"ALTER TABLE sip_profile ADD COLUMN hold_music @id;";
 
+static const char keeping_sql[] =
+	"ALTER TABLE recording ADD COLUMN other_user_id @id;"
+	"ALTER TABLE recording ADD COLUMN legal_hold BOOLEAN NOT NULL DEFAULT FALSE;"
+	"CREATE INDEX recording_kept ON recording (tenant_id, started_at, id)"
+	" WHERE state IN ('ready', 'failed');"
+	"CREATE INDEX recording_storage ON recording (tenant_id, storage);";
+
 static const struct db_migration migrations[] = {
 	{ 1, "accounts", accounts_sql },
 	{ 2, "profiles and devices", lines_sql },
@@ -151,6 +158,7 @@ static const struct db_migration migrations[] = {
 	{ 5, "recordings", recordings_sql },
 	{ 6, "rooms", rooms_sql },
 	{ 7, "masking and hold music", tones_sql },
+	{ 8, "how long recordings are kept", keeping_sql },
 };
 
 int store_migrate(struct db *db)

@@ -84,6 +84,10 @@ TABLE = {
     "GET /api/recordings": Route(),
     "GET /api/recordings/{}": Route(thing="recording"),
     "DELETE /api/recordings/{}": Route(thing="recording", role="admin"),
+    "PATCH /api/recordings/{}": Route(thing="recording", role="admin",
+                                      body={"legal_hold": False}),
+    "GET /api/recording-settings": Route(),
+    "PATCH /api/recording-settings": Route(role="admin", body={"retention_days": None}),
     "GET /api/download-recording": Route(thing="recording", query="recording_id"),
 
     "GET /api/call-logs": Route(),

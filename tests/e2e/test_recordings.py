@@ -1,7 +1,9 @@
 """Recordings of real calls, by ear: who is on which side, how long, and what a crash or a full disk leaves."""
+import contextlib
 import hashlib
 import io
 import os
+import sqlite3
 import subprocess
 import time
 import wave
@@ -110,6 +112,8 @@ def test_on_demand_each_side_is_on_its_channel(tenant, provider, far_end, desk_p
 
     # Another segment, in mono, by call_id; then both stay after the call.
     record(tenant, call, "start", layout="mono")
+    running = tenant.events(topics=TOPICS).snapshot["recordings"]
+    assert [(r["state"], r["layout"], r["call_id"]) for r in running] == [("recording", "mono", call)]
     steady(at_desk.ear, remote.ear)
     tenant.hangup(call)
     at_desk.wait_ended()
@@ -150,6 +154,19 @@ def test_always_from_the_answer_with_parts_ranges_and_opus(tenant, provider, far
     assert download(tenant, query, {"Range": "bytes=999999999-"}).status_code == 416
     assert download(tenant, query, {"If-None-Match": etag}).status_code == 304
     assert download(tenant, query, {"Range": "bytes=0-9", "If-Range": '"other"'}).status_code == 200
+    part = download(tenant, query, {"Range": "bytes=0-9", "If-Range": etag})
+    assert part.status_code == 206 and part.content == whole.content[:10]
+    for several in ("bytes=0-9,20-29", "bytes=9-0", "lines=0-9"):
+        reply = download(tenant, query, {"Range": several})
+        assert reply.status_code == 200 and reply.content == whole.content
+    for beyond in ("bytes=-0", f"bytes={len(whole.content)}-"):
+        reply = download(tenant, query, {"Range": beyond})
+        assert reply.status_code == 416
+        assert reply.headers["Content-Range"] == f"bytes */{len(whole.content)}"
+    head = tenant.request("HEAD", f"/api/download-recording/?{query}",
+                          headers={"Range": "bytes=0-9"})
+    assert head.status_code == 200 and not head.content and head.headers["ETag"] == etag
+    assert int(head.headers["Content-Length"]) == len(whole.content)
 
     opus = download(tenant, query + "&format=opus")
     assert opus.status_code == 200 and opus.headers["Content-Type"] == "audio/ogg"
@@ -203,6 +220,165 @@ def test_a_pause_is_silence_of_the_same_length(tenant, provider, far_end, desk_p
         assert sum(heard[last:]) > 40
     assert done["duration_ms"] >= (resumed_at - began) * 1000
     assert record(tenant, call, "pause", 409)["code"] == "wrong_state"
+
+
+def test_digits_are_nobodys_business_while_it_is_paused(tenant, provider, far_end, desk_phones):
+    line = tenant.registered_profile(provider, record="always")
+    events = tenant.events()
+    call, _, remote = two_talk(tenant, line, far_end, desk_phones)
+    net.until(lambda: tenant.call(call)["recording"]["state"] == "recording", 2, "it is recorded")
+
+    def pressed(digit):
+        before = len(events.all("call.dtmf", call_id=call))
+        remote.ear.press(digit)
+        net.until(lambda: len(events.all("call.dtmf", call_id=call)) > before, 5, "it was told")
+        detail = events.all("call.dtmf", call_id=call)[-1]["detail"]
+        return detail["digit"], detail["masked"]
+    assert pressed("4") == ("4", False)
+    record(tenant, call, "pause")
+    assert pressed("7") == (None, True)
+    record(tenant, call, "resume")
+    assert pressed("9") == ("9", False)
+
+    def told():
+        timeline = tenant.ok("GET", f"/api/calls/{call}/timeline/")["results"]
+        return [e["detail"]["digit"] for e in timeline if e["type"] == "call.dtmf"]
+    net.until(lambda: len(told()) == 3, 5, "they are in the timeline")
+    assert told() == ["4", None, "9"]
+
+
+@pytest.mark.core
+def test_hold_mute_and_another_codec_are_nothing_to_it(tenant, provider, far_end, desk_phones):
+    line = tenant.registered_profile(provider, record="always")
+    call, at_desk, remote = two_talk(tenant, line, far_end, desk_phones)
+    net.until(lambda: tenant.call(call)["recording"]["state"] == "recording", 2, "it is recorded")
+    marks = [time.monotonic()]
+
+    def mark(packets=60):
+        """The time when what was done must have taken effect, and some sound after it."""
+        marks.append(time.monotonic())
+        at_desk.ear.wait_sent(packets)
+        marks.append(time.monotonic())
+    mark()
+    remote.ear.direction = "recvonly"
+    tenant.ok("POST", "/api/hold-call/", {"call_id": call, "action": "hold"})
+    mark()
+    remote.ear.direction = "sendrecv"
+    tenant.ok("POST", "/api/hold-call/", {"call_id": call, "action": "resume"})
+    mark()
+    remote.ear.codecs = ["PCMA"]
+    assert remote.reinvite().status == 200
+    assert remote.ear.codec == "PCMA"
+    mark()
+    leg = next(leg["id"] for leg in tenant.call(call)["legs"] if leg["role"] == "agent")
+    tenant.ok("POST", "/api/mute-call/", {"call_id": call, "leg_id": leg, "muted": True})
+    mark()
+    tenant.ok("POST", "/api/mute-call/", {"call_id": call, "leg_id": leg, "muted": False})
+    mark()
+    ended_at = time.monotonic()
+    remote.bye()
+    at_desk.wait_ended()
+    done = ready(tenant, call)
+    assert done["state"] == "ready"
+    (left, right), rate = sides(download(tenant, f"call_id={call}").content)
+    began_at = ended_at - len(left) / rate
+    assert abs(len(left) / rate - (ended_at - marks[0])) < 0.6
+    heard = []
+    for start, end in zip(marks[1::2], marks[2::2]):
+        part = [seconds(side, rate, start - began_at + 0.25, end - began_at - 0.1)
+                for side in (left, right)]
+        heard.append((ear.tone_share(part[0], 440) > 0.5, ear.tone_share(part[1], 620) > 0.5))
+        assert ear.tone_share(part[0], 620) < 0.02 and ear.tone_share(part[1], 440) < 0.02
+    both, agent, other = (True, True), (True, False), (False, True)
+    assert heard == [both, agent, both, both, other, both]
+
+
+def test_a_segment_is_deleted_while_the_call_is_up(tenant, provider, far_end, desk_phones):
+    line = tenant.registered_profile(provider, record="on_demand")
+    call, at_desk, remote = two_talk(tenant, line, far_end, desk_phones)
+    made = []
+    for _ in range(3):
+        made.append(record(tenant, call, "start")["recording"]["id"])
+        at_desk.ear.wait_sent(20)
+        record(tenant, call, "stop")
+    for each in made:
+        net.until(lambda: tenant.ok("GET", f"/api/recordings/{each}/")["state"] == "ready", 5,
+                  "it is ready")
+    assert tenant.call(call)["recording"] == {"state": "none", "id": made[2]}
+    for position in (2, 0):
+        assert tenant.delete(f"/api/recordings/{made[position]}/").status_code == 204
+        net.until(lambda: tenant.call(call)["recording"]["id"] == made[1], 5, "the newest is left")
+    tenant.hangup(call)
+    at_desk.wait_ended()
+    net.until(lambda: tenant.log_row(call)["state"] == "ended", 5, "it is in the log")
+    assert tenant.log_row(call)["recording"]["id"] == made[1]
+    assert [call] == [row["id"] for row in tenant.logs(type="recorded")]
+    assert download(tenant, f"call_id={call}").status_code == 200
+    assert tenant.delete(f"/api/recordings/{made[1]}/").status_code == 204
+    assert tenant.logs(type="recorded") == []
+    assert download(tenant, f"call_id={call}").status_code == 404
+
+
+def test_what_was_kept_long_enough_goes_and_what_is_held_stays(own_daemon, provider, far_end,
+                                                               desk_phones):
+    daemon = own_daemon(env={"JACKFIELD_RECORDINGS_SWEEP_S": "1"})
+    tenant = daemon.signup()
+    line = tenant.registered_profile(provider, record="on_demand")
+    call, at_desk, remote = two_talk(tenant, line, far_end, desk_phones)
+    made = []
+    for _ in range(3):
+        made.append(record(tenant, call, "start")["recording"]["id"])
+        net.until(lambda: tenant.get(f"/api/recordings/{made[-1]}/").status_code == 200, 5, "a row")
+        refused = tenant.patch(f"/api/recordings/{made[-1]}/", {"legal_hold": True})
+        assert refused.status_code == 409 and refused.json()["code"] == "wrong_state"
+        at_desk.ear.wait_sent(20)
+        record(tenant, call, "stop")
+        net.until(lambda: tenant.ok("GET", f"/api/recordings/{made[-1]}/")["state"] == "ready", 5,
+                  "it is ready")
+    tenant.hangup(call)
+    old, held, young = made
+    reply = tenant.patch(f"/api/recordings/{held}/", {"legal_hold": True})
+    assert reply.status_code == 200 and reply.json()["legal_hold"] is True
+    assert tenant.delete(f"/api/recordings/{held}/").json()["code"] == "legal_hold"
+    settings = tenant.ok("GET", "/api/recording-settings/")
+    assert settings == {"retention_days": None, "default_retention_days": 0}
+    assert tenant.patch("/api/recording-settings/", {"retention_days": -1}).status_code == 400
+
+    directory = next((daemon.directory / "data/recordings").iterdir())
+    files = {path.name for path in directory.iterdir()}
+    assert len(files) == 3
+    ours, fresh, strange = (directory / name for name in ("0" * 32, "1" * 32, "notes.txt"))
+    foreign = directory.parent / "00000000-0000-7000-8000-000000000000" / ("2" * 32)
+    foreign.parent.mkdir()
+    for path in (ours, fresh, strange, foreign):
+        path.write_bytes(b"x")
+    eight_days_ago = time.time() - 8 * 86400
+    for path in (ours, strange, foreign):
+        os.utime(path, (eight_days_ago, eight_days_ago))
+    with contextlib.closing(sqlite3.connect(daemon.directory / "data/jackfield.db",
+                                            timeout=10)) as database, database:
+        changed = database.execute("UPDATE recording SET started_at = started_at - 86400000000 * 31"
+                                   " WHERE hex(id) IN (?, ?) OR id IN (?, ?)",
+                                   [old.replace("-", "").upper(), held.replace("-", "").upper(),
+                                    old, held]).rowcount
+    assert changed == 2
+    time_passes = tenant.ok("GET", "/api/recordings/")["count"]
+    assert time_passes == 3, "nobody said how long they are kept"
+    assert tenant.patch("/api/recording-settings/", {"retention_days": 30}).status_code == 200
+    net.until(lambda: tenant.get(f"/api/recordings/{old}/").status_code == 404, 10, "it expired")
+    net.until(lambda: not ours.exists(), 10, "nobody knows that file")
+    left = {path.name for path in directory.iterdir()} - {fresh.name, strange.name}
+    assert len(left) == 2 and left < files
+    for path in (fresh, strange, foreign):
+        assert path.exists()
+    for each in (held, young):
+        assert download(tenant, f"recording_id={each}").status_code == 200
+    assert tenant.patch(f"/api/recordings/{held}/", {"legal_hold": False}).status_code == 200
+    net.until(lambda: tenant.get(f"/api/recordings/{held}/").status_code == 404, 10,
+              "nobody holds it any more")
+    metrics = daemon.metrics()
+    assert metrics["jackfield_recordings_expired_total"] == 2
+    assert tenant.log_row(call)["recording"]["id"] == young
 
 
 def test_a_profile_that_never_records_refuses(tenant, provider, far_end, desk_phones):

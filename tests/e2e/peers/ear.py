@@ -384,6 +384,14 @@ class Ear:
         frames = [p.samples() for p in self.audio(since)]
         return numpy.concatenate(frames) if frames else numpy.zeros(0)
 
+    def wait_sent(self, count, timeout=5.0):
+        """Wait until it has sent count more packets, whoever hears them."""
+        goal, deadline = self.sent + count, time.monotonic() + timeout
+        while self.sent < goal:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self.sent} of {goal} packets sent within {timeout} s")
+            time.sleep(0.01)
+
     def wait_packets(self, count, timeout=5.0, since=None):
         """Wait until count more packets of speech are there (50 are one second)."""
         since = time.monotonic() if since is None else since

@@ -192,6 +192,65 @@ static void never_is_never(void **state)
 	world_free(world);
 }
 
+/* A snapshot of the event stream has what runs, is paused or is being finished, as far as its reader may see it. */
+static void a_snapshot_has_those_that_run(void **state)
+{
+	struct world *world = world_new();
+	struct command snapshot = { .type = COMMAND_SNAPSHOT, .asker = world_anna(world) };
+	struct id call;
+
+	(void)state;
+	world_put_line(world, world->line, world->anna, always);
+	call = talking(world);
+	world_do(world, &snapshot);
+	assert_int_equal(world->bus.snapshot->recording_count, 1);
+	assert_int_equal(world->bus.snapshot->recordings[0]->state, RECORD_RECORDING);
+	snapshot.asker = world_as(world->tenant, world->ben, ASKER_AGENT);
+	world_do(world, &snapshot);
+	assert_int_equal(world->bus.snapshot->recording_count, 0);
+	snapshot.asker = world_as(world->stranger_tenant, world->stranger, ASKER_ADMIN);
+	world_do(world, &snapshot);
+	assert_int_equal(world->bus.snapshot->recording_count, 0);
+	hang_up(world, call);
+	snapshot.asker = world_as(world->tenant, world->ben, ASKER_SUPERVISOR);
+	world_do(world, &snapshot);
+	assert_int_equal(world->bus.snapshot->recording_count, 1);
+	assert_int_equal(world->bus.snapshot->recordings[0]->state, RECORD_PROCESSING);
+	fake_tape_done(world->engine, 0, 320);
+	world_do(world, &snapshot);
+	assert_int_equal(world->bus.snapshot->recording_count, 0);
+	world_expect_clean(world);
+	world_free(world);
+}
+
+static void what_was_deleted_is_not_named_by_its_call(void **state)
+{
+	struct world *world = world_new();
+	struct recording_deleted deleted = { .left = id_new() };
+	struct command command = { .type = COMMAND_RECORDING_DELETED };
+	struct id call;
+
+	(void)state;
+	world_put_line(world, world->line, world->anna, on_demand);
+	command.call_id = call = talking(world);
+	(void)record(world, call, RECORD_START);
+	deleted.id = world->reply->recording->id;
+	(void)record(world, call, RECORD_STOP);
+	fake_tape_done(world->engine, 0, 320);
+	command.asker = world_as(world->stranger_tenant, world->stranger, ASKER_ADMIN);
+	command.body = (void *)xmemdup(&deleted, sizeof(deleted));
+	world_do(world, &command);
+	assert_true(id_eq(world_view(world)->recording_id, deleted.id));
+	command.asker = world_anna(world);
+	command.body = (void *)xmemdup(&deleted, sizeof(deleted));
+	world_do(world, &command);
+	assert_true(id_eq(world_view(world)->recording_id, deleted.left));
+	assert_int_equal(record(world, call, RECORD_STOP)->code, REPLY_WRONG_STATE);
+	hang_up(world, call);
+	world_expect_clean(world);
+	world_free(world);
+}
+
 static void others_cannot(void **state)
 {
 	struct world *world = world_new();
@@ -225,6 +284,8 @@ int main(void)
 		cmocka_unit_test(a_pause_ends_by_itself),
 		cmocka_unit_test(a_full_disk_fails_the_recording_and_not_the_call),
 		cmocka_unit_test(never_is_never),
+		cmocka_unit_test(a_snapshot_has_those_that_run),
+		cmocka_unit_test(what_was_deleted_is_not_named_by_its_call),
 		cmocka_unit_test(others_cannot),
 	};
 

@@ -95,6 +95,7 @@ static void columns_are_the_fields_in_order(void **state)
 	check_cols(CALL_EVENT_COLS, call_event_fields);
 	check_cols(AUDIT_COLS, audit_fields);
 	check_cols(ROOM_COLS, room_fields);
+	check_cols(RECORDING_COLS, recording_fields);
 }
 
 /* ---- tenants and users ---- */
