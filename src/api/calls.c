@@ -253,24 +253,37 @@ struct api_done *api_call_not_live(struct api_req *req, struct id id, bool ended
 	return answer;
 }
 
+struct api_done *api_ask_live(struct api_req *req, struct command *command,
+			      struct reply **ret_reply)
+{
+	struct id call_id = command->call_id;
+	struct reply *reply = api_ask(req, command);
+
+	if (reply && reply->code == REPLY_NOT_FOUND) {
+		reply_free(reply);
+		return api_call_not_live(req, call_id, false);
+	}
+	if (!reply || reply->code != REPLY_OK)
+		return api_fail_reply(req, reply);
+	*ret_reply = reply;
+	return NULL;
+}
+
 static struct api_done *call_answer(struct api_req *req)
 {
 	struct command command = { .type = COMMAND_ANSWER_CALL };
 	struct connect_spec connect;
 	json_t *complaints = NULL;
-	struct reply *reply;
+	struct reply *reply = NULL;
+	struct api_done *no;
 
 	api_id(req->body, "call_id", true, &command.call_id, &complaints);
 	api_connect(req, req->body, true, &connect, &complaints);
 	if (complaints)
 		return api_invalid(req, complaints);
 	command.body = xmemdup(&connect, sizeof(connect));
-	reply = api_ask(req, &command);
-	if (reply && reply->code == REPLY_NOT_FOUND) {
-		reply_free(reply);
-		return api_call_not_live(req, command.call_id, false);
-	}
-	return api_call_reply(req, 200, reply);
+	no = api_ask_live(req, &command, &reply);
+	return no ?: api_call_reply(req, 200, reply);
 }
 
 static const char *const hangup_reasons[] = { "normal", "busy", "declined", NULL };

@@ -45,6 +45,15 @@ const char *api_str(const json_t *body, const char *name, bool required, size_t 
 	return json_string_value(value);
 }
 
+void api_required(const json_t *body, const char *name, json_t **complaints)
+{
+	const json_t *value = json_object_get(body, name);
+
+	if (!value || json_is_null(value))
+		field_complain(complaints, name,
+			       value ? "This field may not be null." : required_text);
+}
+
 bool api_id(const json_t *body, const char *name, bool required, struct id *ret,
 	    json_t **complaints)
 {

@@ -5,14 +5,10 @@
 
 static struct api_done *control(struct api_req *req, struct command *command)
 {
-	struct id call_id = command->call_id;
-	struct reply *reply = api_ask(req, command);
+	struct reply *reply = NULL;
+	struct api_done *no = api_ask_live(req, command, &reply);
 
-	if (reply && reply->code == REPLY_NOT_FOUND) {
-		reply_free(reply);
-		return api_call_not_live(req, call_id, false);
-	}
-	return api_call_reply(req, 200, reply);
+	return no ?: api_call_reply(req, 200, reply);
 }
 
 static struct api_done *call_mute(struct api_req *req)
@@ -23,8 +19,7 @@ static struct api_done *call_mute(struct api_req *req)
 	api_id(req->body, "call_id", true, &command.call_id, &complaints);
 	api_id(req->body, "leg_id", true, &command.leg_id, &complaints);
 	api_bool(req->body, "muted", &command.on, &complaints);
-	if (!json_object_get(req->body, "muted"))
-		field_complain(&complaints, "muted", "This field is required.");
+	api_required(req->body, "muted", &complaints);
 	return complaints ? api_invalid(req, complaints) : control(req, &command);
 }
 
@@ -36,8 +31,7 @@ static struct api_done *call_hold(struct api_req *req)
 
 	api_id(req->body, "call_id", true, &command.call_id, &complaints);
 	command.on = api_word(req->body, "action", actions, 0, &complaints) == 0;
-	if (!json_object_get(req->body, "action"))
-		field_complain(&complaints, "action", "This field is required.");
+	api_required(req->body, "action", &complaints);
 	return complaints ? api_invalid(req, complaints) : control(req, &command);
 }
 
@@ -81,7 +75,8 @@ static struct api_done *call_dtmf(struct api_req *req)
 	struct dtmf_request request = { .duration_ms = 160, .gap_ms = 80 };
 	struct command command = { .type = COMMAND_DTMF };
 	json_t *complaints = NULL;
-	struct reply *reply;
+	struct reply *reply = NULL;
+	struct api_done *no;
 	struct id operation;
 
 	api_id(req->body, "call_id", true, &command.call_id, &complaints);
@@ -95,13 +90,9 @@ static struct api_done *call_dtmf(struct api_req *req)
 	if (complaints)
 		return api_invalid(req, complaints);
 	command.body = xmemdup(&request, sizeof(request));
-	reply = api_ask(req, &command);
-	if (reply && reply->code == REPLY_NOT_FOUND) {
-		reply_free(reply);
-		return api_call_not_live(req, command.call_id, false);
-	}
-	if (!reply || reply->code != REPLY_OK)
-		return api_fail_reply(req, reply);
+	no = api_ask_live(req, &command, &reply);
+	if (no)
+		return no;
 	operation = reply->operation_id;
 	reply_free(reply);
 	return api_json(req, 202,
@@ -152,7 +143,8 @@ static struct api_done *call_transfer(struct api_req *req)
 	struct command command = { .type = COMMAND_TRANSFER };
 	const json_t *action = json_object_get(req->body, "action");
 	json_t *complaints = NULL, *body;
-	struct reply *reply;
+	struct reply *reply = NULL;
+	struct api_done *no;
 
 	api_id(req->body, "call_id", true, &command.call_id, &complaints);
 	if (action && !json_is_null(action))
@@ -162,13 +154,9 @@ static struct api_done *call_transfer(struct api_req *req)
 	if (complaints)
 		return api_invalid(req, complaints);
 	command.body = xmemdup(&wish, sizeof(wish));
-	reply = api_ask(req, &command);
-	if (reply && reply->code == REPLY_NOT_FOUND) {
-		reply_free(reply);
-		return api_call_not_live(req, command.call_id, false);
-	}
-	if (!reply || reply->code != REPLY_OK)
-		return api_fail_reply(req, reply);
+	no = api_ask_live(req, &command, &reply);
+	if (no)
+		return no;
 	body = call_view_json(reply->call);
 	json_object_set_new(body, "consult_call_id",
 			    id_is_none(reply->consult_id) ? json_null()

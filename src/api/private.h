@@ -165,6 +165,8 @@ struct api_done *api_claim_key(struct api_req *req) must_check;
 /* A required or optional string of 1..max bytes without control characters; NULL when absent or complained of. */
 const char *api_str(const json_t *body, const char *name, bool required, size_t max,
 		    json_t **complaints);
+/* Complains when it is absent or null. */
+void api_required(const json_t *body, const char *name, json_t **complaints);
 bool api_id(const json_t *body, const char *name, bool required, struct id *ret,
 	    json_t **complaints);
 void api_int(const json_t *body, const char *name, int min, int max, int *ret, json_t **complaints);
@@ -248,6 +250,9 @@ struct api_done *api_profile_get(struct api_req *req, struct id id, bool to_chan
 /* ---- calls.c ---- */
 /* What the call loop said of a call, or did: its view with that status, else the error. Frees it. */
 struct api_done *api_call_reply(struct api_req *req, int status, struct reply *reply) must_check;
+/* What is done to a live call. Return: NULL with the call loop's OK, or the answer: it was refused, or is not live. */
+struct api_done *api_ask_live(struct api_req *req, struct command *command,
+			      struct reply **ret_reply) must_check;
 /* The call is not live: 409 when it was, else 404. `ended_is_fine`: 200 with the ended call instead. */
 struct api_done *api_call_not_live(struct api_req *req, struct id id, bool ended_is_fine)
 	must_check;

@@ -27,24 +27,22 @@ static struct api_done *record_call(struct api_req *req)
 	struct record_wish wish = { 0 };
 	struct command command = { .type = COMMAND_RECORD };
 	json_t *complaints = NULL, *body;
-	struct reply *reply;
+	struct reply *reply = NULL;
+	struct api_done *no;
 	int action;
 
 	api_id(req->body, "call_id", true, &command.call_id, &complaints);
 	action = api_word(req->body, "action", actions, -1, &complaints);
 	wish.stereo = api_word(req->body, "layout", layouts, 1, &complaints) == 1;
-	if (!json_object_get(req->body, "action"))
-		field_complain(&complaints, "action", "This field is required.");
+	api_required(req->body, "action", &complaints);
 	if (complaints)
 		return api_invalid(req, complaints);
 	wish.action = (__typeof__(wish.action))action;
 	command.body = (void *)xmemdup(&wish, sizeof(wish));
-	reply = api_ask(req, &command);
-	if (reply && reply->code == REPLY_NOT_FOUND) {
-		reply_free(reply);
-		return api_call_not_live(req, command.call_id, false);
-	}
-	if (!reply || reply->code != REPLY_OK || !reply->recording)
+	no = api_ask_live(req, &command, &reply);
+	if (no)
+		return no;
+	if (!reply->recording)
 		return api_fail_reply(req, reply);
 	body = json_pack("{s:o}", "recording", recording_view_json(reply->recording));
 	reply_free(reply);

@@ -226,6 +226,16 @@ static void new_handle(struct fsm *fsm, void *owner, int event, void *data)
 		call_finish(owner, ENDING_INTERRUPTED, NULL);
 }
 
+/* What ends a call in every phase. */
+static void may_end(struct call *call, int event, const struct ending *ending,
+		    enum ending_cause of_time)
+{
+	if (event == CALL_EV_TIMEOUT)
+		call_finish(call, of_time, NULL);
+	else if (event == CALL_EV_HANGUP)
+		call_finish(call, ending->cause, ending->leg);
+}
+
 static void gather_answered(struct call *call, struct leg *leg)
 {
 	int r;
@@ -256,13 +266,8 @@ static void gather_handle(struct fsm *fsm, void *owner, int event, void *data)
 		if (!call_group_live(call))
 			call_finish(call, ENDING_FIRST_LOST, call_best_loss(call));
 		break;
-	case CALL_EV_TIMEOUT:
-		call_finish(call, ENDING_RING_TIMEOUT, NULL);
-		break;
-	case CALL_EV_HANGUP:
-		call_finish(call, ((struct ending *)data)->cause, ((struct ending *)data)->leg);
-		break;
 	default:
+		may_end(call, event, data, ENDING_RING_TIMEOUT);
 		break;
 	}
 }
@@ -304,13 +309,8 @@ static void dial_handle(struct fsm *fsm, void *owner, int event, void *data)
 	case CALL_EV_CONNECT:
 		answer_connect(call, data);
 		break;
-	case CALL_EV_TIMEOUT:
-		call_finish(call, ENDING_RING_TIMEOUT, NULL);
-		break;
-	case CALL_EV_HANGUP:
-		call_finish(call, ((struct ending *)data)->cause, ((struct ending *)data)->leg);
-		break;
 	default:
+		may_end(call, event, data, ENDING_RING_TIMEOUT);
 		break;
 	}
 }
@@ -369,13 +369,8 @@ static void up_handle(struct fsm *fsm, void *owner, int event, void *data)
 	case CALL_EV_PLAYED:
 		up_played(call, leg);
 		break;
-	case CALL_EV_TIMEOUT:
-		call_finish(call, ENDING_MAX_DURATION, NULL);
-		break;
-	case CALL_EV_HANGUP:
-		call_finish(call, ((struct ending *)data)->cause, ((struct ending *)data)->leg);
-		break;
 	default:
+		may_end(call, event, data, ENDING_MAX_DURATION);
 		break;
 	}
 }

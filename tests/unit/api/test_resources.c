@@ -369,6 +369,37 @@ static void calls_are_asked_for_and_refused_clearly(void **state)
 	assert_int_equal(status_of(rig, "GET", "/api/calls/x/timeline/", ada.access, NULL), 404);
 }
 
+/* null is no word for anything: least of all for the first of a list. */
+static void what_is_asked_of_a_call_is_said(void **state)
+{
+	static const struct {
+		const char *path, *members, *field;
+		enum command_type type;
+	} bad[] = {
+		{ "/api/hold-call/", "\"action\": null", "action", COMMAND_HOLD_CALL },
+		{ "/api/hold-call/", "\"x\": 1", "action", COMMAND_HOLD_CALL },
+		{ "/api/mute-call/", "\"leg_id\": \"" NOBODY "\", \"muted\": null", "muted",
+		  COMMAND_MUTE_LEG },
+		{ "/api/mute-call/", "\"leg_id\": \"" NOBODY "\"", "muted", COMMAND_MUTE_LEG },
+		{ "/api/record-call/", "\"action\": null", "action", COMMAND_RECORD },
+		{ "/api/record-call/", "\"layout\": null", "action", COMMAND_RECORD },
+	};
+	struct rig *rig = *state;
+	struct person ada;
+
+	sign_up(rig, &ada);
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		auto_(free) char *body =
+			xasprintf("{\"call_id\": \"" NOBODY "\", %s}", bad[i].members);
+		auto_got got;
+
+		ask(rig, "POST", bad[i].path, ada.access, NULL, body, &got);
+		assert_int_equal(got.status, 400);
+		assert_non_null(json_object_get(got.json, bad[i].field));
+		assert_int_equal(fake_loop_count(rig->loop, bad[i].type), 0);
+	}
+}
+
 static void conference(struct rig *rig, const struct person *who, const char *members,
 		       struct got *ret)
 {
@@ -721,6 +752,7 @@ int main(void)
 		TEST(other_tenants_things_are_not_there),
 		TEST(roles_decide),
 		TEST(calls_are_asked_for_and_refused_clearly),
+		TEST(what_is_asked_of_a_call_is_said),
 		TEST(a_room_is_asked_for_clearly_or_not_at_all),
 		TEST(pins_are_not_to_be_guessed),
 		TEST(a_device_shows_its_password_once),
