@@ -193,13 +193,18 @@ void session_checked(struct session *session, struct errand *errand, uint16_t co
 		fsm_send(&session->fsm, SIG_DEAD, NULL);
 }
 
+void session_check(struct session *session)
+{
+	(void)errand_start(session, session->dialog, "OPTIONS", NULL, SESSION_NO_BODY,
+			   session_checked);
+}
+
 /* Half an hour without a word: is it still there? Only silence or "no such call" ends it. */
 static void up_check(struct session *session)
 {
 	fsm_deadline(&session->fsm, SESSION_CHECK_MS);
 	if (!session->se)
-		(void)errand_start(session, session->dialog, "OPTIONS", NULL, SESSION_NO_BODY,
-				   session_checked);
+		session_check(session);
 }
 
 /* ---- the machine ---- */

@@ -398,9 +398,12 @@ static void offer_ended(struct session *session, struct errand *errand, uint16_t
 	} else if (code == 422 && session->raises++ < GLARES &&
 		   session_timer_raise(session, in->msg)) {
 		offer_send(session);
-	} else if (code == 481 || (code == 408)) {
+	} else if (code == 481 || (code == 408 && session->our_offer_is_refresh)) {
 		fsm_send(&session->fsm, SIG_DEAD, NULL); /* the dialog is gone (12.2.1.2) */
 	} else {
+		/* Some let a hold pass in silence, and talk on: that costs the hold's news, not the call. */
+		if (code == 408)
+			session_check(session);
 		done_emit(session, code, SESSION_NO_BODY, session->our_offer_is_refresh);
 	}
 }

@@ -93,8 +93,7 @@ static void info_done(struct session *session, struct errand *errand, uint16_t c
 		return;
 	}
 	if (code == 408)
-		(void)errand_start(session, session->dialog, "OPTIONS", NULL, SESSION_NO_BODY,
-				   session_checked);
+		session_check(session);
 	session_emit(session, &event);
 }
 

@@ -457,11 +457,15 @@ static void a_failed_reinvite_keeps_the_call_but_481_ends_it(void **state)
 	assert_log(&deck.in, "END/timed_out/network/408");
 }
 
-static void a_reinvite_without_reply_ends_the_call(void **state)
+static void who_answers_neither_reinvite_nor_question_is_gone(void **state)
 {
 	(void)state;
 	call_up(NULL);
 	assert_int_equal(session_offer(deck.in.session, OURS2), 0);
+	run(33000);
+	assert_log(&deck.in, "DONE408");
+	assert_null(deck_got(&deck, "BYE ")); /* it is asked whether it is there at all */
+	assert_non_null(deck_got(&deck, "OPTIONS "));
 	run(33000);
 	assert_non_null(deck_got(&deck, "BYE "));
 	deck_answer(&deck, deck_got(&deck, "BYE "), 200, NULL, NULL, NULL);
@@ -757,7 +761,7 @@ int main(void)
 		T(glare_is_answered_491_and_ours_is_tried_again),
 		T(glare_for_ever_is_told),
 		T(a_failed_reinvite_keeps_the_call_but_481_ends_it),
-		T(a_reinvite_without_reply_ends_the_call),
+		T(who_answers_neither_reinvite_nor_question_is_gone),
 		T(a_lost_ack_to_a_reinvite_ends_the_call),
 		T(hanging_up_inside_a_reinvite_leaves_nothing),
 		T(hanging_up_inside_a_reinvite_that_is_never_answered_leaves_nothing),

@@ -568,7 +568,24 @@ static void a_hangup_during_the_recall_leaves_nothing(void **state)
 
 /* ---- the far end's answer to a hold ---- */
 
-static void a_hold_that_is_never_answered_ends_with_the_dialogue(void **state)
+static void a_hold_that_is_never_answered_is_ours_alone(void **state)
+{
+	struct sim *s = *state;
+	struct sim_dialog phone, far;
+
+	up(s, &phone, &far);
+	assert_int_equal(hold(s, true), REPLY_OK);
+	sim_run(s, 33000); /* Timer B */
+	assert_true(told(s, EVENT_CALL_HELD, "\"signalled\":false"));
+	assert_int_equal(sim_view(s)->state, CALL_HELD);
+	sim_reply(&s->provider, sim_expect(&s->provider, "OPTIONS"), 200, NULL, NULL, NULL);
+	sim_run(s, 60000);
+	assert_int_equal(hold(s, false), REPLY_OK);
+	assert_int_equal(sim_view(s)->state, CALL_ANSWERED);
+	over(s);
+}
+
+static void who_answers_neither_hold_nor_question_is_gone(void **state)
 {
 	struct sim *s = *state;
 	struct sim_dialog phone, far;
@@ -576,12 +593,11 @@ static void a_hold_that_is_never_answered_ends_with_the_dialogue(void **state)
 	up(s, &phone, &far);
 	s->provider.deaf = true;
 	assert_int_equal(hold(s, true), REPLY_OK);
-	sim_run(s, 31000);
+	sim_run(s, 33000);
+	assert_int_equal(sim_events(s, EVENT_CALL_HELD), 1);
 	assert_int_equal(sim_events(s, EVENT_CALL_ENDED), 0);
-	sim_run(s, 40000);
-	assert_int_equal(sim_events(s, EVENT_CALL_ENDED),
-			 1); /* 408 means that nobody is there, 12.2.1.2 */
-	assert_int_equal(sim_events(s, EVENT_CALL_HELD), 0);
+	sim_run(s, 70000); /* Timer F of the question, and of our BYE */
+	assert_int_equal(sim_events(s, EVENT_CALL_ENDED), 1);
 }
 
 static void a_glare_without_end_is_given_up_and_held_all_the_same(void **state)
@@ -701,7 +717,8 @@ int main(void)
 		T_SHORT(a_phone_that_holds_by_its_key_is_rung_back),
 		T_SHORT(a_recall_that_is_busy_ends_the_call),
 		T_SHORT(a_hangup_during_the_recall_leaves_nothing),
-		T(a_hold_that_is_never_answered_ends_with_the_dialogue),
+		T(a_hold_that_is_never_answered_is_ours_alone),
+		T(who_answers_neither_hold_nor_question_is_gone),
 		T(a_glare_without_end_is_given_up_and_held_all_the_same),
 		T(a_hangup_crosses_the_resume),
 		T(our_hangup_crosses_their_answer_to_the_hold),

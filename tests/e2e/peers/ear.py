@@ -176,6 +176,8 @@ class Ear:
                  events=True):
         self.address = address
         self.loss = 0  # share of its packets that the network loses
+        self.lost_here = 0  # how many it has lost so far
+        self.jitter_s = 0  # each is late by something between nothing and this
         self.events = events  # whether it says that it takes telephone-events
         self.tone = tone
         self.codecs = list(codecs)
@@ -336,9 +338,9 @@ class Ear:
 
     def _run(self):
         start_seq, start_timestamp = random.getrandbits(16), random.getrandbits(32)
-        next_at = time.monotonic()
+        next_at, late = time.monotonic(), 0
         while self._running:
-            wait = next_at - time.monotonic()
+            wait = next_at + late - time.monotonic()
             if wait > 0:
                 ready, _, _ = select.select([self._socket], [], [], wait)
                 if ready:
@@ -355,12 +357,15 @@ class Ear:
                         self._socket.sendto(header + octets, self._remote)
                 self.sent += 1
             next_at += FRAME_S
+            late = random.uniform(0, self.jitter_s)
             if time.monotonic() - next_at > 1:
                 next_at = time.monotonic()  # the machine stood still: do not send a burst
 
     def _lose(self):
         """Whether this packet is one of the `loss` that never arrive."""
-        return self.loss and random.random() < self.loss
+        lost = self.loss > 0 and random.random() < self.loss
+        self.lost_here += lost
+        return lost
 
     def _receive(self):
         try:

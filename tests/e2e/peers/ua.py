@@ -242,6 +242,7 @@ class Call(Mailbox):
         self.auto_reinvite = True  # answer re-INVITE and UPDATE with our description
         self.final_sent = False
         self.acks = {}
+        self._reinvites = {}  # ours, by their CSeq
         self.ended = threading.Event()
 
     # ---- as the one who is called ----
@@ -342,7 +343,10 @@ class Call(Mailbox):
         if sdp is None and self.ear:
             self.ear.bump()
             sdp = self.ear.sdp()
-        message = self.request("INVITE", [("contact", f"<{self.ua.contact}>")], sdp)
+        message = self.request("INVITE", [("contact", f"<{self.ua.contact}>")], sdp, send=False)
+        self._reinvites[message.cseq] = message
+        self.destination = address_of(self.routes[0] if self.routes else self.target)
+        self.ua.send(message, self.destination, resend="provisional")
         if expect:
             return self.expect(lambda m: m.method == "INVITE" and (m.status or 0) >= 200)
         return message
@@ -389,7 +393,8 @@ class Call(Mailbox):
         if message.method == "INVITE":
             self.ua.stop_resending_branch(message.branch)
             if message.status >= 300:
-                self.ua.send(self.ua.ack_to_failure(message, self.invite), self.invite.sent_to)
+                request = self._reinvites.get(message.cseq, self.invite)
+                self.ua.send(self.ua.ack_to_failure(message, request), request.sent_to)
                 if message.status in (401, 407) and self.ua.password and not self.invite.tried:
                     self._authenticate(message)
                     return
