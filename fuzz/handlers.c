@@ -61,6 +61,7 @@ static struct reply *answer(struct command *command)
 	case COMMAND_ROOM_PUT:
 	case COMMAND_CONFERENCE:
 	case COMMAND_CONFERENCE_GET:
+	case COMMAND_MONITOR:
 		reply->code = REPLY_NOT_FOUND;
 		break;
 	case COMMAND_PROFILE_TEST:
@@ -81,6 +82,7 @@ static struct reply *answer(struct command *command)
 	case COMMAND_TENANT_PUT:
 	case COMMAND_RECORDING_REPAIRED:
 	case COMMAND_RECORDING_DELETED:
+	case COMMAND_MONITOR_CALLS:
 	case COMMAND_CALLS:
 	case COMMAND_CONFERENCES:
 	case COMMAND_SNAPSHOT:

@@ -24,21 +24,22 @@ struct reply *api_ask(struct api_req *req, struct command *command)
 	return call_ask(req->api->setup.gate, command, ASK_MS);
 }
 
-struct api_done *api_list_live(struct api_req *req, enum command_type type,
-			       json_t *(*view)(const struct reply *reply, unsigned i))
+struct api_done *api_list_live_of(struct api_req *req, struct command *command,
+				  json_t *(*view)(const struct reply *reply, unsigned i))
 {
-	struct command command = { .type = type };
 	struct db_page_info info = { 0 };
 	struct db_page page;
 	struct reply *reply;
 	json_t *results;
 	struct api_done *no = api_page(req, &page);
 
-	if (no)
+	if (no) {
+		command_fini(command);
 		return no;
-	command.offset = (page.number - 1) * page.size;
-	command.limit = page.size;
-	reply = api_ask(req, &command);
+	}
+	command->offset = (page.number - 1) * page.size;
+	command->limit = page.size;
+	reply = api_ask(req, command);
 	if (!reply || reply->code != REPLY_OK)
 		return api_fail_reply(req, reply);
 	if (page.number > 1 && !reply->count) {
@@ -52,9 +53,15 @@ struct api_done *api_list_live(struct api_req *req, enum command_type type,
 	info.number = page.number;
 	info.size = page.size;
 	info.has_previous = page.number > 1;
-	info.has_next = command.offset + reply->count < reply->total;
+	info.has_next = command->offset + reply->count < reply->total;
 	reply_free(reply);
 	return api_list(req, &info, results);
+}
+
+struct api_done *api_list_live(struct api_req *req, enum command_type type,
+			       json_t *(*view)(const struct reply *reply, unsigned i))
+{
+	return api_list_live_of(req, &(struct command){ .type = type }, view);
 }
 
 bool api_tell(struct api *api, struct command *command)
@@ -89,6 +96,7 @@ struct user_spec *api_user_spec(const struct user *user)
 	spec->tenant = user->tenant_id;
 	spec->default_profile = user->default_profile_id;
 	spec->active = user->active;
+	spec->may_monitor = user->role != USER_AGENT;
 	copy(spec->extension, sizeof(spec->extension), user->extension);
 	copy(spec->name, sizeof(spec->name), user->name);
 	return spec;

@@ -29,6 +29,7 @@ enum api_scope {
 	SCOPE_REPORTS_READ,
 	SCOPE_PROMPTS_READ,
 	SCOPE_PROMPTS_WRITE,
+	SCOPE_MONITOR,
 	SCOPE_ADMIN,
 	SCOPE_COUNT,
 };
@@ -56,7 +57,7 @@ struct api_route {
 /* Tables, one a resource, each ending with { 0 }; api_tables lists them and ends with NULL. */
 extern const struct api_route auth_routes[], user_routes[], profile_routes[], device_routes[],
 	call_routes[], control_routes[], conference_routes[], call_log_routes[], recording_routes[],
-	prompt_routes[], event_routes[], system_routes[];
+	prompt_routes[], monitoring_routes[], event_routes[], system_routes[];
 extern const struct api_route *const api_tables[];
 
 struct api_user {
@@ -195,6 +196,10 @@ struct reply *api_ask(struct api_req *req, struct command *command) must_check;
  */
 struct api_done *api_list_live(struct api_req *req, enum command_type type,
 			       json_t *(*view)(const struct reply *reply, unsigned i)) must_check;
+/* The same of a command that has more to say; takes what it owns. */
+struct api_done *api_list_live_of(struct api_req *req, struct command *command,
+				  json_t *(*view)(const struct reply *reply, unsigned i))
+	must_check;
 /* Posts without waiting for an answer. Return: false when the call loop's queue is full. */
 bool api_tell(struct api *api, struct command *command) must_check;
 bool api_tell_user(struct api *api, const struct user *user) must_check;

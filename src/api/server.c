@@ -16,19 +16,10 @@ METRIC_COUNTER(denied_metric, "jackfield_api_denied_total",
 	       "Requests without a good token or without the right", NULL);
 
 const struct api_route *const api_tables[] = {
-	auth_routes,
-	user_routes,
-	profile_routes,
-	device_routes,
-	call_routes,
-	control_routes,
-	conference_routes,
-	call_log_routes,
-	recording_routes,
-	prompt_routes,
-	event_routes,
-	system_routes,
-	NULL,
+	auth_routes,	  user_routes,	  profile_routes,    device_routes,
+	call_routes,	  control_routes, conference_routes, call_log_routes,
+	recording_routes, prompt_routes,  monitoring_routes, event_routes,
+	system_routes,	  NULL,
 };
 
 const char *const api_scope_names[] = {
@@ -42,6 +33,7 @@ const char *const api_scope_names[] = {
 	[SCOPE_REPORTS_READ] = "reports:read",
 	[SCOPE_PROMPTS_READ] = "prompts:read",
 	[SCOPE_PROMPTS_WRITE] = "prompts:write",
+	[SCOPE_MONITOR] = "monitor",
 	[SCOPE_ADMIN] = "admin",
 	[SCOPE_COUNT] = NULL,
 };
@@ -55,7 +47,7 @@ unsigned api_role_scopes(int role)
 	if (role != USER_ADMIN)
 		all &= ~(1u << SCOPE_ADMIN);
 	if (role == USER_AGENT)
-		all &= ~(1u << SCOPE_PROMPTS_WRITE);
+		all &= ~(1u << SCOPE_PROMPTS_WRITE | 1u << SCOPE_MONITOR);
 	return all;
 }
 

@@ -34,6 +34,8 @@ static command_fn *const handlers[] = {
 	[COMMAND_CONFERENCE] = do_conference,
 	[COMMAND_CONFERENCES] = do_conferences,
 	[COMMAND_CONFERENCE_GET] = do_conference_get,
+	[COMMAND_MONITOR] = do_monitor,
+	[COMMAND_MONITOR_CALLS] = do_monitor_calls,
 	[COMMAND_CALLS] = do_calls,
 	[COMMAND_CALL_GET] = do_call_get,
 	[COMMAND_SNAPSHOT] = do_snapshot,
@@ -141,6 +143,7 @@ struct call_app *call_app_free(struct call_app *app)
 	recordings_fini(app);
 	directory_fini(app);
 	hmap_fini(&app->calls);
+	hmap_fini(&app->monitors);
 	call_gate_free(app->gate);
 	free(app->recordings_dir);
 	free(app->prompts_dir);

@@ -153,6 +153,10 @@ void call_up(struct call *call)
 	hold_begin(call);
 	if (call->plan.kind == PLAN_ROOM)
 		room_receive(call, first ? first : second);
+	else if (call->supervises)
+		monitor_answered(call);
+	else
+		monitors_next_call(call);
 }
 
 static enum end_reason reason_for(const struct call *call, const struct leg *leg)
@@ -192,6 +196,9 @@ void call_finish(struct call *call, enum ending_cause cause, struct leg *leg)
 	call->ended_at = wheel_wall_us(call->app->wheel);
 	hold_settle(call);
 	call_set_ending(call, &(struct ending){ cause, leg });
+	monitors_call_over(call);
+	if (call->supervises)
+		monitor_lost(call);
 	call->shown = CALL_ENDED;
 	if (call->expected_in)
 		room_failed(call);
@@ -364,7 +371,10 @@ static void up_handle(struct fsm *fsm, void *owner, int event, void *data)
 		up_lost(call, leg);
 		break;
 	case CALL_EV_HOLD:
-		hold_changed(call, leg);
+		if (call->supervises)
+			monitor_held(call);
+		else
+			hold_changed(call, leg);
 		break;
 	case CALL_EV_PLAYED:
 		up_played(call, leg);
@@ -467,7 +477,7 @@ struct call *call_get(struct call_app *app, struct id id)
 	     node = hmap_same(node)) {
 		struct call *call = container_of_(node, struct call, node);
 
-		if (id_eq(call->id, id))
+		if (id_eq(call->id, id) && !call->supervises)
 			return call;
 	}
 	return NULL;
@@ -525,6 +535,9 @@ void call_forget(struct call *call)
 		leg_forget(leg);
 	uncount(call);
 	transfer_forget(call);
+	monitors_forget_call(call);
+	if (call->supervises)
+		monitor_forget(call);
 	record_forget(call);
 	timer_stop(&call->reap);
 	timer_stop(&call->hold_limit);

@@ -37,6 +37,8 @@ enum command_type {
 	COMMAND_CONFERENCE, /* body: struct conference_wish; reply: conferences (one), maybe call */
 	COMMAND_CONFERENCES, /* rooms the asker may see: reply: conferences (page by offset, limit) */
 	COMMAND_CONFERENCE_GET, /* body: struct conference_wish, its room; reply: conferences (one) */
+	COMMAND_MONITOR,	/* body: struct monitor_wish; reply: monitor */
+	COMMAND_MONITOR_CALLS, /* body: struct monitor_filter: reply: calls, monitors (page by offset, limit) */
 	COMMAND_CALLS, /* live calls the asker may see, newest first: reply: calls (page by offset, limit) */
 	COMMAND_CALL_GET, /* call_id; reply: call, or NOT_FOUND when it is not live */
 	COMMAND_SNAPSHOT, /* client (the hub's handle): answered through the event bus, not here */
@@ -77,7 +79,7 @@ struct asker {
 struct user_spec {
 	struct id id, tenant, default_profile;
 	char extension[16], name[VIEW_NAME_SIZE];
-	bool active;
+	bool active, may_monitor;
 };
 
 #define DESTINATIONS_MAX 64
@@ -229,6 +231,33 @@ struct conference_wish {
 	int volume;		   /* dB */
 };
 
+struct monitor_wish {
+	enum { MONITOR_START, MONITOR_GET, MONITOR_CHANGE, MONITOR_STOP } action;
+	struct id monitor; /* START: what its id shall be */
+	/* start */
+	struct id call;
+	char room[VIEW_NAME_SIZE]; /* instead of a call */
+	struct connect_spec connect;
+	bool follow_agent;
+	/* start; change: those that are there */
+	bool has_mode, has_muted, has_beep, has_target;
+	enum monitor_mode mode;
+	bool muted, beep;
+	struct id target; /* none: our side's leg */
+	char client_addr[48];
+	struct id actor; /* set by the call loop */
+};
+
+#define MONITOR_FILTER_IDS 32
+struct monitor_filter {
+	struct id profiles[MONITOR_FILTER_IDS];
+	unsigned profile_count; /* 0: all */
+	struct id user;
+	bool has_state, has_direction;
+	enum call_state state;
+	enum call_direction direction;
+};
+
 enum hangup_reason { HANGUP_NORMAL, HANGUP_BUSY, HANGUP_DECLINED };
 
 struct reply;
@@ -259,6 +288,9 @@ struct reply {
 	struct call_view *call;
 	struct id operation_id, consult_id;
 	struct recording_view *recording;
+	struct monitor_view *monitor;
+	struct monitor_view **monitors; /* of the calls beside them, in their order */
+	unsigned monitor_count;
 	unsigned count; /* of calls, registrations or conferences */
 	unsigned total; /* CALLS, CONFERENCES: how many there are in all */
 	struct call_view **calls;

@@ -96,6 +96,8 @@ void directory_put_user(struct call_app *app, struct user_spec *spec)
 			 extension_key(user->tenant, user->spec.extension));
 		user->has_extension = true;
 	}
+	if (!user->spec.active || !user->spec.may_monitor)
+		monitors_of_user_end(app, user);
 }
 
 void directory_drop_user(struct call_app *app, struct id id)
@@ -108,6 +110,7 @@ void directory_drop_user(struct call_app *app, struct id id)
 	hmap_del(&app->users, &user->node);
 	user->dropped = true;
 	user->spec.active = false;
+	monitors_of_user_end(app, user);
 	user_unref(app, user);
 }
 

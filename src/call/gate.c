@@ -107,6 +107,10 @@ static size_t body_size(enum command_type type)
 		return sizeof(struct recording_deleted);
 	case COMMAND_ROOM_PUT:
 		return sizeof(struct room_spec);
+	case COMMAND_MONITOR:
+		return sizeof(struct monitor_wish);
+	case COMMAND_MONITOR_CALLS:
+		return sizeof(struct monitor_filter);
 	case COMMAND_CONFERENCE:
 	case COMMAND_CONFERENCE_GET:
 		return sizeof(struct conference_wish);
@@ -194,6 +198,10 @@ void reply_free(void *arg)
 		return;
 	free(reply->call);
 	free(reply->recording);
+	free(reply->monitor);
+	for (unsigned i = 0; i < reply->monitor_count; i++)
+		free(reply->monitors[i]);
+	free(reply->monitors);
 	for (unsigned i = 0; reply->calls && i < reply->count; i++)
 		free(reply->calls[i]);
 	free(reply->calls);

@@ -113,6 +113,7 @@ static void music(struct leg *leg, bool on)
 		play_music(leg);
 	else
 		channel_play_stop(leg->channel);
+	monitor_follow(leg->call);
 }
 
 static void set_on_hold(struct leg *leg, struct leg *holder, bool on)

@@ -42,7 +42,7 @@ static unsigned ring(struct call *call, struct device *device, enum leg_role rol
 		what.line_next = call->next.profile->spec->id;
 	/* Who is called by the API sees whom the call will be with, anybody else who is calling. */
 	(void)str_copy(what.from, sizeof(what.from), for_caller ? call->to : call->from);
-	if (waiting && waiting != call->second && waiting != call->recalling)
+	if ((waiting && waiting != call->second && waiting != call->recalling) || call->supervises)
 		(void)str_copy(what.from_name, sizeof(what.from_name), call->from_name);
 	leg = leg_new(call, role, LEG_KIND_DEVICE);
 	leg->in_group = true;

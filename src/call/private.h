@@ -27,7 +27,7 @@ struct tenant {
 	struct hnode node;
 	struct id id;
 	struct tenant_spec *spec; /* NULL: the operator's defaults */
-	struct chain profiles, calls, rooms, recordings;
+	struct chain profiles, calls, rooms, recordings, monitors;
 	unsigned calls_now;
 	/* Outgoing legs begun in the running minute. */
 	uint64_t minute_start_ms;
@@ -77,6 +77,7 @@ struct seat {
 	struct call *call;
 };
 
+struct monitor;
 struct room;
 struct room_member;
 struct transfer;
@@ -199,6 +200,8 @@ struct call {
 	bool confirm;			/* it must press 1 first */
 	bool as_moderator;		/* it has shown the moderator's PIN */
 	struct room *conducts;		/* it is that room's own call */
+	struct chain monitors;		/* supervisors on it */
+	struct monitor *supervises;	/* it is that one's own call, and shows nowhere */
 	char room_name[VIEW_NAME_SIZE]; /* that it is or was in; or empty */
 	unsigned ring_timeout_ms, max_duration_ms;
 	bool parked, counted, bridged, ringback;
@@ -243,7 +246,8 @@ struct call_app {
 	struct wheel *wheel;
 	struct call_gate *gate;
 	struct call_limits limits;
-	struct hmap tenants, users, extensions, profiles, devices, calls, rooms, recordings;
+	struct hmap tenants, users, extensions, profiles, devices, calls, rooms, recordings,
+		monitors;
 	const struct seal *seal; /* NULL: nothing can be recorded */
 	char *recordings_dir, *prompts_dir;
 	unsigned legs;
@@ -466,8 +470,32 @@ struct conference_view **room_views(struct call_app *app, const struct asker *as
 				    unsigned offset, unsigned limit, unsigned *ret_count,
 				    unsigned *ret_total);
 
+/* monitor.c, monitor_do.c; call/monitor.h has more */
+/* Supervisors are where the parties are and hear whom they may: call it whenever a call's parties were joined in another
+ * way (its first, second or bridge is another; one came to a room or left it; a hold began or ended).
+ */
+void monitor_follow(struct call *call);
+/* Whoever watched `from` watches `to` from here on, as it is now: the parties have gone over to it. */
+void monitor_move(struct call *from, struct call *to);
+void monitor_bridge_goes(struct call *call); /* before call->bridge is freed */
+void monitors_call_over(struct call *call);
+void monitors_next_call(struct call *call); /* it is up: somebody may have waited for its agent */
+void monitors_forget_call(struct call *call);
+void monitors_of_user_end(struct call_app *app, struct user *user); /* they may not any more */
+bool monitors_use(const struct tenant *tenant, const struct profile *profile, bool end);
+void monitors_drain(struct call_app *app);
+/* Of a supervisor's own call. */
+void monitor_answered(struct call *own);
+void monitor_held(struct call *own);
+void monitor_lost(struct call *own);
+void monitor_forget(struct call *own);
+struct monitor_view **monitor_views(struct call_app *app, const struct asker *asker,
+				    size_t *ret_count);
+
 /* view.c, publish.c */
 struct call_view *call_view_make(const struct call *call);
+/* With its supervisors' legs: for those who may know of them. */
+struct call_view *call_view_watched(const struct call *call);
 void call_publish(struct call *call, enum event_type type,
 		  json_t *detail); /* takes detail; may be NULL */
 void call_publish_leg(struct call *call, const struct leg *leg, const char *what);
@@ -500,6 +528,6 @@ command_fn do_make_call, do_answer_call, do_hangup_call, do_mute_leg, do_dtmf, d
 	do_profile_register, do_profile_wait, do_profile_test, do_registrations, do_device_put,
 	do_device_drop, do_devices, do_user_put, do_user_drop, do_tenant_put, do_conference,
 	do_conferences, do_conference_get, do_room_put, do_record, do_recording_repaired,
-	do_recording_deleted, do_transfer_call;
+	do_recording_deleted, do_transfer_call, do_monitor, do_monitor_calls;
 void waiters_tell(struct call_app *app, struct profile *profile, bool over);
 void drainers_tell(struct call_app *app, bool over);

@@ -10,8 +10,13 @@ static char *text_of(json_t *detail)
 
 void call_publish(struct call *call, enum event_type type, json_t *detail)
 {
-	struct event *event = event_new(type, call->tenant->id);
+	struct event *event;
 
+	if (call->supervises) { /* what there is to say of it is said of the monitor */
+		json_decref(detail);
+		return;
+	}
+	event = event_new(type, call->tenant->id);
 	call->seq++;
 	event->call_id = call->id;
 	event->call = call_view_make(call);

@@ -20,6 +20,12 @@ static struct call *call_at(struct chain_link *link, const struct asker *asker)
 	return container_of_(link, struct call, in_tenant);
 }
 
+/* An agent is not told who listens. */
+static struct call_view *call_view_for(const struct call *call, const struct asker *asker)
+{
+	return asker->role == ASKER_AGENT ? call_view_make(call) : call_view_watched(call);
+}
+
 /* Newest first, from `offset` on. Return: malloc'd array of views. */
 static struct call_view **views(struct call_app *app, const struct asker *asker, unsigned offset,
 				unsigned limit, unsigned *ret_count, unsigned *ret_total)
@@ -32,7 +38,7 @@ static struct call_view **views(struct call_app *app, const struct asker *asker,
 	while (link && offset--)
 		link = link->prev;
 	for (; link && count < limit; link = link->prev)
-		list[count++] = call_view_make(call_at(link, asker));
+		list[count++] = call_view_for(call_at(link, asker), asker);
 	*ret_count = count;
 	*ret_total = total;
 	return list;
@@ -51,10 +57,13 @@ struct reply *do_calls(struct call_app *app, struct command *command)
 struct reply *do_call_get(struct call_app *app, struct command *command)
 {
 	struct call *call = call_get(app, command->call_id);
+	struct reply *reply;
 
 	if (!call || !call_may_see(call, &command->asker))
 		return reply_new(REPLY_NOT_FOUND);
-	return reply_call(call);
+	reply = reply_new(REPLY_OK);
+	reply->call = call_view_for(call, &command->asker);
+	return reply;
 }
 
 /* ---- snapshots ---- */
@@ -117,6 +126,7 @@ struct reply *do_snapshot(struct call_app *app, struct command *command)
 	snapshot->conference_count = count;
 	snapshot->recordings = record_views(app, &command->asker, &count);
 	snapshot->recording_count = count;
+	snapshot->monitors = monitor_views(app, &command->asker, &snapshot->monitor_count);
 	add_registrations(app, &command->asker, snapshot);
 	close_holes(snapshot);
 	event_snapshot_send(app->bus, snapshot);
@@ -208,6 +218,7 @@ struct reply *do_drain(struct call_app *app, struct command *command)
 	struct drainer *drainer;
 
 	app->draining = true;
+	monitors_drain(app);
 	engine_drain(app->engine);
 	if (!app->calls_up)
 		return reply_new(REPLY_OK);

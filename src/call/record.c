@@ -4,7 +4,7 @@
  * only consults or supervises is not. That of a room's own call is what the room says, whoever comes and goes, as one. It
  * outlives its call by as long as its file takes to be finished.
  */
-#include "call/private.h"
+#include "call/monitor.h"
 
 #include "store/recording.h"
 
@@ -232,26 +232,36 @@ static void follow_guest(struct call *call)
 	tape_add(recording->tape, guest->channel, TAPE_LEFT);
 }
 
+static void follow_leg(struct recording *recording, struct leg *leg, bool wanted,
+		       enum tape_side side)
+{
+	struct id id = wanted ? recording->view.id : ID_NONE;
+
+	if (!leg->channel || !leg_is_live(leg) || id_eq(leg->recorded, id))
+		return;
+	leg->recorded = id;
+	if (wanted)
+		tape_add(recording->tape, leg->channel, side);
+	else
+		tape_remove(leg->channel);
+}
+
 void record_follow(struct call *call)
 {
 	struct recording *recording = call->recording;
+	bool runs = recording && recording->tape;
+	struct monitor *monitor;
 	struct leg *leg;
 
 	follow_guest(call);
-	chain_each(leg, &call->legs, in_call) {
-		bool wanted = recording && recording->tape && is_party(leg) && leg->answered;
-		struct id id = wanted ? recording->view.id : ID_NONE;
-
-		/* Whoever consults may be on the other call's. */
-		if (leg->role == LEG_CONSULT || !leg->channel || !leg_is_live(leg) ||
-		    id_eq(leg->recorded, id))
-			continue;
-		leg->recorded = id;
-		if (wanted)
-			tape_add(recording->tape, leg->channel, side_of(call, leg));
-		else
-			tape_remove(leg->channel);
-	}
+	chain_each(leg, &call->legs, in_call)
+		if (leg->role != LEG_CONSULT) /* whoever consults may be on the other call's */
+			follow_leg(recording, leg, runs && is_party(leg) && leg->answered,
+				   side_of(call, leg));
+	/* A supervisor who barges in speaks on our side. What a room says is recorded as one already. */
+	chain_each(monitor, &call->monitors, in_call)
+		if (monitor_leg(monitor) && !call->conducts)
+			follow_leg(recording, monitor->leg, runs && monitor->on_tape, TAPE_LEFT);
 }
 
 void record_stop(struct call *call)

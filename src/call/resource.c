@@ -111,6 +111,8 @@ struct reply *do_profile_drop(struct call_app *app, struct command *command)
 					   "This profile has calls up.");
 		fsm_send(&call->fsm, CALL_EV_HANGUP, &(struct ending){ ENDING_INTERRUPTED, NULL });
 	}
+	if (monitors_use(profile->tenant, profile, command->force) && !command->force)
+		return reply_error(REPLY_PROFILE_IN_USE, NULL, "This profile has calls up.");
 	directory_drop_profile(app, profile);
 	return reply_new(REPLY_OK);
 }

@@ -129,6 +129,7 @@ void member_come_in(struct room_member *member)
 		channel_unrecorded(leg->channel, true);
 	channel_expect(leg->channel, MEMBER_SILENT_MS);
 	room_settle(room, member);
+	monitor_follow(leg->call);
 	if (room->set.tones && room->members.count > 1)
 		bridge_chime(room->bridge, CHIME_JOINED);
 	(void)str_copy(leg->call->room_name, sizeof(leg->call->room_name), room->name);
@@ -202,6 +203,7 @@ void room_leave(struct leg *leg)
 	explicit_bzero(member->digits, sizeof(member->digits));
 	free(member);
 	room_emptied(room);
+	monitor_follow(leg->call);
 }
 
 void room_forget(struct leg *leg)

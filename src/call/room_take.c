@@ -27,6 +27,7 @@ unsigned room_take_call(struct room *room, struct call *call)
 	hold_release(call);
 	for (unsigned i = 0; i < count; i++)
 		(void)room_enter(room, legs[i]);
+	monitor_bridge_goes(call);
 	if (call->bridge)
 		bridge_free(take(call->bridge));
 	call->bridged = false;

@@ -1,5 +1,5 @@
 /* Views of a call and its legs: the one place where live state becomes what others see. */
-#include "call/private.h"
+#include "call/monitor.h"
 
 static int seconds(int64_t us)
 {
@@ -93,9 +93,9 @@ enum call_state call_shown(const struct call *call)
 	return call_is_held(call) ? CALL_HELD : CALL_ANSWERED;
 }
 
-struct call_view *call_view_make(const struct call *call)
+static struct call_view *make(const struct call *call, unsigned more_legs)
 {
-	struct call_view *view = call_view_new(call->legs.count);
+	struct call_view *view = call_view_new(call->legs.count + more_legs);
 	struct leg *leg;
 	unsigned i = 0;
 
@@ -126,5 +126,25 @@ struct call_view *call_view_make(const struct call *call)
 	view->seq = call->seq;
 	chain_each(leg, &call->legs, in_call)
 		leg_view_fill(leg, &view->legs[i++]);
+	return view;
+}
+
+struct call_view *call_view_make(const struct call *call)
+{
+	return make(call, 0);
+}
+
+struct call_view *call_view_watched(const struct call *call)
+{
+	struct call_view *view;
+	struct monitor *monitor;
+	unsigned more = 0, i = call->legs.count;
+
+	chain_each(monitor, &call->monitors, in_call)
+		more += monitor_leg(monitor) != NULL;
+	view = make(call, more);
+	chain_each(monitor, &call->monitors, in_call)
+		if (monitor_leg(monitor))
+			leg_view_fill(monitor->leg, &view->legs[i++]);
 	return view;
 }

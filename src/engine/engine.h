@@ -246,7 +246,7 @@ void channel_mute(struct channel *channel, bool muted);
 void channel_deafen(struct channel *channel, bool deaf);
 
 /* It is a guest from now on: whoever is in a bridge with it goes on with the others as if it were not there, and it is
- * always sent something. Who hears it is said by channel_mute() and channel_aside().
+ * always sent something. When it comes into a bridge nobody hears it, until channel_aside() says who does.
  */
 void channel_guest(struct channel *channel);
 /* In its bridge nobody but `to`, who is there too, hears this channel, and the bridge's recording does not have it; when

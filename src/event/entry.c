@@ -64,6 +64,35 @@ static void event_row(const struct event *event, struct arena *arena, struct cal
 		ret->detail = json_keep(event->detail, strlen(event->detail), arena);
 }
 
+/* Only what the platform did, or was made to do by somebody who could: who, from where, and what it is now. */
+static void monitor_rows(const struct event *event, struct arena *arena, struct entry *ret)
+{
+	const struct monitor_view *view = event->monitor;
+	json_t *detail =
+		json_pack("{s:s, s:s, s:s?, s:s, s:b, s:s?, s:s?}", "call_id",
+			  id_str(view->call_id), "user_id", id_str(view->user_id), "room",
+			  view->room[0] ? view->room : NULL, "mode", monitor_mode_names[view->mode],
+			  "muted", view->muted, "target_leg",
+			  id_is_none(view->target_leg) ? NULL : id_str(view->target_leg), "reason",
+			  view->reason[0] ? view->reason : NULL);
+
+	monitor_row_of_view(view, (int64_t)event->seq, &ret->monitor);
+	texts_keep(monitor_fields, &ret->monitor, arena);
+	ret->audit = (struct audit){
+		.id = event->id,
+		.tenant_id = event->tenant,
+		.user_id = view->actor,
+		.action = event_type_names[event->type],
+		.object = "monitor",
+		.object_id = view->id,
+		.client_addr = view->client_addr[0] ? view->client_addr : NULL,
+		.detail = detail,
+		.time = event->time,
+	};
+	arena_defer(arena, json_drop, detail);
+	texts_keep(audit_fields, &ret->audit, arena);
+}
+
 void entry_of_event(const struct event *event, struct arena *arena, struct entry *ret)
 {
 	const struct call_view *call = event->call;
@@ -87,6 +116,9 @@ void entry_of_event(const struct event *event, struct arena *arena, struct entry
 	}
 	if (ret->has_event)
 		event_row(event, arena, &ret->event);
+	ret->has_monitor = event->monitor != NULL;
+	if (ret->has_monitor)
+		monitor_rows(event, arena, ret);
 	if (!call)
 		return;
 	call_row_of_view(call, event->time, &ret->call);
@@ -187,7 +219,7 @@ void entry_encode(const struct entry *entry, struct buf *out)
 	put_num(out, FORM, 1);
 	put_num(out,
 		(uint64_t)(entry->has_call | entry->has_event << 1 | entry->has_recording << 2 |
-			   entry->has_room << 3 | entry->room_gone << 4),
+			   entry->has_room << 3 | entry->room_gone << 4 | entry->has_monitor << 5),
 		1);
 	buf_add(out, &entry->tenant, sizeof(entry->tenant));
 	put_num(out, (uint64_t)entry->seq, 8);
@@ -197,6 +229,10 @@ void entry_encode(const struct entry *entry, struct buf *out)
 		put_row(out, recording_fields, &entry->recording);
 	if (entry->has_room)
 		put_row(out, room_fields, &entry->room);
+	if (entry->has_monitor) {
+		put_row(out, monitor_fields, &entry->monitor);
+		put_row(out, audit_fields, &entry->audit);
+	}
 	if (!entry->has_call)
 		return;
 	put_row(out, call_row_fields, &entry->call);
@@ -386,6 +422,17 @@ static bool room_is_whole(const struct entry *entry)
 	       row->created_at;
 }
 
+static bool monitor_is_whole(const struct entry *entry)
+{
+	const struct monitor_row *row = &entry->monitor;
+	const struct audit *audit = &entry->audit;
+
+	return !id_is_none(row->id) && !id_is_none(row->call_id) &&
+	       id_eq(row->tenant_id, entry->tenant) && row->mode && row->state && row->created_at &&
+	       !id_is_none(audit->id) && id_eq(audit->tenant_id, entry->tenant) && audit->action &&
+	       audit->time;
+}
+
 static void get_call(struct reader *in, struct arena *arena, struct entry *entry)
 {
 	get_row(in, call_row_fields, &entry->call, arena);
@@ -420,12 +467,17 @@ bool entry_decode(const uint8_t *data, size_t len, struct arena *arena, struct e
 	entry.has_recording = (flags & 4) != 0;
 	entry.has_room = (flags & 8) != 0;
 	entry.room_gone = (flags & 16) != 0;
+	entry.has_monitor = (flags & 32) != 0;
 	if (entry.has_event)
 		get_row(&in, call_event_fields, &entry.event, arena);
 	if (entry.has_recording && !in.bad)
 		get_row(&in, recording_fields, &entry.recording, arena);
 	if (entry.has_room && !in.bad)
 		get_row(&in, room_fields, &entry.room, arena);
+	if (entry.has_monitor && !in.bad)
+		get_row(&in, monitor_fields, &entry.monitor, arena);
+	if (entry.has_monitor && !in.bad)
+		get_row(&in, audit_fields, &entry.audit, arena);
 	if (entry.has_call && !in.bad)
 		get_call(&in, arena, &entry);
 	if (in.bad || in.at != in.end || id_is_none(entry.tenant))
@@ -433,6 +485,7 @@ bool entry_decode(const uint8_t *data, size_t len, struct arena *arena, struct e
 	if ((entry.has_event && !event_is_whole(&entry)) ||
 	    (entry.has_recording && !recording_is_whole(&entry)) ||
 	    (entry.has_room && !room_is_whole(&entry)) ||
+	    (entry.has_monitor && !monitor_is_whole(&entry)) ||
 	    (entry.has_call && !call_is_whole(&entry)))
 		return false;
 	*ret = entry;

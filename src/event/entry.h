@@ -5,7 +5,9 @@
 #pragma once
 
 #include "event/event.h"
+#include "store/audit.h"
 #include "store/call.h"
+#include "store/monitor.h"
 #include "store/recording.h"
 #include "store/room.h"
 
@@ -15,7 +17,7 @@
 struct entry {
 	struct id tenant;
 	int64_t seq;
-	bool has_call, has_event, has_recording, has_room;
+	bool has_call, has_event, has_recording, has_room, has_monitor;
 	bool room_gone; /* its row goes */
 	struct call_row call;
 	struct call_event_row event; /* the timeline's row */
@@ -23,6 +25,8 @@ struct entry {
 	unsigned leg_count;
 	struct recording_row recording;
 	struct room_row room;
+	struct monitor_row monitor;
+	struct audit audit; /* of the monitor: what was done, by whom */
 };
 
 /* Texts and legs live in the arena; nothing points into the event. */

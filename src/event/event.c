@@ -31,6 +31,9 @@ const char *const event_type_names[] = {
 	[EVENT_RECORDING_RESUMED] = "recording.resumed",
 	[EVENT_RECORDING_READY] = "recording.ready",
 	[EVENT_RECORDING_FAILED] = "recording.failed",
+	[EVENT_MONITOR_STARTED] = "monitor.started",
+	[EVENT_MONITOR_CHANGED] = "monitor.changed",
+	[EVENT_MONITOR_STOPPED] = "monitor.stopped",
 	[EVENT_TYPE_COUNT] = NULL,
 };
 
@@ -39,6 +42,8 @@ const char *const event_topic_names[] = { "calls",	"registrations", "conferences
 
 enum event_topic event_type_topic(enum event_type type)
 {
+	if (type >= EVENT_MONITOR_STARTED && type <= EVENT_MONITOR_STOPPED)
+		return TOPIC_MONITORING;
 	if (type >= EVENT_RECORDING_STARTED && type <= EVENT_RECORDING_FAILED)
 		return TOPIC_RECORDINGS;
 	if (type >= EVENT_CONFERENCE_STARTED)
@@ -72,6 +77,7 @@ struct event *event_unref(struct event *event)
 	free(event->conference);
 	free(event->recording);
 	free(event->room);
+	free(event->monitor);
 	free(event->detail);
 	free(event);
 	return NULL;
@@ -90,6 +96,9 @@ struct event_snapshot *event_snapshot_free(struct event_snapshot *snapshot)
 	for (size_t i = 0; i < snapshot->recording_count; i++)
 		free(snapshot->recordings[i]);
 	free(snapshot->recordings);
+	for (size_t i = 0; i < snapshot->monitor_count; i++)
+		free(snapshot->monitors[i]);
+	free(snapshot->monitors);
 	free(snapshot->conferences);
 	free(snapshot->calls);
 	free(snapshot->registrations);

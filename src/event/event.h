@@ -43,6 +43,10 @@ enum event_type {
 	EVENT_RECORDING_RESUMED,
 	EVENT_RECORDING_READY,
 	EVENT_RECORDING_FAILED,
+	/* topic monitoring; agents never see these */
+	EVENT_MONITOR_STARTED, /* the supervisor is on the call */
+	EVENT_MONITOR_CHANGED, /* mode, mute, whom it whispers to, which call */
+	EVENT_MONITOR_STOPPED, /* also when it never came to start: its reason says why */
 	EVENT_TYPE_COUNT,
 };
 extern const char *const event_type_names[]; /* "call.created", ... */
@@ -71,6 +75,7 @@ struct event {
 	struct conference_view *conference;	/* or NULL; agents in it see the event */
 	struct room_view *room;			/* or NULL; for the journal alone */
 	struct recording_view *recording; /* or NULL; beside a call it is for the journal alone */
+	struct monitor_view *monitor; /* or NULL; then user_id is none, so that no agent sees it */
 	char *detail; /* JSON text of what only this event says (dtmf digits, a device's bindings), or NULL */
 };
 
@@ -103,11 +108,12 @@ struct event_snapshot {
 	struct id tenant,
 		user_id; /* user_id: only what this user may see; none: the whole tenant */
 	uint64_t as_of_seq;
-	size_t call_count, registration_count, conference_count, recording_count;
+	size_t call_count, registration_count, conference_count, recording_count, monitor_count;
 	struct call_view **calls;		  /* own */
 	struct registration_view **registrations; /* own */
 	struct conference_view **conferences;	  /* own */
 	struct recording_view **recordings; /* own: that run, are paused or are being finished */
+	struct monitor_view **monitors;	    /* own */
 };
 struct event_snapshot *event_snapshot_free(struct event_snapshot *snapshot);
 /* Fills in as_of_seq and gives the snapshot to the hub, which frees it. */

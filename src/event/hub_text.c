@@ -59,6 +59,8 @@ static json_t *event_data(const struct event *event, json_t *detail)
 		return registration_view_json(event->registration, false);
 	if (event->recording)
 		return recording_view_json(event->recording);
+	if (event->monitor)
+		return monitor_view_json(event->monitor);
 	return detail ? json_incref(detail) : json_object();
 }
 
@@ -119,6 +121,15 @@ static json_t *recordings_json(const struct event_snapshot *snapshot)
 	return list;
 }
 
+static json_t *monitors_json(const struct event_snapshot *snapshot)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < snapshot->monitor_count; i++)
+		json_array_append_new(list, monitor_view_json(snapshot->monitors[i]));
+	return list;
+}
+
 struct hub_frame *hub_snapshot_frame(const struct hub_client *client,
 				     const struct event_snapshot *snapshot)
 {
@@ -134,6 +145,7 @@ struct hub_frame *hub_snapshot_frame(const struct hub_client *client,
 		       : topic == TOPIC_REGISTRATIONS ? registrations_json(snapshot)
 		       : topic == TOPIC_CONFERENCES   ? conferences_json(snapshot)
 		       : topic == TOPIC_RECORDINGS    ? recordings_json(snapshot)
+		       : topic == TOPIC_MONITORING    ? monitors_json(snapshot)
 						      : json_array();
 		json_object_set_new(json, event_topic_names[topic], list);
 	}

@@ -164,6 +164,10 @@ static int apply_body(struct db *db, void *arg)
 		if (r == 0 && entry->has_room)
 			r = entry->room_gone ? room_drop(db, entry->tenant, entry->room.id)
 					     : room_put(db, &entry->room, arena);
+		if (r == 0 && entry->has_monitor)
+			r = monitor_put(db, &entry->monitor, arena);
+		if (r == 0 && entry->has_monitor)
+			r = audit_put(db, &entry->audit, arena);
 		if (r == 0 && entry->has_event)
 			r = call_event_put(db, &entry->event, arena);
 	}
@@ -260,7 +264,7 @@ static int batch_spool(struct journal *journal, struct batch *batch)
 
 		entry.has_call = entry.has_call && !batch->superseded[i];
 		if (entry.has_call || entry.has_event || entry.has_recording || entry.has_room ||
-		    last[i])
+		    entry.has_monitor || last[i])
 			entry_frame(&entry, &framed);
 	}
 	bug_on(framed.failed);
@@ -406,7 +410,7 @@ static int seed(void *arg, struct id tenant, int64_t seq)
 static int journal_recover(struct journal *journal)
 {
 	uint64_t bytes = spool_left(journal->spool);
-	int64_t closed = 0;
+	int64_t closed = 0, monitors = 0;
 	int r;
 
 	if (bytes && !replay_run(journal, UINT32_MAX))
@@ -416,6 +420,10 @@ static int journal_recover(struct journal *journal)
 	r = call_row_close_open(journal->db, &closed);
 	if (r == 0 && closed)
 		log_warn("calls closed as interrupted", LOG_INT("calls", closed));
+	if (r == 0)
+		r = monitor_close_open(journal->db, &monitors);
+	if (r == 0 && monitors)
+		log_warn("monitors closed as interrupted", LOG_INT("monitors", monitors));
 	if (r == 0)
 		r = call_row_seq_each(journal->db, seed, journal->bus);
 	return r < 0 ? err_pass(r) : r;

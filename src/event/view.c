@@ -74,5 +74,8 @@ bool conference_view_shows(const struct conference_view *view, struct id user)
 	return false;
 }
 
+const char *const monitor_mode_names[] = { "listen", "whisper", "barge", NULL };
+const char *const monitor_state_names[] = { "ringing", "active", "waiting", "ended", NULL };
+
 const char *const record_state_names[] = { "recording", "paused", "processing",
 					   "ready",	"failed", NULL };

@@ -194,6 +194,27 @@ struct room_view {
 	int64_t created_at;
 };
 
+enum monitor_mode { MONITOR_LISTEN, MONITOR_WHISPER, MONITOR_BARGE };
+/* Waiting: for the next call of the agent that it follows. */
+enum monitor_state { MONITOR_RINGING, MONITOR_ACTIVE, MONITOR_WAITING, MONITOR_ENDED };
+extern const char *const monitor_mode_names[], *const monitor_state_names[];
+
+/* A supervisor on a call: one allocation, free() frees it. */
+struct monitor_view {
+	struct id id, tenant, call_id, profile_id, user_id, target_leg;
+	enum monitor_mode mode;
+	enum monitor_state state;
+	bool muted, beep, follow_agent;
+	char room[VIEW_NAME_SIZE];
+	char reason[32]; /* why it ended */
+	int64_t created_at, started_at, ended_at;
+	bool has_leg;
+	struct leg_view leg; /* the supervisor's */
+	/* for the audit; not shown */
+	struct id actor;      /* whose doing the last change was; none: nobody's */
+	char client_addr[48]; /* from where */
+};
+
 /* Return: a new zeroed view with room for that many legs or changes; free() frees it whole. */
 struct call_view *call_view_new(unsigned leg_count);
 struct registration_view *registration_view_new(unsigned history_count);
@@ -205,4 +226,5 @@ bool conference_view_shows(const struct conference_view *view, struct id user);
 json_t *conference_view_json(const struct conference_view *view);
 json_t *call_view_json(const struct call_view *view);
 json_t *recording_view_json(const struct recording_view *view);
+json_t *monitor_view_json(const struct monitor_view *view);
 json_t *registration_view_json(const struct registration_view *view, bool with_history);

@@ -213,6 +213,28 @@ json_t *recording_view_json(const struct recording_view *view)
 	return json;
 }
 
+json_t *monitor_view_json(const struct monitor_view *view)
+{
+	json_t *json = json_object();
+
+	json_object_set_new(json, "id", id_json(view->id));
+	json_object_set_new(json, "call_id", id_json(view->call_id));
+	json_object_set_new(json, "room", text_json(view->room));
+	json_object_set_new(json, "user_id", id_json(view->user_id));
+	json_object_set_new(json, "mode", json_string(monitor_mode_names[view->mode]));
+	json_object_set_new(json, "state", json_string(monitor_state_names[view->state]));
+	json_object_set_new(json, "muted", json_boolean(view->muted));
+	json_object_set_new(json, "beep", json_boolean(view->beep));
+	json_object_set_new(json, "follow_agent", json_boolean(view->follow_agent));
+	json_object_set_new(json, "target_leg", id_json(view->target_leg));
+	json_object_set_new(json, "created_at", time_json(view->created_at));
+	json_object_set_new(json, "started_at", time_json(view->started_at));
+	json_object_set_new(json, "ended_at", time_json(view->ended_at));
+	json_object_set_new(json, "reason", text_json(view->reason));
+	json_object_set_new(json, "leg", view->has_leg ? leg_json(&view->leg) : json_null());
+	return json;
+}
+
 static json_t *history_json(const struct registration_view *view)
 {
 	json_t *list = json_array();

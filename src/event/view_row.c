@@ -298,3 +298,51 @@ void room_row_of_view(const struct room_view *view, int64_t seq, struct room_row
 		.seq = seq,
 	};
 }
+
+void monitor_row_of_view(const struct monitor_view *view, int64_t seq, struct monitor_row *ret)
+{
+	*ret = (struct monitor_row){
+		.id = view->id,
+		.tenant_id = view->tenant,
+		.call_id = view->call_id,
+		.profile_id = view->profile_id,
+		.user_id = view->user_id,
+		.room = text_or_null(view->room),
+		.mode = monitor_mode_names[view->mode],
+		.state = monitor_state_names[view->state],
+		.muted = view->muted,
+		.beep = view->beep,
+		.follow_agent = view->follow_agent,
+		.target_leg = view->target_leg,
+		.leg_id = view->leg.id,
+		.address = text_or_null(view->leg.address),
+		.created_at = view->created_at,
+		.started_at = view->started_at,
+		.ended_at = view->ended_at,
+		.reason = text_or_null(view->reason),
+		.seq = seq,
+	};
+}
+
+struct monitor_view *monitor_view_of_row(const struct monitor_row *row)
+{
+	struct monitor_view *view = xzalloc(sizeof(*view));
+
+	view->id = row->id;
+	view->tenant = row->tenant_id;
+	view->call_id = row->call_id;
+	view->profile_id = row->profile_id;
+	view->user_id = row->user_id;
+	view->target_leg = row->target_leg;
+	view->mode = name_find(monitor_mode_names, row->mode);
+	view->state = name_find(monitor_state_names, row->state);
+	view->muted = row->muted;
+	view->beep = row->beep;
+	view->follow_agent = row->follow_agent;
+	view->created_at = row->created_at;
+	view->started_at = row->started_at;
+	view->ended_at = row->ended_at;
+	TEXT(view->room, row->room);
+	TEXT(view->reason, row->reason);
+	return view;
+}

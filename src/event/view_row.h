@@ -3,6 +3,7 @@
 
 #include "event/view.h"
 #include "store/call.h"
+#include "store/monitor.h"
 #include "store/recording.h"
 #include "store/room.h"
 
@@ -13,8 +14,10 @@ void call_leg_row_of_view(const struct call_view *view, unsigned position,
 void recording_row_of_view(const struct recording_view *view, int64_t seq,
 			   struct recording_row *ret);
 void room_row_of_view(const struct room_view *view, int64_t seq, struct room_row *ret);
+void monitor_row_of_view(const struct monitor_view *view, int64_t seq, struct monitor_row *ret);
 /* Return: a new view (free() it). A word that no table has reads as the first of its table. */
 struct recording_view *recording_view_of_row(const struct recording_row *row);
+struct monitor_view *monitor_view_of_row(const struct monitor_row *row); /* without its leg */
 struct call_view *call_view_of_row(const struct call_row *row, const struct call_leg_row *legs,
 				   size_t leg_count);
 

@@ -1,5 +1,12 @@
 #include "media/private.h"
 
+static void set_aside(struct mstream *stream, bool on, struct mstream *to)
+{
+	stream->bridge->asides += (unsigned)on - (unsigned)stream->aside;
+	stream->aside = on;
+	stream->aside_to = to;
+}
+
 void mbridge_add(struct mbridge *bridge, struct mstream *stream)
 {
 	if (stream->bridge == bridge || bridge->count == MEDIA_BRIDGE_MAX)
@@ -10,6 +17,8 @@ void mbridge_add(struct mbridge *bridge, struct mstream *stream)
 		bridge->members = xrealloc(bridge->members, bridge->cap * sizeof(*bridge->members));
 	}
 	stream->bridge = bridge;
+	if (stream->guest)
+		set_aside(stream, true, NULL);
 	stream->member = bridge->count;
 	bridge->members[bridge->count++] = stream;
 	plan_bridge(bridge);
@@ -61,13 +70,6 @@ void mbridge_guest(struct mstream *stream)
 {
 	stream->guest = true;
 	plan_stream(stream);
-}
-
-static void set_aside(struct mstream *stream, bool on, struct mstream *to)
-{
-	stream->bridge->asides += (unsigned)on - (unsigned)stream->aside;
-	stream->aside = on;
-	stream->aside_to = to;
 }
 
 void mbridge_aside(struct mstream *stream, bool on, struct mstream *to)

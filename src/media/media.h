@@ -377,7 +377,7 @@ void media_bridge_chime(struct media *media, struct media_id bridge, struct soun
  */
 void media_bridge_aside(struct media *media, struct media_id stream, struct media_id to);
 /* From now on it is a guest in whatever bridge it comes to: whoever hears just one member beside guests goes on as if they
- * were not there (digits). For good.
+ * were not there (digits). Nobody hears it when it comes in, until media_bridge_aside() says who does. For good.
  */
 void media_bridge_guest(struct media *media, struct media_id stream);
 /* Its voice is heard as before, but is not in recordings of its bridge. */

@@ -27,6 +27,16 @@ int audit_insert(struct db *db, struct audit *audit, struct arena *arena)
 	return r < 0 ? err_pass(r) : r;
 }
 
+int audit_put(struct db *db, struct audit *audit, struct arena *arena)
+{
+	int r = db_exec(db,
+			"INSERT INTO audit (" AUDIT_COLS
+			") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (id) DO NOTHING",
+			db_args_of(audit_fields, audit, DB_NO_ARGS, arena), NULL);
+
+	return r < 0 ? err_pass(r) : r;
+}
+
 static const struct db_list audit_list_table = {
 	.select = "SELECT " AUDIT_COLS " FROM audit",
 	.count = "SELECT count(*) FROM audit",

@@ -19,6 +19,9 @@ extern const struct field audit_fields[];
 /* id and time are filled in when they are none. */
 must_check int audit_insert(struct db *db, struct audit *audit, struct arena *arena);
 
+/* The same for who may come twice with it (the journal): id and time are set, the second does nothing. */
+must_check int audit_put(struct db *db, struct audit *audit, struct arena *arena);
+
 struct audit_filter {
 	struct db_page page; /* ordering: time */
 	struct id user, object;

@@ -150,6 +150,15 @@ static const char keeping_sql[] =
 	" WHERE state IN ('ready', 'failed');"
 	"CREATE INDEX recording_storage ON recording (tenant_id, storage);";
 
+static const char monitors_sql[] =
+	"CREATE TABLE monitor ("
+	" id @id NOT NULL PRIMARY KEY, tenant_id @id NOT NULL, call_id @id NOT NULL, profile_id @id, user_id @id,"
+	" room TEXT, mode TEXT NOT NULL, state TEXT NOT NULL, muted BOOLEAN NOT NULL, beep BOOLEAN NOT NULL,"
+	" follow_agent BOOLEAN NOT NULL, target_leg @id, leg_id @id, address TEXT, created_at BIGINT NOT NULL,"
+	" started_at BIGINT, ended_at BIGINT, reason TEXT, seq BIGINT NOT NULL);"
+	"CREATE INDEX monitor_call ON monitor (tenant_id, call_id, created_at);"
+	"CREATE INDEX monitor_open ON monitor (id) WHERE ended_at IS NULL;";
+
 static const struct db_migration migrations[] = {
 	{ 1, "accounts", accounts_sql },
 	{ 2, "profiles and devices", lines_sql },
@@ -159,6 +168,7 @@ static const struct db_migration migrations[] = {
 	{ 6, "rooms", rooms_sql },
 	{ 7, "masking and hold music", tones_sql },
 	{ 8, "how long recordings are kept", keeping_sql },
+	{ 9, "monitors", monitors_sql },
 };
 
 int store_migrate(struct db *db)

@@ -11,6 +11,7 @@
 #include "store/call.h"
 #include "store/device.h"
 #include "store/idempotency.h"
+#include "store/monitor.h"
 #include "store/prompt.h"
 #include "store/recording.h"
 #include "store/room.h"

@@ -1,0 +1,304 @@
+/* Live monitoring (API.md section 7), and the audit that shows who did what
+ *
+ * A request to monitor is in the audit before anything rings: no supervision without a trace, whatever happens then. What
+ * comes of it the journal writes.
+ */
+#include "api/private.h"
+
+#include "event/view_row.h"
+
+#define ROOM_NAME_MAX 64
+
+/* ---- which calls there are, and who is on them ---- */
+
+static json_t *call_json(const struct reply *reply, unsigned i)
+{
+	json_t *json = call_view_json(reply->calls[i]), *monitors = json_array();
+
+	for (unsigned m = 0; m < reply->monitor_count; m++)
+		if (id_eq(reply->monitors[m]->call_id, reply->calls[i]->id))
+			json_array_append_new(monitors, monitor_view_json(reply->monitors[m]));
+	json_object_set_new(json, "monitors", monitors);
+	return json;
+}
+
+static void take_profile(struct monitor_filter *filter, const char *text, json_t **complaints)
+{
+	if (filter->profile_count < MONITOR_FILTER_IDS &&
+	    id_parse(text, &filter->profiles[filter->profile_count]))
+		filter->profile_count++;
+	else
+		field_complain(complaints, "profile_id",
+			       filter->profile_count == MONITOR_FILTER_IDS
+				       ? "Too many."
+				       : "Must be a valid UUID.");
+}
+
+/* ?profile_id= may come several times, or with commas. */
+static void take_profiles(struct api_req *req, struct monitor_filter *filter, json_t **complaints)
+{
+	for (size_t i = 0; i < web_query_count(req->web); i++) {
+		const char *name, *value;
+
+		web_query_at(req->web, i, &name, &value);
+		while (str_eq(name, "profile_id") && *value && !*complaints) {
+			size_t len = strcspn(value, ",");
+
+			take_profile(filter, arena_strndup(req->arena, value, len), complaints);
+			value += len + (value[len] == ',');
+		}
+	}
+}
+
+static struct api_done *monitoring_list(struct api_req *req)
+{
+	struct command command = { .type = COMMAND_MONITOR_CALLS };
+	struct monitor_filter filter = { 0 };
+	json_t *complaints = NULL;
+	int state, direction;
+
+	take_profiles(req, &filter, &complaints);
+	api_filter_id(req, "user_id", &filter.user, &complaints);
+	state = api_filter_word(req, "state", call_state_names, &complaints);
+	direction = api_filter_word(req, "direction", call_direction_names, &complaints);
+	if (complaints)
+		return api_invalid(req, complaints);
+	filter.has_state = state >= 0;
+	filter.has_direction = direction >= 0;
+	filter.state = (enum call_state)(state >= 0 ? state : 0);
+	filter.direction = (enum call_direction)(direction >= 0 ? direction : 0);
+	command.body = xmemdup(&filter, sizeof(filter));
+	return api_list_live_of(req, &command, call_json);
+}
+
+/* ---- one ---- */
+
+static struct reply *ask(struct api_req *req, const struct monitor_wish *wish)
+{
+	struct command command = { .type = COMMAND_MONITOR, .body = xmemdup(wish, sizeof(*wish)) };
+
+	return api_ask(req, &command);
+}
+
+static struct api_done *answer(struct api_req *req, int status, struct reply *reply)
+{
+	json_t *body;
+	struct id id;
+
+	if (!reply || reply->code != REPLY_OK || !reply->monitor)
+		return api_fail_reply(req, reply);
+	body = monitor_view_json(reply->monitor);
+	id = reply->monitor->id;
+	reply_free(reply);
+	return status == 201 ? api_created(req, "/api/live-monitoring/", id, body)
+			     : api_json(req, status, body);
+}
+
+enum aim { TO_SEE, TO_CHANGE, TO_LEAVE };
+
+/* It is not live any more, or never was: its row is shown, cannot be changed, and has been left already. */
+static struct api_done *answer_ended(struct api_req *req, struct id id, enum aim aim)
+{
+	struct monitor_row row;
+	struct monitor_view *view;
+	struct api_done *done;
+	int r = monitor_get(req->db, req->arena, req->user->tenant, id, &row);
+
+	if (r)
+		return api_fail(req, r);
+	if (aim != TO_SEE && req->user->role != USER_ADMIN && !id_eq(row.user_id, req->user->id))
+		return api_forbidden(req);
+	if (aim == TO_LEAVE)
+		return api_no_content(req);
+	if (aim == TO_CHANGE)
+		return api_json(req, 409,
+				json_pack("{s:s, s:s, s:s}", "detail", "It has ended.", "code",
+					  "wrong_state", "state", "ended"));
+	view = monitor_view_of_row(&row);
+	done = api_json(req, 200, monitor_view_json(view));
+	free(view);
+	return done;
+}
+
+static bool is_missing(struct reply *reply)
+{
+	if (!reply || reply->code != REPLY_NOT_FOUND)
+		return false;
+	reply_free(reply);
+	return true;
+}
+
+static struct api_done *monitor_read(struct api_req *req)
+{
+	struct monitor_wish wish = { .action = MONITOR_GET };
+	struct reply *reply;
+
+	if (!id_parse(web_param(req->web, "id"), &wish.monitor))
+		return api_not_found(req);
+	reply = ask(req, &wish);
+	return is_missing(reply) ? answer_ended(req, wish.monitor, TO_SEE)
+				 : answer(req, 200, reply);
+}
+
+/* ---- starting, changing, leaving ---- */
+
+static bool is_given(const json_t *body, const char *name)
+{
+	const json_t *value = json_object_get(body, name);
+
+	return value && !json_is_null(value);
+}
+
+static void take_change(struct api_req *req, struct monitor_wish *wish, json_t **complaints)
+{
+	const json_t *body = req->body;
+
+	wish->has_mode = is_given(body, "mode");
+	wish->mode = (enum monitor_mode)api_word(body, "mode", monitor_mode_names, 0, complaints);
+	wish->has_muted = is_given(body, "muted");
+	api_bool(body, "muted", &wish->muted, complaints);
+	wish->has_beep = is_given(body, "beep");
+	api_bool(body, "beep", &wish->beep, complaints);
+	wish->has_target = json_object_get(body, "target_leg") != NULL; /* null: our side again */
+	api_id(body, "target_leg", false, &wish->target, complaints);
+	(void)str_copy(wish->client_addr, sizeof(wish->client_addr), web_peer(req->web));
+}
+
+static void take_what(const json_t *body, struct monitor_wish *wish, json_t **complaints)
+{
+	bool call = is_given(body, "call_id"), room = is_given(body, "room");
+	const char *name;
+
+	if (call == room) {
+		field_complain(complaints, "call_id",
+			       call ? "Either call_id or room." : "This field is required.");
+		return;
+	}
+	if (call) {
+		api_id(body, "call_id", true, &wish->call, complaints);
+		return;
+	}
+	name = api_str(body, "room", true, ROOM_NAME_MAX, complaints);
+	if (name)
+		(void)str_copy(wish->room, sizeof(wish->room), name);
+}
+
+/* Not in anybody's transaction: it is to be there before the call loop hears of the wish. */
+static int audit_request(struct api_req *req, const struct monitor_wish *wish)
+{
+	json_t *detail = json_pack("{s:s?, s:s?, s:s, s:b}", "call_id",
+				   wish->room[0] ? NULL : id_str(wish->call), "room",
+				   wish->room[0] ? wish->room : NULL, "mode",
+				   monitor_mode_names[wish->mode], "muted", wish->muted);
+	struct audit entry = {
+		.tenant_id = req->user->tenant,
+		.user_id = req->user->id,
+		.action = "monitor.requested",
+		.object = "monitor",
+		.object_id = wish->monitor,
+		.client_addr = web_peer(req->web),
+		.detail = detail,
+	};
+	int r = audit_insert(req->db, &entry, req->arena);
+
+	json_decref(detail);
+	return r < 0 ? err_pass(r) : r;
+}
+
+static struct api_done *monitor_start(struct api_req *req)
+{
+	struct monitor_wish *wish = arena_alloc(req->arena, sizeof(*wish));
+	json_t *complaints = NULL;
+	struct reply *reply;
+	int r;
+
+	*wish = (struct monitor_wish){ .action = MONITOR_START, .monitor = id_new() };
+	take_what(req->body, wish, &complaints);
+	take_change(req, wish, &complaints);
+	if (!wish->has_mode)
+		field_complain(&complaints, "mode", "This field is required.");
+	api_bool(req->body, "follow_agent", &wish->follow_agent, &complaints);
+	api_connect(req, req->body, false, &wish->connect, &complaints);
+	if (complaints)
+		return api_invalid(req, complaints);
+	r = audit_request(req, wish);
+	if (r)
+		return api_fail(req, r);
+	reply = ask(req, wish);
+	if (!wish->room[0] && is_missing(reply))
+		return api_call_not_live(req, wish->call, false);
+	return answer(req, 201, reply);
+}
+
+static struct api_done *monitor_change(struct api_req *req)
+{
+	struct monitor_wish wish = { .action = MONITOR_CHANGE };
+	json_t *complaints = NULL;
+	struct reply *reply;
+
+	if (!id_parse(web_param(req->web, "id"), &wish.monitor))
+		return api_not_found(req);
+	take_change(req, &wish, &complaints);
+	if (complaints)
+		return api_invalid(req, complaints);
+	reply = ask(req, &wish);
+	return is_missing(reply) ? answer_ended(req, wish.monitor, TO_CHANGE)
+				 : answer(req, 200, reply);
+}
+
+/* Leaving what has ended is fine, and does nothing. */
+static struct api_done *monitor_leave(struct api_req *req)
+{
+	struct monitor_wish wish = { .action = MONITOR_STOP };
+	struct reply *reply;
+
+	if (!id_parse(web_param(req->web, "id"), &wish.monitor))
+		return api_not_found(req);
+	(void)str_copy(wish.client_addr, sizeof(wish.client_addr), web_peer(req->web));
+	reply = ask(req, &wish);
+	if (is_missing(reply))
+		return answer_ended(req, wish.monitor, TO_LEAVE);
+	if (!reply || reply->code != REPLY_OK)
+		return api_fail_reply(req, reply);
+	reply_free(reply);
+	return api_no_content(req);
+}
+
+/* ---- the audit ---- */
+
+static struct api_done *audit_read(struct api_req *req)
+{
+	struct audit_filter filter = { 0 };
+	struct audit *rows = NULL;
+	struct db_page_info info;
+	json_t *complaints = NULL, *results;
+	struct api_done *no = api_page(req, &filter.page);
+	int r;
+
+	if (no)
+		return no;
+	api_filter_id(req, "user_id", &filter.user, &complaints);
+	api_filter_id(req, "object_id", &filter.object, &complaints);
+	filter.action = api_filter_text(req, "action", &complaints);
+	if (complaints)
+		return api_invalid(req, complaints);
+	r = audit_list(req->db, req->arena, req->user->tenant, &filter, &rows, &info);
+	if (r)
+		return api_fail(req, r);
+	results = json_array();
+	for (size_t i = 0; i < info.rows; i++)
+		json_array_append_new(results, field_to_json(audit_fields, &rows[i]));
+	return api_list(req, &info, results);
+}
+
+const struct api_route monitoring_routes[] = {
+	{ "GET", "/api/live-monitoring/", "listMonitoredCalls", monitoring_list, SCOPE_MONITOR, 0 },
+	{ "POST", "/api/live-monitoring/", "startMonitor", monitor_start, SCOPE_MONITOR,
+	  API_CREATES },
+	{ "GET", "/api/live-monitoring/{id}/", "getMonitor", monitor_read, SCOPE_MONITOR, 0 },
+	{ "PATCH", "/api/live-monitoring/{id}/", "changeMonitor", monitor_change, SCOPE_MONITOR,
+	  0 },
+	{ "DELETE", "/api/live-monitoring/{id}/", "stopMonitor", monitor_leave, SCOPE_MONITOR, 0 },
+	{ "GET", "/api/audit/", "listAudit", audit_read, SCOPE_ADMIN, 0 },
+	{ 0 },
+};
