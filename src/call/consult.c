@@ -49,6 +49,7 @@ static void talk_back(struct transfer *transfer)
 		bridge_add(call->bridge, goes->channel);
 	hold_set(call, goes, false);
 	record_follow(call);
+	monitor_follow(call);
 }
 
 /* The target has gone: back as it was. */
@@ -96,6 +97,7 @@ static void keep_consult(struct transfer *transfer)
 	bridge_hear(consult->bridge, target->channel, leg->channel, true);
 	consult->bridged = true;
 	record_follow(consult);
+	monitor_follow(consult);
 }
 
 static void over(struct transfer *transfer)

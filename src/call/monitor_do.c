@@ -342,14 +342,9 @@ static bool has_user(const struct call *call, struct id user)
 	return false;
 }
 
-static enum call_state state_of(const struct call *call)
-{
-	return call->shown == CALL_ANSWERED && call_is_held(call) ? CALL_HELD : call->shown;
-}
-
 static bool passes(const struct call *call, const struct monitor_filter *filter)
 {
-	return (!filter->has_state || state_of(call) == filter->state) &&
+	return (!filter->has_state || call_shown(call) == filter->state) &&
 	       (!filter->has_direction || call->direction == filter->direction) &&
 	       (id_is_none(filter->user) || has_user(call, filter->user)) &&
 	       has_profile(call, filter);

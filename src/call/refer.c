@@ -256,6 +256,7 @@ static void take_over(struct leg *old, const struct engine_event *event)
 	leg_close(old, END_COMPLETED, false);
 	hold_rejoin(call);
 	record_follow(call);
+	monitor_follow(call);
 	call_publish_leg(call, leg, "replaced");
 }
 

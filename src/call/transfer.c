@@ -102,6 +102,7 @@ void transfer_put_aside(struct transfer *transfer)
 	goes->role = LEG_CONSULT;
 	if (transfer->call->bridge)
 		bridge_remove(transfer->call->bridge, goes->channel);
+	monitor_follow(transfer->call);
 }
 
 void transfer_let_go(struct transfer *transfer)
@@ -135,6 +136,7 @@ static void pair(struct transfer *transfer, struct leg *with)
 	bridge_hear(bridge, with->channel, transfer->stays->channel, true);
 	bridge_hear(bridge, transfer->stays->channel, with->channel, true);
 	record_follow(call);
+	monitor_follow(call);
 }
 
 void transfer_rejoin(struct transfer *transfer)

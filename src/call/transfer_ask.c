@@ -58,6 +58,7 @@ void transfer_at_once(struct transfer *transfer, const struct aim *aim, const st
 		call->second = NULL;
 	else
 		call->first = NULL;
+	monitor_bridge_goes(call);
 	if (call->bridge)
 		bridge_free(take(call->bridge));
 	call->bridged = false;
@@ -69,6 +70,7 @@ void transfer_at_once(struct transfer *transfer, const struct aim *aim, const st
 	} else {
 		plan_set(&call->plan, aim->connect);
 		party_sound(call, stays);
+		monitor_follow(call);
 		transfer_publish(transfer, EVENT_CALL_TRANSFERRED);
 	}
 }

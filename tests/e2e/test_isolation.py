@@ -90,6 +90,15 @@ TABLE = {
     "PATCH /api/recording-settings": Route(role="admin", body={"retention_days": None}),
     "GET /api/download-recording": Route(thing="recording", query="recording_id"),
 
+    "GET /api/live-monitoring": Route(role="supervisor"),
+    "POST /api/live-monitoring": Route(thing="call", member="call_id", own=False,
+                                       role="supervisor", body={"mode": "listen"}),
+    "GET /api/live-monitoring/{}": Route(thing="monitor", role="supervisor"),
+    "PATCH /api/live-monitoring/{}": Route(thing="monitor", role="supervisor",
+                                           body={"mode": "barge"}),
+    "DELETE /api/live-monitoring/{}": Route(thing="monitor", role="supervisor"),
+    "GET /api/audit": Route(role="admin"),
+
     "GET /api/call-logs": Route(),
     "POST /api/ws-ticket": Route(),
     "GET /ws/events": Route(),
@@ -154,17 +163,33 @@ def recorded(tenant, line, far_end):
                      ["results"], 5, "the recording is ready")[0]["id"]
 
 
+def monitored(tenant, line, far_end, supervisor):
+    """Somebody was about to listen to a call that has ended: the monitor's id."""
+    call = tenant.make_call(line, far_end.number, {"echo": True})["id"]
+    remote = far_end.expect_invite(ear=ear.Ear(far_end.address)).answer()
+    net.until(lambda: tenant.call(call)["state"] == "answered", 5, "it is answered")
+    monitor = tenant.ok("POST", "/api/live-monitoring/",
+                        {"call_id": call, "mode": "listen",
+                         "connect": {"number": supervisor.number, "profile_id": line["id"]}}, 201)
+    supervisor.expect_invite()
+    tenant.hangup(call)
+    remote.wait_ended()
+    tenant.log_row(call)
+    return monitor["id"]
+
+
 @pytest.fixture
 def things(tenant, provider, far_end, far_ends):
     """One thing of each kind that belongs to `tenant`, with a live call."""
     line = tenant.registered_profile(provider, record="on_demand")
     recording = recorded(tenant, line, far_ends())
+    monitor = monitored(tenant, line, far_ends(), far_ends())
     call = tenant.make_call(line, far_end.number, {"echo": True})
     remote = far_end.expect_invite()
     remote.ring()
     room = net.token("room")
     tenant.ok("POST", "/api/conference/", {"room": room, "action": "create"}, 201)
-    yield {"room": room, "profile": line["id"], "recording": recording, "call": call["id"],
+    yield {"room": room, "profile": line["id"], "recording": recording, "call": call["id"], "monitor": monitor,
            "device": tenant.add_device()["id"], "user": tenant.add_user("agent").user["id"],
            "prompt": tenant.add_prompt("Tone", ear.tone(850, 0.5))["id"]}
     tenant.hangup(call["id"])
