@@ -25,6 +25,9 @@ static void snapshot_free(struct event_snapshot *snapshot)
 		free(snapshot->registrations[i]);
 	for (size_t i = 0; i < snapshot->conference_count; i++)
 		free(snapshot->conferences[i]);
+	for (size_t i = 0; i < snapshot->recording_count; i++)
+		free(snapshot->recordings[i]);
+	free(snapshot->recordings);
 	free(snapshot->conferences);
 	free(snapshot->calls);
 	free(snapshot->registrations);

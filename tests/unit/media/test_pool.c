@@ -5,6 +5,8 @@
 #include "unit.h"
 
 #include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -598,6 +600,10 @@ struct chaos {
 	struct scene scene;
 	struct far_end far[MANY];
 	struct media_id bridges[4], players[MANY];
+	char dir[32];
+	uint64_t tapes[4]; /* 0: none */
+	bool wide[4];
+	unsigned made, ended;
 	struct sound *sound;
 	uint32_t seed;
 };
@@ -624,13 +630,48 @@ static void chaos_update(struct chaos *chaos, struct far_end *far)
 	media_stream_update(chaos->scene.media, far->stream, &params);
 }
 
+/* A recording begins, is paused, has one more on it, or ends. */
+static void chaos_record(struct chaos *chaos, struct far_end *far, unsigned t)
+{
+	struct media *media = chaos->scene.media;
+	struct media_record record = { .stereo = pick(chaos, 2), .wideband = pick(chaos, 2) };
+	char path[64];
+
+	if (!chaos->tapes[t]) {
+		(void)snprintf(path, sizeof(path), "%s/%u", chaos->dir, chaos->made++);
+		record.path = path;
+		chaos->wide[t] = record.wideband;
+		chaos->tapes[t] = media_record_open(media, &record);
+	} else if (!pick(chaos, 8)) {
+		media_record_close(media, chaos->tapes[t]);
+		chaos->tapes[t] = 0; /* its taps speak into the void */
+	} else if (!pick(chaos, 4)) {
+		media_record_pause(media, chaos->tapes[t], pick(chaos, 2));
+	} else {
+		media_record_tap(media, pick(chaos, 4) ? chaos->tapes[t] : 0, chaos->wide[t],
+				 far->stream, (enum media_side)pick(chaos, 2));
+	}
+}
+
+static void chaos_poll(struct chaos *chaos)
+{
+	chaos->scene.count = 0;
+	media_poll(chaos->scene.media);
+	for (unsigned i = 0; i < chaos->scene.count; i++) {
+		if (chaos->scene.log[i].type != MEDIA_EVENT_RECORDED)
+			continue;
+		assert_int_equal(chaos->scene.log[i].recorded.error, 0);
+		chaos->ended++;
+	}
+}
+
 static void chaos_step(struct chaos *chaos)
 {
 	struct media *media = chaos->scene.media;
 	unsigned n = pick(chaos, MANY), b = pick(chaos, 4);
 	struct far_end *far = &chaos->far[n];
 
-	switch (pick(chaos, 14)) {
+	switch (pick(chaos, 18)) {
 	case 0:
 		media_stream_close(media, far->stream);
 		far->stream = open_stream(&chaos->scene, n, MEDIA_NONE);
@@ -673,6 +714,11 @@ static void chaos_step(struct chaos *chaos)
 		media_bridge_hear(media, chaos->bridges[b], far->stream,
 				  chaos->far[pick(chaos, MANY)].stream, pick(chaos, 2));
 		break;
+	case 11:
+	case 12:
+	case 13:
+		chaos_record(chaos, far, b);
+		break;
 	default:
 		media_bridge_add(media, chaos->bridges[b], far->stream);
 	}
@@ -684,6 +730,8 @@ static void anything_in_any_order_is_survived(void **state)
 
 	(void)state;
 	chaos->seed = 20;
+	(void)snprintf(chaos->dir, sizeof(chaos->dir), "/tmp/jf-chaos-XXXXXX");
+	assert_non_null(mkdtemp(chaos->dir));
 	chaos->sound = sound_new_ringback("de");
 	scene_init(&chaos->scene, 2, 22200, 22399);
 	for (unsigned i = 0; i < MANY; i++)
@@ -695,22 +743,34 @@ static void anything_in_any_order_is_survived(void **state)
 		far_say(&chaos->far[pick(chaos, MANY)], (uint8_t)i);
 		if (i % 16 == 0) {
 			usleep(2000);
-			chaos->scene.count = 0;
-			media_poll(chaos->scene.media);
+			chaos_poll(chaos);
 		}
 	}
+	for (unsigned i = 0; i < ARRAY_LEN(chaos->tapes); i++)
+		if (chaos->tapes[i] && i) /* one is left to be ended with the pool */
+			media_record_close(chaos->scene.media, chaos->tapes[i]);
 	for (unsigned i = 0; i < MANY; i++)
 		media_stream_close(chaos->scene.media, chaos->far[i].stream);
-	for (unsigned i = 0; i < 400 && media_stream_count(chaos->scene.media); i++) {
+	for (unsigned i = 0; i < 1000 && (media_stream_count(chaos->scene.media) ||
+					  chaos->ended + !!chaos->tapes[0] < chaos->made);
+	     i++) {
 		usleep(5000);
-		chaos->scene.count = 0;
-		media_poll(chaos->scene.media);
+		chaos_poll(chaos);
 	}
+	assert_int_equal(chaos->ended + !!chaos->tapes[0], chaos->made);
+	assert_true(chaos->made > 4);
 	assert_int_equal(media_stream_count(chaos->scene.media), 0);
 	assert_int_equal(media_ports_free(chaos->scene.media), 100); /* nothing was lost */
 	for (unsigned i = 0; i < MANY; i++)
 		close(chaos->far[i].fd);
 	media_free(chaos->scene.media);
+	for (unsigned i = 0; i < chaos->made; i++) {
+		char path[64];
+
+		(void)snprintf(path, sizeof(path), "%s/%u", chaos->dir, i);
+		(void)unlink(path);
+	}
+	assert_int_equal(rmdir(chaos->dir), 0);
 	sound_unref(chaos->sound);
 	free(chaos);
 }
