@@ -96,16 +96,25 @@ static bool call_uses(const struct call *call, const struct profile *profile)
 	return false;
 }
 
+static struct call *find_using(const struct profile *profile)
+{
+	struct call *call;
+
+	chain_each(call, &profile->tenant->calls, in_tenant)
+		if (call_uses(call, profile))
+			return call;
+	return NULL;
+}
+
 struct reply *do_profile_drop(struct call_app *app, struct command *command)
 {
 	struct profile *profile = profile_of(app, command);
-	struct call *call, *then;
+	struct call *call;
 
 	if (!profile)
 		return reply_new(REPLY_NOT_FOUND);
-	chain_each_safe(call, then, &profile->tenant->calls, in_tenant) {
-		if (!call_uses(call, profile))
-			continue;
+	/* From the beginning each time: the end of one may be that of its transfer's other call. */
+	while ((call = find_using(profile))) {
 		if (!command->force)
 			return reply_error(REPLY_PROFILE_IN_USE, NULL,
 					   "This profile has calls up.");

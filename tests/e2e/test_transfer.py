@@ -529,6 +529,62 @@ def test_attended_from_hold_and_back_into_it(tenant, talk, far_ends):
     events.wait_ended(call_id)
 
 
+@pytest.mark.core
+def test_what_the_target_says_before_it_answers_is_for_who_consults(tenant, talk, far_ends):
+    call_id, events, desk, remote = talk()
+    consult_id, third = consult(tenant, events, call_id, far_ends(), answer=False)
+    third.early_media()
+    since = settled()
+    desk.ear.wait_tone(880, since=since)
+    hears_music(remote.ear, since, 440, 620, 880)
+    hears_none_of(desk.ear, since, 620)
+    quiet_after(third.ear, 440, since)
+    assert tenant.call(consult_id)["state"] == "early_media"
+    third.answer()
+    events.wait_call("answered", consult_id)
+    steady(desk.ear, third.ear)
+    act(tenant, call_id, "complete")
+    steady(remote.ear, third.ear)
+    remote.bye()
+    third.wait_ended()
+    events.wait_ended(call_id)
+
+
+# ---- other people's ends ----
+
+
+def test_a_number_nobody_has(tenant, talk):
+    call_id, events, desk, remote = talk()
+    transfer(tenant, call_id, to="+49309999999")
+    failed = events.wait_call("transfer_failed", call_id)["detail"]
+    assert failed["end_reason"] == "not_found" and failed["sip_code"] == 404
+    steady(desk.ear, remote.ear)
+    remote.bye()
+    events.wait_ended(call_id)
+
+
+def test_sipp_as_targets(tenant, provider, talk, sipp):
+    call_id, events, desk, remote = talk()
+    phone = desk.ua
+    ringing, early = sipp("ring.xml"), sipp("early.xml")
+    never = provider.add_number(f"+4940{net.digits(7)}", ringing.address)
+    soon = provider.add_number(f"+4940{net.digits(7)}", early.address)
+    transfer(tenant, call_id, to=never, ring_timeout_s=1)
+    desk.wait_ended()
+    again = phone.expect_invite(ear=Ear(phone.address, tone=440)).answer()
+    assert ringing.wait() == 0, "cancelled properly"
+    hear_each_other(again.ear, remote.ear, again.answered_at)
+    net.until(lambda: tenant.call(call_id)["state"] == "answered", 5, "they talk again")
+    transfer(tenant, call_id, to=soon)
+    wait_transferred(events, call_id)
+    again.wait_ended()
+    tenant.hangup(call_id)
+    assert early.wait() == 0
+    remote.wait_ended()
+    events.wait_ended(call_id)
+    wait_no_calls(tenant)
+
+
 # ---- recording, across it ----
 
 
@@ -691,6 +747,75 @@ def test_a_phone_transfers_to_somebody_busy(tenant, talk, far_ends):
     steady(desk.ear, remote.ear)
     remote.bye()
     events.wait_ended(call_id)
+
+
+def test_a_phone_holds_and_transfers_as_phones_do(tenant, talk, far_ends):
+    """On hold by the phone's own key first; the target is busy: the phone resumes. Then it works."""
+    call_id, events, desk, remote = talk()
+    remote.ear.direction = "recvonly"
+    desk.ear.bump()
+    desk.reinvite(desk.ear.sdp(direction="sendonly"))
+    events.wait_call("held", call_id)
+    assert "a=sendonly" in remote.expect("INVITE").body
+    remote.ear.direction = "sendrecv"
+    first, second = far_ends(), far_ends()
+    refer(desk, first.number)
+    desk.expect(202)
+    first.expect_invite().reply(486)
+    net.until(lambda: sipfrags(desk)[-1:] == [486], 5, "the last report")
+    assert tenant.call(call_id)["state"] == "held", "the phone still holds"
+    hears_music(remote.ear, settled(), 440, 620)
+    desk.ear.bump()
+    desk.reinvite(desk.ear.sdp())
+    net.until(lambda: tenant.call(call_id)["state"] == "answered", 5, "the phone has resumed")
+    steady(desk.ear, remote.ear)
+    desk.ear.bump()
+    desk.reinvite(desk.ear.sdp(direction="sendonly"))
+    refer(desk, second.number)
+    third = taken(second)
+    third.answer()
+    wait_transferred(events, call_id)
+    desk.wait_ended()
+    steady(remote.ear, third.ear)
+    assert tenant.call(call_id)["hold"] == {"local": False, "remote": False}
+    remote.bye()
+    third.wait_ended()
+    events.wait_ended(call_id)
+
+
+@pytest.mark.core
+def test_each_phone_is_told_who_is_there_now(tenant, desk_phones, colleague):
+    """All inside: the desk calls Anton, and puts him through to Carla."""
+    anton = tenant.add_user(name="Anton")
+    his, desk_ua = desk_phones(anton), desk_phones(tenant)
+    events = tenant.events()
+    desk = desk_ua.invite(f"sip:{anton.user['extension']}@{desk_ua.domain}",
+                          ear=Ear(desk_ua.address, tone=440))
+    remote = taken(his, 620).answer()
+    desk.expect(200)
+    call_id = events.wait_for("call.answered")["call_id"]
+    hear_each_other(desk.ear, remote.ear, remote.answered_at)
+    transfer(tenant, call_id, to=colleague.user["extension"], mode="attended")
+    third = taken(colleague.phone)
+    assert third.invite.user("from") == tenant.me()["extension"], "who consults"
+    third.answer()
+    steady(desk.ear, third.ear)
+    assert events.wait_for("call.created", predicate=lambda m: m["call_id"] != call_id)[
+        "data"]["direction"] == "internal"
+    act(tenant, call_id, "complete")
+    desk.wait_ended()
+    for call, user, name in ((remote, colleague.user, "Carla"), (third, anton.user, "Anton")):
+        told = call.expect(lambda m: m.status is None and m.get("p-asserted-identity"))
+        assert told.user("p-asserted-identity") == user["extension"]
+        assert name in told.get("p-asserted-identity")
+    steady(remote.ear, third.ear)
+    mine = colleague.call(call_id)
+    assert mine["state"] == "answered"
+    third.bye()
+    remote.wait_ended()
+    events.wait_ended(call_id)
+    wait_no_calls(tenant)
+    anton.close()
 
 
 def test_a_phone_transfers_and_leaves_at_once_and_without_reports(tenant, talk, far_ends):

@@ -3,16 +3,25 @@
  */
 #include "sim.h"
 
+static size_t timers; /* before anything happened */
+
 static int begin(void **state)
 {
-	*state = sim_new();
+	struct sim *s = sim_new();
+
+	sim_run(s, 40000);
+	timers = wheel_count(s->wheel);
+	*state = s;
 	return 0;
 }
 
 static int end(void **state)
 {
-	sim_clean(*state);
-	sim_free(*state);
+	struct sim *s = *state;
+
+	sim_clean(s);
+	assert_int_equal(wheel_count(s->wheel), timers);
+	sim_free(s);
 	return 0;
 }
 
