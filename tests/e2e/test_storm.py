@@ -1,5 +1,5 @@
-"""Many clients at once on one call, which ends in the middle of it: every request is answered in an orderly way, and nothing
-of the call is left."""
+"""Many clients at once on one call, which ends in the middle of it: every request is answered in
+an orderly way, and nothing of the call is left."""
 import random
 import threading
 import time
@@ -64,7 +64,8 @@ class Storm:
     def _request(self, client, dice):
         call = {"call_id": self.call_id}
         room = {"room": dice.choice(self.rooms)}
-        what = dice.choice(("hold", "hold", "hold", "mute", "mute", "dtmf", "record", "record", "read")
+        what = dice.choice(("hold", "hold", "hold", "mute", "mute", "dtmf", "record", "record",
+                            "read")
                            + (("join", "member", "member", "member", "member", "lock")
                               if self.rooms_open.is_set() else ())
                            + (("transfer", "go on", "go on", "go on") if self.targets else ()))
@@ -109,16 +110,21 @@ def of_us(metrics):
                                              "jackfield_recordings")}
 
 
+def phone_of(client, agents):
+    device = client.add_device()
+    phone = agents(device["username"], device["password"],
+                   domain=f"{device['server']}:{device['port']}")
+    assert phone.register().status == 200
+    return phone
+
+
 @pytest.fixture
 def torn(own_daemon, provider, agents, far_end):
     """A tenant with a daemon of its own, and a call of two that is up."""
     daemon = own_daemon()
     tenant = daemon.signup()
     line = tenant.registered_profile(provider, record="on_demand")
-    device = tenant.add_device()
-    phone = agents(device["username"], device["password"],
-                   domain=f"{device['server']}:{device['port']}")
-    assert phone.register().status == 200
+    phone = phone_of(tenant, agents)
     events = tenant.events(("calls", "conferences", "recordings"))
     call_id = tenant.make_call(line, far_end.number)["id"]
     desk = phone.expect_invite(ear=Ear(phone.address, tone=440)).answer()
@@ -201,64 +207,69 @@ class Picker:
         self.thread.join(10)
 
 
+def end_it(end, tenant, call_id, desk, remote):
+    if end == "bye":
+        remote.bye()
+    elif end == "phone":
+        desk.bye()
+    elif end == "api":
+        tenant.hangup(call_id)
+
+
+def nothing_is_left(tenant, events, call_id, rooms):
+    """Once everything was hung up and ended; and every call, and every recording, has one end."""
+    def nobody():
+        for call in live_calls(tenant):
+            tenant.hangup(call["id"])
+        return not live_calls(tenant)
+
+    def recordings():
+        return tenant.ok("GET", "/api/recordings/?page_size=500")["results"]
+
+    net.until(nobody, 15, "all calls are over")
+    for room in rooms:
+        tenant.post("/api/conference/", {"room": room, "action": "end"})
+    assert tenant.ok("GET", "/api/conferences/")["results"] == []
+    net.until(lambda: not any(of_us(tenant.daemon.metrics()).values()), 15, "nothing is left")
+    net.until(lambda: all(r["state"] in ("ready", "failed") for r in recordings()), 10,
+              "every recording has come to its end")
+    assert all(r["state"] == "ready" or r["reason"] == "empty" for r in recordings())
+    events.wait_ended(call_id)
+    ended = [m["call_id"] for m in events.all("call.ended")]
+    assert len(ended) == len(set(ended)), "each ends once"
+    assert "level=error" not in tenant.daemon.log()
+
+
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("end", ["bye", "phone", "api"])
 def test_a_call_that_is_sent_everywhere(torn, far_ends, agents, end):
     tenant, events, call_id, desk, remote = torn
-    daemon = tenant.daemon
-    colleague = tenant.add_user("agent")
-    device = colleague.add_device()
-    phone = agents(device["username"], device["password"],
-                   domain=f"{device['server']}:{device['port']}")
-    assert phone.register().status == 200
-    outside = far_ends()
-    pickers = [Picker(phone, 1), Picker(outside, 2), Picker(desk.ua, 3, ("answer",))]
-    rooms = [net.token("room")]
+    colleague, outside, rooms = tenant.add_user("agent"), far_ends(), [net.token("room")]
+    pickers = [Picker(phone_of(colleague, agents), 1), Picker(outside, 2),
+               Picker(desk.ua, 3, ("answer",))]
     with Storm(tenant, call_id, rooms, seed=len(end),
                targets=(colleague.user["extension"], outside.number)) as storm:
         time.sleep(3 * ALONE_S)
         storm.rooms_open.set()
         time.sleep(ROOMS_S)
-        if end == "bye":
-            remote.bye()
-        elif end == "phone":
-            desk.bye()
-        elif end == "api":
-            tenant.hangup(call_id)
+        end_it(end, tenant, call_id, desk, remote)
         time.sleep(0.5)
     for picker in pickers:
         picker.close()
-
-    def nobody_left():
-        for call in live_calls(tenant):
-            tenant.hangup(call["id"])
-        return not live_calls(tenant)
-    net.until(nobody_left, 15, "all calls are over")
-    for room in rooms:
-        tenant.post("/api/conference/", {"room": room, "action": "end"})
-    net.until(lambda: not any(of_us(daemon.metrics()).values()), 15, "nothing is left")
-    ended = [m["call_id"] for m in events.all("call.ended")]
-    assert len(ended) == len(set(ended)), "each ends once"
-    assert "level=error" not in daemon.log()
+    nothing_is_left(tenant, events, call_id, rooms)
 
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("end", ["bye", "phone", "api", "leg", "kick", "room"])
 def test_a_call_that_everybody_pulls_at(torn, end):
     tenant, events, call_id, desk, remote = torn
-    daemon = tenant.daemon
     rooms = [net.token("room"), net.token("room")]
     with Storm(tenant, call_id, rooms, seed=len(end)) as storm:
         time.sleep(ALONE_S)
         storm.rooms_open.set()
         time.sleep(ROOMS_S)
-        if end == "bye":
-            remote.bye()
-        elif end == "phone":
-            desk.bye()
-        elif end == "api":
-            tenant.hangup(call_id)
-        elif end == "leg":
+        end_it(end, tenant, call_id, desk, remote)
+        if end == "leg":
             tenant.hangup(call_id, leg_id=storm.legs[0])
         for room in rooms:
             if end == "room":
@@ -268,16 +279,4 @@ def test_a_call_that_everybody_pulls_at(torn, end):
                     tenant.post("/api/conference/", {"room": room, "action": "kick",
                                                      "member_id": member["id"]})
         time.sleep(0.5)
-    tenant.hangup(call_id)
-    net.until(lambda: not live_calls(tenant), 10, "the call is over")
-    events.wait_ended(call_id)
-    for room in rooms:
-        tenant.post("/api/conference/", {"room": room, "action": "end"})
-    assert tenant.ok("GET", "/api/conferences/")["results"] == []
-    net.until(lambda: not any(of_us(daemon.metrics()).values()), 15, "nothing is left")
-    net.until(lambda: all(r["state"] in ("ready", "failed") for r in
-                          tenant.ok("GET", "/api/recordings/?page_size=500")["results"]),
-              10, "every recording has come to its end")
-    assert all(r["state"] == "ready" or r["reason"] == "empty" for r in
-               tenant.ok("GET", "/api/recordings/?page_size=500")["results"])
-    assert "level=error" not in daemon.log()
+    nothing_is_left(tenant, events, call_id, rooms)

@@ -17,16 +17,22 @@ static int end(void **state)
 static const char no_events[] =
 	"v=0\r\no=- 7 7 IN IP4 10.0.0.9\r\ns=-\r\nc=IN IP4 10.0.0.9\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n";
 
-/* Anna's phone talks to somebody at the provider who has no telephone-events. */
-static void up(struct sim *s, struct sim_dialog *phone, struct sim_dialog *far)
+/* Anna's phone talks to somebody at the provider who describes itself so. */
+static void up_with(struct sim *s, struct sim_dialog *phone, struct sim_dialog *far,
+		    const char *sdp)
 {
 	assert_int_equal(sim_make(s, "0301", CONNECT_ANY_DEVICE)->code, REPLY_OK);
 	sim_answer(&s->phone, sim_expect(&s->phone, "INVITE"), phone, sim_sdp);
 	sim_run(s, 5);
 	(void)sim_expect(&s->phone, "ACK");
-	sim_answer(&s->provider, sim_expect(&s->provider, "INVITE sip:0301@"), far, no_events);
+	sim_answer(&s->provider, sim_expect(&s->provider, "INVITE sip:0301@"), far, sdp);
 	sim_run(s, 5);
 	(void)sim_expect(&s->provider, "ACK");
+}
+
+static void up(struct sim *s, struct sim_dialog *phone, struct sim_dialog *far)
+{
+	up_with(s, phone, far, no_events);
 }
 
 static enum reply_code dial(struct sim *s, const char *digits, enum dtmf_mode method,
@@ -175,6 +181,31 @@ static void a_digit_for_a_call_that_is_gone_ends_it_here_too(void **state)
 	(void)sim_expect(&s->phone, "BYE");
 }
 
+/* They agree to something else meanwhile: no telephone-events, a codec that carries no tones, and no INFO. */
+static void what_cannot_be_sent_any_more_is_not_said_to_be_sent(void **state)
+{
+	static const char with_events[] =
+		"v=0\r\no=- 7 1 IN IP4 10.0.0.9\r\ns=-\r\nc=IN IP4 10.0.0.9\r\nt=0 0\r\n"
+		"m=audio 4000 RTP/AVP 96 101\r\na=rtpmap:96 opus/48000/2\r\n"
+		"a=rtpmap:101 telephone-event/8000\r\n";
+	static const char opus_alone[] =
+		"v=0\r\no=- 7 2 IN IP4 10.0.0.9\r\ns=-\r\nc=IN IP4 10.0.0.9\r\nt=0 0\r\n"
+		"m=audio 4000 RTP/AVP 96\r\na=rtpmap:96 opus/48000/2\r\n";
+	struct sim *s = *state;
+	struct sim_dialog phone, far;
+
+	up_with(s, &phone, &far, with_events);
+	assert_int_equal(dial(s, ",,12", DTMF_AUTO, MASK_PROFILE), REPLY_OK);
+	sim_request(&far, "INVITE", "Allow: INVITE, ACK, BYE\r\n", opus_alone);
+	sim_run(s, 5);
+	(void)sim_expect(&s->provider, "SIP/2.0 200");
+	sim_ack(&far, NULL);
+	sim_run(s, 4000);
+	assert_true(told(s, EVENT_CALL_DTMF_SENT, "\"complete\":false,\"sent\":0"));
+	assert_int_equal(dial(s, "1", DTMF_AUTO, MASK_PROFILE), REPLY_UNSUPPORTED);
+	over(s);
+}
+
 static void a_hangup_crosses_a_digit(void **state)
 {
 	struct sim *s = *state;
@@ -251,6 +282,7 @@ int main(void)
 		T(who_knows_no_info_gets_tones_instead),
 		T(a_digit_that_is_never_answered_does_not_end_the_call),
 		T(a_digit_for_a_call_that_is_gone_ends_it_here_too),
+		T(what_cannot_be_sent_any_more_is_not_said_to_be_sent),
 		T(a_hangup_crosses_a_digit),
 		T(a_hold_stops_digits_that_wait),
 		T(which_digits_come_in_can_be_kept_secret),
