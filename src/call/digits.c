@@ -19,9 +19,11 @@ static const char *method_name(enum dtmf_mode method)
 }
 
 /* While somebody says a card's number or a PIN: that a key was pressed is told, not which one. */
-static bool is_masked(const struct call *call)
+static bool is_masked(const struct leg *leg)
 {
-	if (record_shown(call) == RECORDING_PAUSED)
+	const struct call *call = leg->call;
+
+	if (record_shown(call) == RECORDING_PAUSED || room_leg_is_paused(leg))
 		return true;
 	if (call->mask)
 		return call->mask == MASK_ON;
@@ -30,7 +32,7 @@ static bool is_masked(const struct call *call)
 
 void digits_came(struct leg *leg, const struct engine_event *event)
 {
-	bool masked = is_masked(leg->call);
+	bool masked = is_masked(leg);
 	char text[2] = { event->digit, '\0' };
 
 	call_publish(leg->call, EVENT_CALL_DTMF,

@@ -77,7 +77,7 @@ static bool puts_on_hold(const struct leg *leg)
 	return leg->holding || (leg->held && leg->kind != LEG_KIND_PROFILE);
 }
 
-static void play_music(struct leg *leg)
+void hold_music(struct leg *leg)
 {
 	const struct call *call = leg->call;
 	const struct profile *profile = call->profile;
@@ -101,7 +101,7 @@ bool hold_music_done(struct leg *leg, const struct engine_event *event)
 	if (!leg->music_id || event->sound_id != leg->music_id)
 		return false;
 	leg->music_id = 0;
-	if (!event->ok && leg->on_hold && leg_is_live(leg))
+	if (!event->ok && (leg->on_hold || room_leg_waits(leg)) && leg_is_live(leg))
 		(void)channel_play(leg->channel, &ours);
 	return true;
 }
@@ -110,7 +110,7 @@ static void music(struct leg *leg, bool on)
 {
 	leg->on_hold = on;
 	if (on)
-		play_music(leg);
+		hold_music(leg);
 	else
 		channel_play_stop(leg->channel);
 	monitor_follow(leg->call);

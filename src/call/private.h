@@ -334,6 +334,8 @@ void hold_changed(struct call *call, struct leg *leg);
 void hold_begin(struct call *call);
 void hold_told(struct leg *leg, bool signalled); /* the far end has agreed, or not */
 /* The music that is played to `leg` is over. Return: whether it was that. */
+void hold_music(
+	struct leg *leg); /* what its profile has for those who wait; until channel_play_stop() */
 bool hold_music_done(struct leg *leg, const struct engine_event *event);
 struct leg *hold_partner(const struct call *call, const struct leg *leg); /* whom it can hold */
 /* `leg` is the party that `old` was, which held: it does not. */
@@ -458,6 +460,8 @@ void room_leg_changed(struct leg *leg); /* muted, or held by its far end */
 /* The room's own call: all that is said in the room goes to that tape (NULL: to none). */
 void room_tape(struct call *call, struct tape *tape);
 void room_recording_changed(struct call *call);
+bool room_leg_waits(const struct leg *leg);	/* it hears music instead of its room */
+bool room_leg_is_paused(const struct leg *leg); /* so is the recording of its room */
 /* A moderator of its room has muted it: only one can take that back, in the room. */
 bool room_keeps_mute(const struct leg *leg);
 void room_leg_talks(struct leg *leg, bool talks);

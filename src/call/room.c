@@ -261,7 +261,6 @@ struct conference_view **room_views(struct call_app *app, const struct asker *as
  */
 static void member_apply(struct room_member *member)
 {
-	struct sound_spec waiting = { .kind = SOUND_MUSIC, .loop = true };
 	struct room *room = member->room;
 	struct leg *leg = member->leg;
 	bool out = member->held || room->waiting, music = out || room->alone;
@@ -274,7 +273,7 @@ static void member_apply(struct room_member *member)
 	if (mute || room->alone)
 		member->talking = false;
 	if (music && !member->music)
-		(void)channel_play(leg->channel, &waiting);
+		hold_music(leg);
 	else if (!music && member->music)
 		channel_play_stop(leg->channel);
 	member->music = music;
@@ -429,6 +428,13 @@ void room_tape(struct call *call, struct tape *tape)
 {
 	if (call->conducts->bridge)
 		tape_bridge(tape, call->conducts->bridge);
+}
+
+bool room_leg_is_paused(const struct leg *leg)
+{
+	const struct room_member *member = leg->member;
+
+	return member && !member->in_lobby && record_shown(member->room->call) == RECORDING_PAUSED;
 }
 
 void room_recording_changed(struct call *call)

@@ -261,6 +261,11 @@ void room_leg_changed(struct leg *leg)
 	member_publish(member, "changed");
 }
 
+bool room_leg_waits(const struct leg *leg)
+{
+	return leg->member && leg->member->music;
+}
+
 bool room_keeps_mute(const struct leg *leg)
 {
 	return leg->member && leg->member->kept_mute;

@@ -121,14 +121,12 @@ static struct ua *user_agent(struct engine *engine, const struct engine_setup *s
 
 static void make_sounds(struct engine *engine, const char *country)
 {
-	static const struct sound_tone waiting = { { 440 }, { 200, 4800 }, -24 };
 	static const struct sound_tone chimes[] = {
 		[CHIME_JOINED] = { { 880 }, { 120 }, -20 },
 		[CHIME_LEFT] = { { 587 }, { 120 }, -20 },
 	};
 
 	engine->ringback = sound_new_ringback(country);
-	engine->waiting = sound_new_tone(&waiting);
 	engine->music = sound_new_music();
 	for (unsigned i = 0; i < CHIME_COUNT; i++)
 		engine->chimes[i] = sound_new_tone(&chimes[i]);
@@ -188,7 +186,6 @@ struct engine *engine_free(struct engine *engine)
 	speech_free(engine->speech);
 	media_free(engine->media);
 	sound_unref(engine->ringback);
-	sound_unref(engine->waiting);
 	sound_unref(engine->music);
 	for (unsigned i = 0; i < CHIME_COUNT; i++)
 		sound_unref(engine->chimes[i]);

@@ -191,15 +191,7 @@ void channel_transfer_progress(struct channel *channel, int code);
 struct sound_spec {
 	const char *file; /* WAV and friends, or */
 	const char *say;  /* text to speak, or */
-	enum {
-		SOUND_FILE,
-		SOUND_SAY,
-		SOUND_ECHO,
-		SOUND_RINGBACK,
-		SOUND_SILENCE,
-		SOUND_WAITING,
-		SOUND_MUSIC
-	} kind;
+	enum { SOUND_FILE, SOUND_SAY, SOUND_ECHO, SOUND_RINGBACK, SOUND_SILENCE, SOUND_MUSIC } kind;
 	bool loop;
 };
 /* Replaces what the channel hears (bridge included) until it ends, then the bridge is heard again. Return: sound_id

@@ -187,9 +187,6 @@ static bool begin(struct channel *channel, const struct sound_spec *spec)
 	case SOUND_MUSIC:
 		start(channel, channel->engine->music);
 		return true;
-	case SOUND_WAITING:
-		start(channel, channel->engine->waiting);
-		return true;
 	case SOUND_SILENCE:
 		silence = sound_new(nothing, ARRAY_LEN(nothing), 8000);
 		start(channel, silence);

@@ -159,7 +159,7 @@ struct engine {
 	struct work_pool *pool;
 	struct ring *home;
 	struct wheel *wheel;
-	struct sound *ringback, *waiting, *music, *chimes[CHIME_COUNT];
+	struct sound *ringback, *music, *chimes[CHIME_COUNT];
 	char *voice;
 	union media_addr media_addr, public_addr;
 	unsigned watchdog_ms, max_channels;

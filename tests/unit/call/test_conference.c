@@ -614,6 +614,9 @@ static void a_room_is_recorded_as_one(void **state)
 	assert_int_equal(engine->tapes, 1);
 	assert_int_equal(record(world, RECORD_PAUSE)->code, REPLY_OK);
 	assert_true(engine->tape_paused && !room(world)->recording);
+	fake_digits(one, "7"); /* that it was pressed is told, not which one */
+	assert_non_null(strstr(world_event(world, EVENT_CALL_DTMF)->detail, "\"masked\":true"));
+	assert_null(strstr(world_event(world, EVENT_CALL_DTMF)->detail, "\"7\""));
 	assert_int_equal(record(world, RECORD_RESUME)->code, REPLY_OK);
 	assert_false(engine->tape_paused);
 	hang_up(one);
