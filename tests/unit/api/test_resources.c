@@ -324,8 +324,8 @@ static void calls_are_asked_for_and_refused_clearly(void **state)
 		"\"to\": \"1\", \"caller_id\": {\"number\": \"1\\r\\n\"}",
 		"\"to\": \"1\", \"connect\": {\"echo\": true, \"say\": \"x\"}",
 		"\"to\": \"1\", \"connect\": {\"conference\": \"a/b\"}",
-		"\"to\": \"1\", \"connect\": {\"conference\":"
-		" \"0123456789012345678901234567890123456789012345678901234567890123x\"}",
+		("\"to\": \"1\", \"connect\": {\"conference\":"
+		 " \"0123456789012345678901234567890123456789012345678901234567890123x\"}"),
 	};
 	struct person ada;
 	char id[40];
