@@ -148,10 +148,12 @@ static struct reply *admit(struct call_app *app, const struct call *call,
 			   const struct monitor_wish *wish)
 {
 	struct reply *bad = check_target(call, wish->mode, wish->target);
+	const struct leg *agent = monitor_target(call, ID_NONE);
 
 	if (bad)
 		return bad;
-	if (wish->follow_agent && !monitor_target(call, ID_NONE))
+	/* A number that was called is nobody who could be known again. */
+	if (wish->follow_agent && (!agent || id_is_none(agent->user)))
 		return reply_error(REPLY_INVALID, "follow_agent",
 				   "Nobody of yours is on this call.");
 	if (call->monitors.count >= CALL_MONITORS_MAX) {
