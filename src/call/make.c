@@ -206,8 +206,9 @@ struct reply *do_make_call(struct call_app *app, struct command *command)
 				   "This profile belongs to somebody else.");
 	making.user = user_want(app, asker->user, making.profile->tenant);
 	if (making.wish->record && making.profile->spec->record == RECORD_NEVER)
-		return reply_error(REPLY_NO_RECORDING, NULL,
-				   "Calls of this profile are never recorded.");
+		return reply_error(
+			REPLY_NO_RECORDING, NULL,
+			"This profile says that its calls are never recorded; set its record to on_demand to allow it.");
 	bad = admit(app, asker, &making);
 	if (bad)
 		return bad;

@@ -414,8 +414,9 @@ static struct reply *may_start(struct call *call)
 	if (!call->app->seal)
 		return reply_error(REPLY_UNSUPPORTED, NULL, "Calls cannot be recorded here.");
 	if (call->profile && call->profile->spec->record == RECORD_NEVER)
-		return reply_error(REPLY_NO_RECORDING, NULL,
-				   "Calls of this profile are never recorded.");
+		return reply_error(
+			REPLY_NO_RECORDING, NULL,
+			"This profile says that its calls are never recorded; set its record to on_demand to allow it.");
 	if (call->fsm.state != PHASE_UP)
 		return wrong_state(call_state_names[call->shown], "This call is not answered yet.");
 	if (record_shown(call) == RECORDING_PAUSED)

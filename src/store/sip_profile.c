@@ -72,6 +72,7 @@ const struct sip_profile profile_defaults = {
 	.expires = 3600,
 	.codecs = default_codecs,
 	.max_calls = 10,
+	.record = PROFILE_RECORD_ON_DEMAND,
 };
 
 /* Which of the two: an owner that is not in the tenant, or the pair (server, username). */

@@ -110,12 +110,13 @@ def test_the_five_minutes_of_the_readme(daemon, provider, far_ends, tmp_path):
         for old, new in yours.items():
             block = block.replace(old, new)
         said.append(shell.run(block.rstrip() + (" || true" if "wsdump" in block else "")))
-        if '"say"' in block:
+        if '"say"' in block or '"echo"' in block:
             heard = Ear(far_end.address, tone=None)
             far_end.expect_invite(ear=heard).answer()
     shell.close()
     said = "\n".join(said)
     assert '"state":"registered"' in said
+    assert '"state":"recording"' in said and '"room":"sales"' in said
     assert '"code":"no_device"' in said, "no phone has signed in yet"
     assert '"type":"snapshot"' in said
     assert re.findall(r'"code":"(?!no_device)', said) == []
