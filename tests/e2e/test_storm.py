@@ -12,14 +12,16 @@ from peers.ear import Ear
 from peers.talk import live_calls, steady
 
 CLIENTS = 20
+MODES = ("listen", "whisper", "barge")
 ALONE_S, ROOMS_S = 1.2, 1.5  # a call of two; then it may be moved into rooms
 
 
 class Storm:
     """Clients of one user that each do one thing after the other, at random."""
 
-    def __init__(self, tenant, call_id, rooms, seed, targets=()):
+    def __init__(self, tenant, call_id, rooms, seed, targets=(), listens=False):
         self.call_id, self.rooms, self.targets = call_id, rooms, targets
+        self.listens, self.monitors = listens, []
         self.legs = [leg["id"] for leg in tenant.call(call_id)["legs"] if leg["state"] != "ended"]
         self.over, self.rooms_open = threading.Event(), threading.Event()
         self.wrong, self.done = [], {}
@@ -52,6 +54,8 @@ class Storm:
                 break
             key = (what, reply.status_code)
             self.done[key] = self.done.get(key, 0) + 1
+            if what == "monitor" and reply.status_code == 201:
+                self.monitors.append(reply.json()["id"])
             if reply.status_code >= 500:
                 self.wrong.append((what, body, reply.status_code, text))
         client.close()
@@ -68,7 +72,8 @@ class Storm:
                             "read")
                            + (("join", "member", "member", "member", "member", "lock")
                               if self.rooms_open.is_set() else ())
-                           + (("transfer", "go on", "go on", "go on") if self.targets else ()))
+                           + (("transfer", "go on", "go on", "go on") if self.targets else ())
+                           + (("monitor", "switch", "switch", "leave") if self.listens else ()))
         if what == "hold":
             return what, "POST", "/api/hold-call/", {**call,
                                                      "action": dice.choice(("hold", "resume"))}
@@ -82,6 +87,16 @@ class Storm:
         if what == "record":
             return what, "POST", "/api/record-call/", {
                 **call, "action": dice.choice(("start", "stop", "pause", "resume"))}
+        if what == "monitor":
+            return what, "POST", "/api/live-monitoring/", {
+                **(room if dice.random() < 0.3 else call), "muted": dice.random() < 0.3,
+                "mode": dice.choice(MODES), "beep": dice.random() < 0.3}
+        if what == "switch" and self.monitors:
+            return what, "PATCH", f"/api/live-monitoring/{dice.choice(self.monitors)}/", {
+                "mode": dice.choice(MODES), "muted": dice.random() < 0.3,
+                "target_leg": dice.choice((None, *self.legs))}
+        if what == "leave" and self.monitors:
+            return what, "DELETE", f"/api/live-monitoring/{dice.choice(self.monitors)}/", None
         if what == "transfer":
             return what, "POST", "/api/transfer-call/", {
                 **call, "to": dice.choice(self.targets), "release": dice.choice(("ringing", "now")),
@@ -252,6 +267,27 @@ def test_a_call_that_is_sent_everywhere(torn, far_ends, agents, end):
         time.sleep(3 * ALONE_S)
         storm.rooms_open.set()
         time.sleep(ROOMS_S)
+        end_it(end, tenant, call_id, desk, remote)
+        time.sleep(0.5)
+    for picker in pickers:
+        picker.close()
+    nothing_is_left(tenant, events, call_id, rooms)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("end", ["bye", "phone", "api"])
+def test_a_call_that_is_listened_to_by_many(torn, far_ends, agents, end):
+    """The admin's second phone is the supervisors'; the call is moved and sent about meanwhile."""
+    tenant, events, call_id, desk, remote = torn
+    colleague, outside, rooms = tenant.add_user("agent"), far_ends(), [net.token("room")]
+    pickers = [Picker(phone_of(colleague, agents), 1), Picker(outside, 2),
+               Picker(desk.ua, 3, ("answer",)),
+               Picker(phone_of(tenant, agents), 4, ("answer", "answer", "answer", "busy"))]
+    with Storm(tenant, call_id, rooms, seed=len(end), listens=True,
+               targets=(colleague.user["extension"], outside.number)) as storm:
+        time.sleep(2 * ALONE_S)
+        storm.rooms_open.set()
+        time.sleep(2 * ROOMS_S)
         end_it(end, tenant, call_id, desk, remote)
         time.sleep(0.5)
     for picker in pickers:
