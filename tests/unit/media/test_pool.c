@@ -653,6 +653,35 @@ static void chaos_record(struct chaos *chaos, struct far_end *far, unsigned t)
 	}
 }
 
+/* What a conference does with its bridge. */
+static void chaos_room(struct chaos *chaos, struct far_end *far, unsigned b)
+{
+	struct media *media = chaos->scene.media;
+	struct media_id other = chaos->far[pick(chaos, MANY)].stream;
+	unsigned tape = pick(chaos, 4);
+
+	switch (pick(chaos, 6)) {
+	case 0:
+		media_bridge_watch(media, chaos->bridges[b], pick(chaos, 2));
+		break;
+	case 1:
+		media_bridge_chime(media, chaos->bridges[b], chaos->sound);
+		break;
+	case 2:
+		media_bridge_unrecorded(media, far->stream, pick(chaos, 2));
+		break;
+	case 3:
+		media_bridge_guest(media, far->stream);
+		break;
+	case 4:
+		media_bridge_aside(media, far->stream, pick(chaos, 3) ? other : MEDIA_NONE);
+		break;
+	default:
+		media_bridge_record(media, chaos->bridges[b], chaos->tapes[tape],
+				    chaos->wide[tape]);
+	}
+}
+
 static void chaos_poll(struct chaos *chaos)
 {
 	chaos->scene.count = 0;
@@ -671,7 +700,7 @@ static void chaos_step(struct chaos *chaos)
 	unsigned n = pick(chaos, MANY), b = pick(chaos, 4);
 	struct far_end *far = &chaos->far[n];
 
-	switch (pick(chaos, 18)) {
+	switch (pick(chaos, 21)) {
 	case 0:
 		media_stream_close(media, far->stream);
 		far->stream = open_stream(&chaos->scene, n, MEDIA_NONE);
@@ -718,6 +747,11 @@ static void chaos_step(struct chaos *chaos)
 	case 12:
 	case 13:
 		chaos_record(chaos, far, b);
+		break;
+	case 14:
+	case 15:
+	case 16:
+		chaos_room(chaos, far, b);
 		break;
 	default:
 		media_bridge_add(media, chaos->bridges[b], far->stream);
