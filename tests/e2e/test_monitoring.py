@@ -304,6 +304,62 @@ def test_a_supervisors_phone_on_hold_is_silent(talk, desks):
     call.hear(phone.ear, mode="barge")
 
 
+def transfer(client, call_id, **fields):
+    return client.ok("POST", "/api/transfer-call/", {"call_id": call_id, **fields}, 202)
+
+
+@pytest.mark.parametrize("mode", ["listen", "whisper", "barge"])
+def test_an_attended_transfer_is_followed_and_its_consultation_is_not_heard(talk, desks, mode):
+    call, boss, carla = talk(), desks(FIRST), desks(SECOND, "agent")
+    monitor, phone = boss.monitor(call.id, mode)
+    call.hear(phone.ear, mode=mode)
+    transfer(call.agent.client, call.id, mode="attended", to=carla.client.user["extension"])
+    at_carla = carla.phone.expect_invite(ear=Ear(carla.phone.address, tone=SECOND)).answer()
+    ears_hear([(call.desk.ear, {SECOND}), (at_carla.ear, {AGENT}), (phone.ear, set())])
+    transfer(call.agent.client, call.id, action="complete")
+    call.desk.wait_ended()
+    call.events.wait_call("transferred", call.id)
+    to_carla = {FIRST} if AGENT in MODES[mode] else set()
+    to_remote = {FIRST} if REMOTE in MODES[mode] else set()
+    ears_hear([(at_carla.ear, {REMOTE} | to_carla), (call.remote.ear, {SECOND} | to_remote),
+               (phone.ear, {REMOTE, SECOND})])
+    assert phone.ear.lost() == 0
+    call.remote.bye()
+    stopped(call.events, monitor, "call_ended")
+
+
+def test_a_transfer_that_is_called_off_is_followed_back(talk, desks):
+    call, boss, carla = talk(), desks(FIRST), desks(SECOND, "agent")
+    monitor, phone = boss.monitor(call.id, "whisper")
+    transfer(call.agent.client, call.id, mode="attended", to=carla.client.user["extension"])
+    at_carla = carla.phone.expect_invite(ear=Ear(carla.phone.address, tone=SECOND)).answer()
+    ears_hear([(at_carla.ear, {AGENT}), (phone.ear, set())])
+    transfer(call.agent.client, call.id, action="swap")
+    call.hear(phone.ear, mode="whisper")
+    assert SECOND not in heard(phone.ear, {AGENT, REMOTE})
+    transfer(call.agent.client, call.id, action="cancel")
+    at_carla.wait_ended()
+    call.hear(phone.ear, mode="whisper")
+    call.remote.bye()
+    stopped(call.events, monitor, "call_ended")
+
+
+def test_a_blind_transfer_is_followed(talk, desks, far_ends):
+    call, boss, target = talk(), desks(FIRST), far_ends()
+    monitor, phone = boss.monitor(call.id, "barge")
+    transfer(call.agent.client, call.id, mode="blind", to=target.number)
+    third = target.expect_invite(ear=Ear(target.address, tone=SECOND))
+    third.ring()
+    call.desk.wait_ended()
+    third.answer()
+    call.events.wait_call("transferred", call.id)
+    ears_hear([(third.ear, {REMOTE, FIRST}), (call.remote.ear, {SECOND, FIRST}),
+               (phone.ear, {REMOTE, SECOND})])
+    phone.bye()
+    stopped(call.events, monitor, "hung_up")
+    ears_hear([(third.ear, {REMOTE}), (call.remote.ear, {SECOND})])
+
+
 def test_a_call_with_an_announcement_is_heard(tenant, provider, line, far_end, desks):
     boss = desks(FIRST)
     events = tenant.events(TOPICS)
