@@ -3,10 +3,10 @@
  *     rtp_blast SECONDS < pairs
  *
  * Each line of standard input is `LOCAL_IP:PORT REMOTE_IP:PORT CODEC`: a socket bound to the first sends a
- * packet every 20 ms to the second (the daemon's port of that leg). CODEC is `pcmu` or `opus:PT`. Where all are
+ * packet every 20 ms to the second (the daemon's port of that leg). CODEC is `pcmu`, `mixed` or `opus:PT`. Where all are
  * pcmu, the payload carries the sender's index, a serial number and the time it left, so that the receiver,
- * behind the relay, can tell what arrived, in what order and how late. With opus among them there is a transcoder in
- * between: ends say something like a voice, and packets are only counted, by their headers.
+ * behind the relay, can tell what arrived, in what order and how late. With opus or a mixed one (PCMU) among them there is
+ * a transcoder or a mixer in between: ends say something like a voice, and packets are only counted, by their headers.
  Prints one JSON object. Exit 1 when its own pace failed (the machine was too busy for the
  * figures to mean anything).
  */
@@ -326,6 +326,8 @@ int main(int argc, char **argv)
 	while (end_count < MAX_ENDS && scanf("%63s %63s %15s", local, remote, codec) == 3) {
 		if (strncmp(codec, "opus:", 5) == 0) {
 			ends[end_count].opus_pt = (uint8_t)atoi(codec + 5);
+			stamped = false;
+		} else if (strcmp(codec, "mixed") == 0) {
 			stamped = false;
 		}
 		end_open(&ends[end_count], addr_parse(local), addr_parse(remote), epoll);

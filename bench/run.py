@@ -245,8 +245,9 @@ class BlastEnd:
     """An ear's description without its sound: that is left to rtp_blast. It has telephone-events, as all phones and
     providers do: else tones would be listened for in its sound."""
 
-    def __init__(self, address, port, opus=False):
+    def __init__(self, address, port, opus=False, mixed=False):
         self.address, self.port, self.remote, self.opus = address, port, None, opus
+        self.mixed = mixed
         self.payload_type = 111 if opus else 0
 
     def sdp(self):
@@ -271,7 +272,7 @@ class BlastEnd:
         pass
 
     def pair(self):
-        codec = f"opus:{self.payload_type}" if self.opus else "pcmu"
+        codec = f"opus:{self.payload_type}" if self.opus else "mixed" if self.mixed else "pcmu"
         return f"{self.address}:{self.port} {self.remote} {codec}"
 
 
@@ -342,11 +343,37 @@ def bench_transcoded(bench, options):
     return two_way(bench, options, *bench.trunks(out_codec="opus"), opus=True)
 
 
-def two_way(bench, options, caller, callee, opus=False):
+def bench_monitored(bench, options):
+    """The same, a supervisor listening to each call: the two go on being relayed, the third hears both mixed."""
+    trunks, address = bench.trunks(), net.fresh_address()
+    line = bench.admin.add_profile(user="boss", server=address, register=False, max_calls=10000,
+                                   codecs=["PCMU"])
+    ends = []
+
+    def answered(call):
+        ends.append(BlastEnd(address, 10000 + 2 * len(ends), mixed=True))
+        call.ear = ends[-1]
+        call.answer(wait_ack=False)
+
+    def watch():
+        call, = bench.admin.ok("GET", "/api/live-monitoring/?page_size=1")["results"]
+        bench.admin.ok("POST", "/api/live-monitoring/",
+                       {"call_id": call["id"], "mode": "listen",
+                        "connect": {"number": NUMBER, "profile_id": line["id"]}}, 201)
+        net.until(lambda: bench.admin.ok("GET", "/api/live-monitoring/?page_size=1")["results"][0]
+                  ["monitors"][0]["state"] == "active", 5, "a supervisor")
+        return ends
+
+    with UserAgent(address, "bench") as boss:
+        boss.on_invite = answered
+        return two_way(bench, options, *trunks, watch=watch)
+
+
+def two_way(bench, options, caller, callee, opus=False, watch=None):
     blast = build_blast(bench)
-    ends = {side: [] for side in (caller, callee)}
-    # What was transcoded is no packet of the other side: it has a place of its own in the flow, and no stamp.
-    counted = ("sent", "received", "header_gaps") + (() if opus else ("lost", "out_of_order"))
+    ends, third = {side: [] for side in (caller, callee)}, []
+    # What was transcoded or mixed is no packet of the other side: it has a place of its own in the flow, and no stamp.
+    counted = ("sent", "received", "header_gaps") + (() if opus or watch else ("lost", "out_of_order"))
 
     def end(side):
         ends[side].append(BlastEnd(side, 10000 + 2 * len(ends[side]), opus and side == callee))
@@ -368,16 +395,18 @@ def two_way(bench, options, caller, callee, opus=False):
                 if call.ear.remote is None:
                     call.ear.accept(reply.body)
                 calls.append(call)
+                if watch:
+                    third = watch()
             net.until(lambda: all(e.remote for side in ends.values() for e in side), 5, "answers")
             rss = bench.meter.rss_kb()
-            window, run = blasted(bench, blast, [e for side in ends.values() for e in side],
+            window, run = blasted(bench, blast, [e for side in ends.values() for e in side] + third,
                                   options.seconds)
             wall, cpu, threads = window
             sound = json.loads(run.stdout)
             results.append({"calls": size, "cpu_pct_per_call": round(100 * cpu / wall / size, 4),
                             "rss_kb_per_call": round((rss - rss_before) / size, 1),
                             "packets": {name: sound[name] for name in counted},
-                            "late_ms": None if opus else sound["late_ms"], "pace_kept": run.returncode == 0,
+                            "late_ms": None if opus or watch else sound["late_ms"], "pace_kept": run.returncode == 0,
                             "threads_pct": {n: round(100 * v / wall, 2) for n, v in threads.items()}})
     return results
 
@@ -427,7 +456,8 @@ def bench_latency(bench, options):
 
 
 BENCHES = {"start": bench_start, "registrations": bench_registrations, "setup": bench_setup,
-           "live": bench_live, "relay": bench_relay, "recorded": bench_recorded, "transcoded": bench_transcoded,
+           "live": bench_live, "relay": bench_relay, "recorded": bench_recorded,
+           "monitored": bench_monitored, "transcoded": bench_transcoded,
            "conference": bench_conference, "api": bench_api, "events": bench_events,
            "latency": bench_latency}
 
