@@ -411,6 +411,197 @@ static int drop(void **state)
 	return 0;
 }
 
+/* ---- anything in any order ---- */
+
+#define STORM_SEEDS 25
+#define STORM_STEPS 60
+#define STORM_ENDS 24
+
+struct storm {
+	struct sim *s;
+	uint32_t seed;
+	struct sim_dialog ends[STORM_ENDS]; /* that have answered, and may have hung up */
+	bool up[STORM_ENDS];
+	unsigned count;
+};
+
+static unsigned pick(struct storm *storm, unsigned below)
+{
+	storm->seed = storm->seed * 1664525u + 1013904223u;
+	return (unsigned)((uint64_t)(storm->seed >> 8) * below >> 24);
+}
+
+static const char *any_room(struct storm *storm)
+{
+	return pick(storm, 3) ? "sales" : "support";
+}
+
+static struct reply *ask_any(struct storm *storm, struct conference_wish wish)
+{
+	(void)str_copy(wish.room, sizeof(wish.room), any_room(storm));
+	return sim_do(storm->s, &(struct command){ .type = COMMAND_CONFERENCE,
+						   .body = xmemdup(&wish, sizeof(wish)) });
+}
+
+/* Of some room, if it has any: a member; none otherwise. */
+static struct member_view any_member(struct storm *storm)
+{
+	struct conference_wish wish = { 0 };
+	struct reply *reply;
+
+	(void)str_copy(wish.room, sizeof(wish.room), any_room(storm));
+	reply = sim_do(storm->s, &(struct command){ .type = COMMAND_CONFERENCE_GET,
+						    .body = xmemdup(&wish, sizeof(wish)) });
+	if (reply->code != REPLY_OK || !reply->conferences[0]->member_count)
+		return (struct member_view){ 0 };
+	return reply->conferences[0]->members[pick(storm, reply->conferences[0]->member_count)];
+}
+
+/* Whoever is being rung answers, is busy, or lets it ring. */
+static void peer_answers(struct storm *storm, struct sim_peer *peer)
+{
+	const char *invite;
+
+	while (sim_heard(peer, "INVITE")) {
+		invite = sim_expect(peer, "INVITE");
+		if (storm->count == STORM_ENDS || !pick(storm, 5)) {
+			sim_reply(peer, invite, 486, "busy", NULL, NULL);
+		} else {
+			sim_answer(peer, invite, &storm->ends[storm->count], sim_sdp);
+			storm->up[storm->count++] = true;
+			if (!pick(storm, 6)) { /* and hangs up in the same breath */
+				sim_request(&storm->ends[storm->count - 1], "BYE", NULL, NULL);
+				storm->up[storm->count - 1] = false;
+			}
+		}
+	}
+}
+
+static void storm_make(struct storm *storm)
+{
+	ask_any(storm, (struct conference_wish){ .action = CONFERENCE_CREATE,
+						 .set.tones = pick(storm, 2),
+						 .set.join_muted = pick(storm, 2),
+						 .set.wait_for_moderator = !pick(storm, 3),
+						 .set.end_on_moderator_exit = !pick(storm, 3),
+						 .set.keys = true,
+						 .set.max_members = pick(storm, 2) ? 3 : 0,
+						 .set.grace_s = (int)pick(storm, 4) });
+}
+
+static void storm_to_member(struct storm *storm)
+{
+	enum conference_action action = (enum conference_action)(
+		CONFERENCE_MUTE + pick(storm, CONFERENCE_VOLUME - CONFERENCE_MUTE + 1));
+
+	ask_any(storm, (struct conference_wish){
+			       .action = action, .member = any_member(storm).id, .volume = -6 });
+}
+
+static void storm_step(struct storm *storm)
+{
+	struct conference_wish add = { .action = CONFERENCE_ADD,
+				       .profile = storm->s->line,
+				       .to = "0301",
+				       .confirm = !pick(storm, 4) };
+	unsigned n = storm->count ? pick(storm, storm->count) : 0;
+
+	switch (pick(storm, 16)) {
+	case 0:
+		storm_make(storm);
+		break;
+	case 1:
+	case 2:
+	case 3:
+	case 4:
+		ask_any(storm, add);
+		break;
+	case 5:
+		ask_any(storm, (struct conference_wish){ .action = CONFERENCE_JOIN });
+		break;
+	case 6: /* into another room, or the same */
+		ask_any(storm, (struct conference_wish){ .action = CONFERENCE_JOIN,
+							 .call = any_member(storm).call_id });
+		break;
+	case 7:
+		if (storm->count && storm->up[n])
+			sim_request(&storm->ends[n], "BYE", NULL, NULL);
+		storm->up[n] = false;
+		break;
+	case 8:
+		sim_do(storm->s, &(struct command){ .type = COMMAND_HANGUP_CALL,
+						    .call_id = any_member(storm).call_id });
+		break;
+	case 9:
+		ask_any(storm,
+			(struct conference_wish){ .action = pick(storm, 2) ? CONFERENCE_LOCK
+									   : CONFERENCE_UNLOCK });
+		break;
+	case 10:
+		if (!pick(storm, 3))
+			ask_any(storm, (struct conference_wish){ .action = CONFERENCE_END });
+		break;
+	case 11:
+		ask_any(storm,
+			(struct conference_wish){ .action = CONFERENCE_UPDATE,
+						  .given = ROOM_SET_WAIT,
+						  .set.wait_for_moderator = pick(storm, 2) });
+		break;
+	default:
+		storm_to_member(storm);
+	}
+}
+
+static void storm_ends(struct storm *storm)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		struct conference_wish wish = { .action = CONFERENCE_END };
+
+		(void)str_copy(wish.room, sizeof(wish.room), i ? "sales" : "support");
+		sim_do(storm->s, &(struct command){ .type = COMMAND_CONFERENCE,
+						    .body = xmemdup(&wish, sizeof(wish)) });
+	}
+	/* Those who are just being told why: whoever hears them hangs up. */
+	for (unsigned i = 0; i < storm->count; i++)
+		if (storm->up[i])
+			sim_request(&storm->ends[i], "BYE", NULL, NULL);
+	sim_run(storm->s, 20);
+	for (unsigned i = 0; i < 3; i++) {
+		peer_answers(storm, &storm->s->provider);
+		peer_answers(storm, &storm->s->phone);
+		peer_answers(storm, &storm->s->phone2);
+		sim_run(storm->s, 2000);
+	}
+}
+
+static void anything_in_any_order_leaves_nothing_behind(void **state)
+{
+	unsigned joined = 0, ended = 0;
+
+	(void)state;
+	for (uint32_t seed = 1; seed <= STORM_SEEDS; seed++) {
+		struct storm storm = { .s = sim_new(), .seed = seed };
+
+		for (unsigned i = 0; i < STORM_STEPS; i++) {
+			storm_step(&storm);
+			if (!pick(&storm, 3))
+				sim_run(storm.s, 1 + pick(&storm, 3) * 700);
+			if (!pick(&storm, 3)) {
+				peer_answers(&storm, &storm.s->provider);
+				peer_answers(&storm, &storm.s->phone);
+			}
+		}
+		storm_ends(&storm);
+		assert_int_equal(sim_events(storm.s, EVENT_CONFERENCE_JOINED),
+				 sim_events(storm.s, EVENT_CONFERENCE_LEFT));
+		joined += sim_events(storm.s, EVENT_CONFERENCE_JOINED);
+		ended += sim_events(storm.s, EVENT_CONFERENCE_ENDED);
+		sim_clean(storm.s);
+		sim_free(storm.s);
+	}
+	assert_true(joined > 5 * STORM_SEEDS && ended > STORM_SEEDS); /* something did happen */
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void)
@@ -430,6 +621,7 @@ int main(void)
 		TEST(a_moderator_who_comes_back_in_time),
 		TEST(a_goodbye_on_its_way_while_the_call_becomes_a_room),
 		TEST(a_hold_on_its_way_while_the_call_becomes_a_room),
+		cmocka_unit_test(anything_in_any_order_leaves_nothing_behind),
 		cmocka_unit_test_setup_teardown(the_program_ends_with_rooms_in_use, begin, drop),
 	};
 
