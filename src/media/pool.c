@@ -470,6 +470,7 @@ void media_poll(struct media *media)
 	}
 	for (unsigned i = 0; i < media->config.threads; i++)
 		flush_backlog(media, i);
+	recorder_flush(media->recorder);
 }
 
 void media_inject(struct media *media, const struct media_event *event)

@@ -39,6 +39,12 @@ struct order {
 	struct media_record *record; /* OPEN: handed over, path beside it */
 };
 
+/* An order that the ring did not take: none may be lost, least of all a pause. */
+struct late_order {
+	struct order order;
+	struct late_order *next;
+};
+
 struct window_tick {
 	bool said[2];
 	int16_t pcm[2][TICK_MAX];
@@ -66,6 +72,7 @@ struct recorder {
 	struct recorder_setup setup;
 	struct ring *orders;
 	struct ring *frames;
+	struct late_order *late, **late_end; /* the call loop's */
 	pthread_t thread;
 	bool started, manual, quit;
 	struct hmap by_number;
@@ -483,6 +490,7 @@ struct recorder *recorder_new_manual(const struct recorder_setup *setup)
 	recorder->setup = *setup;
 	recorder->orders = ring_new(sizeof(struct order), ORDERS);
 	recorder->frames = ring_new(sizeof(struct record_frame), FRAMES);
+	recorder->late_end = &recorder->late;
 	recorder->manual = true;
 	return recorder;
 }
@@ -496,12 +504,30 @@ struct recorder *recorder_new(const struct recorder_setup *setup)
 }
 
 /* Orders are few and their ring is read every 50 ms: when it is full the disk hangs, and the call loop must not. */
-static bool order(struct recorder *recorder, const struct order *order)
+static void order(struct recorder *recorder, const struct order *order)
 {
-	if (ring_push(recorder->orders, order))
-		return true;
+	struct late_order *late;
+
+	recorder_flush(recorder);
+	if (!recorder->late && ring_push(recorder->orders, order))
+		return;
 	log_rated(LOG_ERROR_, "the recorder does not take orders: is the disk stuck?");
-	return false;
+	late = xzalloc(sizeof(*late));
+	late->order = *order;
+	*recorder->late_end = late;
+	recorder->late_end = &late->next;
+}
+
+void recorder_flush(struct recorder *recorder)
+{
+	struct late_order *late;
+
+	while ((late = recorder->late) && ring_push(recorder->orders, &late->order)) {
+		recorder->late = late->next;
+		free(late);
+	}
+	if (!recorder->late)
+		recorder->late_end = &recorder->late;
 }
 
 static void start(struct recorder *recorder)
@@ -518,12 +544,14 @@ struct recorder *recorder_free(struct recorder *recorder)
 
 	if (!recorder)
 		return NULL;
+	order(recorder, &quit);
 	if (recorder->started) {
-		while (!order(recorder, &quit))
+		for (; recorder->late; recorder_flush(recorder))
 			usleep(1000);
 		pthread_join(recorder->thread, NULL);
 	} else {
-		take_orders(recorder);
+		for (; !recorder->quit; recorder_flush(recorder))
+			take_orders(recorder);
 		finish_all(recorder);
 	}
 	hmap_fini(&recorder->by_number);
@@ -541,29 +569,19 @@ void recorder_open(struct recorder *recorder, uint64_t number, const struct medi
 	open.record = (void *)xmemdup(record, sizeof(*record));
 	open.record->path = xstrdup(record->path);
 	start(recorder);
-	if (order(recorder, &open))
-		return;
-	free((char *)open.record->path);
-	explicit_bzero(open.record, sizeof(*open.record));
-	free(open.record);
-	if (recorder->setup.on_end)
-		recorder->setup.on_end(recorder->setup.end_arg,
-				       &(struct media_recorded){ .number = number,
-								 .owner = record->owner,
-								 .error = -EIO });
+	order(recorder, &open);
 }
 
 void recorder_pause(struct recorder *recorder, uint64_t number, bool paused, uint64_t tick)
 {
-	(void)order(recorder, &(struct order){ .kind = paused ? ORDER_PAUSE : ORDER_RESUME,
-					       .number = number,
-					       .tick = tick });
+	order(recorder, &(struct order){ .kind = paused ? ORDER_PAUSE : ORDER_RESUME,
+					 .number = number,
+					 .tick = tick });
 }
 
 void recorder_close(struct recorder *recorder, uint64_t number, uint64_t tick)
 {
-	(void)order(recorder,
-		    &(struct order){ .kind = ORDER_CLOSE, .number = number, .tick = tick });
+	order(recorder, &(struct order){ .kind = ORDER_CLOSE, .number = number, .tick = tick });
 }
 
 void recorder_give(struct recorder *recorder, const struct record_frame *frame)

@@ -37,6 +37,8 @@ void recorder_open(struct recorder *recorder, uint64_t number, const struct medi
 		   uint64_t tick);
 void recorder_pause(struct recorder *recorder, uint64_t number, bool paused, uint64_t tick);
 void recorder_close(struct recorder *recorder, uint64_t number, uint64_t tick);
+/* What the thread had no room for is told now, if it has. */
+void recorder_flush(struct recorder *recorder);
 
 struct record_frame {
 	uint64_t number;

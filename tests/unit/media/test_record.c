@@ -393,6 +393,51 @@ static void a_pause_is_silence_of_equal_length(void **state)
 	studio_close(&s);
 }
 
+/* More than the thread's ring takes while its disk does not answer. */
+static void hang(struct studio *studio)
+{
+	for (unsigned i = 0; i < 5000; i++)
+		recorder_pause(studio->recorder, 1, false, now_tick(studio));
+}
+
+static void go_on(struct studio *studio)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		recorder_round(studio->recorder, now_tick(studio));
+		recorder_flush(studio->recorder);
+	}
+}
+
+static void no_order_is_lost_though_the_recorder_hangs(void **state)
+{
+	struct studio s;
+	struct leg *a;
+
+	(void)state;
+	studio_open(&s, true, false, 0);
+	a = leg_new(s.world, MEDIA_CODEC_PCMU, 440);
+	leg_join(s.world, a);
+	hang(&s);
+	start(&s);
+	assert_int_equal(s.ends, 0);
+	go_on(&s);
+	tap(&s, a, MEDIA_SIDE_LEFT);
+	run(&s, 1000);
+	hang(&s);
+	recorder_pause(s.recorder, 1, true, now_tick(&s));
+	go_on(&s);
+	run(&s, 2000);
+	hang(&s);
+	recorder_close(s.recorder, 1, now_tick(&s));
+	go_on(&s);
+	stop(&s);
+	load(&s);
+	assert_int_equal(s.samples, 3 * 8000);
+	assert_true(share(&s, 0, 0.2, 1.0, 440) > ALONE);
+	assert_true(loudness(&s, 0, 1.0, 3.0) < 1);
+	studio_close(&s);
+}
+
 static void silence_mute_and_a_new_codec_keep_the_clock(void **state)
 {
 	struct studio s;
@@ -751,6 +796,7 @@ int main(void)
 		cmocka_unit_test(a_room_is_recorded_as_one_whoever_comes_and_goes),
 		cmocka_unit_test(a_room_in_which_nobody_listens_is_recorded),
 		cmocka_unit_test(a_pause_is_silence_of_equal_length),
+		cmocka_unit_test(no_order_is_lost_though_the_recorder_hangs),
 		cmocka_unit_test(silence_mute_and_a_new_codec_keep_the_clock),
 		cmocka_unit_test(a_slow_disk_loses_only_what_the_ring_does_not_hold),
 		cmocka_unit_test(a_full_disk_keeps_the_part_that_was_written),
