@@ -138,6 +138,34 @@ def test_recorded_from_the_first_member_to_the_last(tenant, recordable, add, roo
     assert ear.hears(sound, TONES[2], rate, 0.5)
 
 
+def test_what_is_whispered_is_not_on_the_recording(tenant, recordable, desk_phones, add, room):
+    events = tenant.events(WITH_RECORDINGS)
+    boss = tenant.add_user("supervisor")
+    phone = desk_phones(boss)
+    first, second = (add(room, tone, through=recordable) for tone in TONES[:2])
+    clock = Clock()
+    conference(tenant, room, "record", record="start")
+    monitor = boss.ok("POST", "/api/live-monitoring/", {
+        "room": room, "mode": "whisper",
+        "target_leg": look(tenant, room)["members"][0]["leg_id"]}, 201)
+    at_desk = phone.expect_invite(ear=Ear(phone.address, tone=TONES[2])).answer()
+    first.ear.wait_packets(25)
+    assert heard(first.ear, set(TONES[1:3])) == set(TONES[1:3])
+    assert heard(second.ear, {TONES[0]}) == {TONES[0]}
+    whispered = clock.span(lambda: None, second.ear)
+    barging = clock.span(lambda: boss.ok("PATCH", f"/api/live-monitoring/{monitor['id']}/",
+                                         {"mode": "barge"}), second.ear)
+    assert heard(second.ear, {TONES[0], TONES[2]}) == {TONES[0], TONES[2]}
+    assert len(look(tenant, room)["members"]) == 2, "a guest is no member"
+    conference(tenant, room, "end")
+    at_desk.wait_ended()
+    done = events.wait_for("recording.ready")["data"]
+    sound, rate = sound_of(tenant, f"recording_id={done['id']}")
+    only(sound, rate, whispered, TONES[:2])
+    only(sound, rate, barging, TONES[:3])
+    boss.close()
+
+
 # ---- what a restart leaves ----
 
 

@@ -15,28 +15,9 @@ void event_pass(struct event_bus *bus, struct event *event)
 	bus->events[bus->count++] = event;
 }
 
-static void snapshot_free(struct event_snapshot *snapshot)
-{
-	if (!snapshot)
-		return;
-	for (size_t i = 0; i < snapshot->call_count; i++)
-		free(snapshot->calls[i]);
-	for (size_t i = 0; i < snapshot->registration_count; i++)
-		free(snapshot->registrations[i]);
-	for (size_t i = 0; i < snapshot->conference_count; i++)
-		free(snapshot->conferences[i]);
-	for (size_t i = 0; i < snapshot->recording_count; i++)
-		free(snapshot->recordings[i]);
-	free(snapshot->recordings);
-	free(snapshot->conferences);
-	free(snapshot->calls);
-	free(snapshot->registrations);
-	free(snapshot);
-}
-
 void event_snapshot_send(struct event_bus *bus, struct event_snapshot *snapshot)
 {
-	snapshot_free(bus->snapshot);
+	event_snapshot_free(bus->snapshot);
 	bus->snapshot = snapshot;
 }
 
@@ -169,7 +150,7 @@ void world_free(struct world *world)
 	call_app_free(world->app);
 	for (unsigned i = 0; i < world->bus.count; i++)
 		event_unref(world->bus.events[i]);
-	snapshot_free(world->bus.snapshot);
+	event_snapshot_free(world->bus.snapshot);
 	fake_engine_free(world->engine);
 	wheel_free(world->wheel);
 	seal_free(world->seal);
