@@ -25,12 +25,13 @@ struct reply *api_ask(struct api_req *req, struct command *command)
 }
 
 struct api_done *api_list_live_of(struct api_req *req, struct command *command,
-				  json_t *(*view)(const struct reply *reply, unsigned i))
+				  void (*row)(struct jot *out, const struct reply *reply,
+					      unsigned i))
 {
 	struct db_page_info info = { 0 };
 	struct db_page page;
 	struct reply *reply;
-	json_t *results;
+	struct api_list_out list;
 	struct api_done *no = api_page(req, &page);
 
 	if (no) {
@@ -46,22 +47,22 @@ struct api_done *api_list_live_of(struct api_req *req, struct command *command,
 		reply_free(reply);
 		return api_fail(req, DB_PAGE_E_RANGE);
 	}
-	results = json_array();
-	for (unsigned i = 0; i < reply->count; i++)
-		json_array_append_new(results, view(reply, i));
 	info.count = reply->total;
 	info.number = page.number;
 	info.size = page.size;
 	info.has_previous = page.number > 1;
 	info.has_next = command->offset + reply->count < reply->total;
+	api_list_begin(req, &info, &list);
+	for (unsigned i = 0; i < reply->count; i++)
+		row(&list.rows, reply, i);
 	reply_free(reply);
-	return api_list(req, &info, results);
+	return api_list_end(req, &list);
 }
 
 struct api_done *api_list_live(struct api_req *req, enum command_type type,
-			       json_t *(*view)(const struct reply *reply, unsigned i))
+			       void (*row)(struct jot *out, const struct reply *reply, unsigned i))
 {
-	return api_list_live_of(req, &(struct command){ .type = type }, view);
+	return api_list_live_of(req, &(struct command){ .type = type }, row);
 }
 
 bool api_tell(struct api *api, struct command *command)

@@ -36,14 +36,15 @@ static const char *call_status(const struct call_view *view)
 	return "failed";
 }
 
-static json_t *log_json(const struct call_view *view)
+static void log_jot(struct jot *out, const struct call_view *view)
 {
-	json_t *json = call_view_json(view);
 	const char *status = call_status(view);
 
-	json_object_set_new(json, "status", status ? json_string(status) : json_null());
-	json_object_set_new(json, "started_at", json_string(time_str(view->created_at)));
-	return json;
+	jot_open(out, NULL, '{');
+	call_view_jot(out, view);
+	jot_word(out, "status", status ? status : "");
+	jot_time(out, "started_at", view->created_at);
+	jot_close(out, '}');
 }
 
 /* ?profile_id= may come several times, or with commas. */
@@ -105,7 +106,8 @@ static struct api_done *call_logs(struct api_req *req)
 	struct call_filter filter = { 0 };
 	struct db_page_info info;
 	struct call_view **views = NULL;
-	json_t *complaints = NULL, *results;
+	struct api_list_out list;
+	json_t *complaints = NULL;
 	struct api_done *no = api_page(req, &filter.page);
 	int r;
 
@@ -117,12 +119,12 @@ static struct api_done *call_logs(struct api_req *req)
 	r = call_view_list(req->db, req->arena, req->user->tenant, &filter, &views, &info);
 	if (r)
 		return api_fail(req, r);
-	results = json_array();
+	api_list_begin(req, &info, &list);
 	for (size_t i = 0; i < info.rows; i++) {
-		json_array_append_new(results, log_json(views[i]));
+		log_jot(&list.rows, views[i]);
 		free(views[i]);
 	}
-	return api_list(req, &info, results);
+	return api_list_end(req, &list);
 }
 
 const struct api_route call_log_routes[] = {

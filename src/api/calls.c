@@ -98,9 +98,11 @@ static struct api_done *make_call(struct api_req *req)
 
 /* ---- Live calls ---- */
 
-static json_t *live_call(const struct reply *reply, unsigned i)
+static void live_call(struct jot *out, const struct reply *reply, unsigned i)
 {
-	return call_view_json(reply->calls[i]);
+	jot_open(out, NULL, '{');
+	call_view_jot(out, reply->calls[i]);
+	jot_close(out, '}');
 }
 
 static struct api_done *calls_list(struct api_req *req)

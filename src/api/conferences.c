@@ -213,9 +213,12 @@ static struct api_done *conference(struct api_req *req)
 	return answer_room(req, status, api_ask(req, &command));
 }
 
-static json_t *live_room(const struct reply *reply, unsigned i)
+static void live_room(struct jot *out, const struct reply *reply, unsigned i)
 {
-	return conference_view_json(reply->conferences[i]);
+	json_t *json = conference_view_json(reply->conferences[i]);
+
+	jot_json(out, NULL, json);
+	json_decref(json);
 }
 
 static struct api_done *conferences_list(struct api_req *req)

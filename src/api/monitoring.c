@@ -11,15 +11,22 @@
 
 /* ---- which calls there are, and who is on them ---- */
 
-static json_t *call_json(const struct reply *reply, unsigned i)
+static void call_jot(struct jot *out, const struct reply *reply, unsigned i)
 {
-	json_t *json = call_view_json(reply->calls[i]), *monitors = json_array();
+	jot_open(out, NULL, '{');
+	call_view_jot(out, reply->calls[i]);
+	jot_open(out, "monitors", '[');
+	for (unsigned m = 0; m < reply->monitor_count; m++) {
+		json_t *json;
 
-	for (unsigned m = 0; m < reply->monitor_count; m++)
-		if (id_eq(reply->monitors[m]->call_id, reply->calls[i]->id))
-			json_array_append_new(monitors, monitor_view_json(reply->monitors[m]));
-	json_object_set_new(json, "monitors", monitors);
-	return json;
+		if (!id_eq(reply->monitors[m]->call_id, reply->calls[i]->id))
+			continue;
+		json = monitor_view_json(reply->monitors[m]);
+		jot_json(out, NULL, json);
+		json_decref(json);
+	}
+	jot_close(out, ']');
+	jot_close(out, '}');
 }
 
 static void take_profile(struct monitor_filter *filter, const char *text, json_t **complaints)
@@ -68,7 +75,7 @@ static struct api_done *monitoring_list(struct api_req *req)
 	filter.state = (enum call_state)(state >= 0 ? state : 0);
 	filter.direction = (enum call_direction)(direction >= 0 ? direction : 0);
 	command.body = xmemdup(&filter, sizeof(filter));
-	return api_list_live_of(req, &command, call_json);
+	return api_list_live_of(req, &command, call_jot);
 }
 
 /* ---- one ---- */

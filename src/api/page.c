@@ -1,6 +1,7 @@
 /* Lists as Django REST Framework gives them: PageNumberPagination's links and errors, filters with clear complaints */
 #include "api/private.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 struct api_done *api_page(struct api_req *req, struct db_page *ret)
@@ -57,6 +58,35 @@ struct api_done *api_list(struct api_req *req, const struct db_page_info *info, 
 			json_pack("{s:I, s:o, s:o, s:o}", "count", (json_int_t)info->count, "next",
 				  next ?: json_null(), "previous", previous ?: json_null(),
 				  "results", results));
+}
+
+#define LIST_MAX (64u << 20)
+
+void api_list_begin(struct api_req *req, const struct db_page_info *info, struct api_list_out *ret)
+{
+	json_t *next = info->has_next ? page_link(req, info->number + 1) : json_null();
+	json_t *previous = info->has_previous ? page_link(req, info->number - 1) : json_null();
+
+	ret->text = (struct buf)BUF_MAX(LIST_MAX);
+	ret->rows = (struct jot){ .buf = &ret->text };
+	jot_open(&ret->rows, NULL, '{');
+	jot_int(&ret->rows, "count", (int64_t)info->count);
+	jot_json(&ret->rows, "next", next);
+	jot_json(&ret->rows, "previous", previous);
+	jot_open(&ret->rows, "results", '[');
+	json_decref(next);
+	json_decref(previous);
+}
+
+struct api_done *api_list_end(struct api_req *req, struct api_list_out *list)
+{
+	jot_close(&list->rows, ']');
+	jot_close(&list->rows, '}');
+	if (list->text.failed) {
+		buf_fini(&list->text);
+		return api_fail(req, -E2BIG);
+	}
+	return api_text(req, 200, "application/json", take(list->text.data), list->text.len);
 }
 
 void api_filter_id(struct api_req *req, const char *name, struct id *ret, json_t **complaints)

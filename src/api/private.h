@@ -8,6 +8,7 @@
 
 #include "api/api.h"
 #include "api/token.h"
+#include "base/jot.h"
 #include "http/ws.h"
 #include "store/store.h"
 
@@ -146,6 +147,13 @@ struct api_done *api_page(struct api_req *req, struct db_page *ret) must_check;
 /* {"count", "next", "previous", "results"}; `results` is taken over. */
 struct api_done *api_list(struct api_req *req, const struct db_page_info *info, json_t *results)
 	must_check;
+/* The same as text, for lists that are long or read often: a row is written into `rows`, an object of its own. */
+struct api_list_out {
+	struct buf text;
+	struct jot rows;
+};
+void api_list_begin(struct api_req *req, const struct db_page_info *info, struct api_list_out *ret);
+struct api_done *api_list_end(struct api_req *req, struct api_list_out *list) must_check;
 /* Filters: a value that cannot be is complained of. */
 void api_filter_id(struct api_req *req, const char *name, struct id *ret, json_t **complaints);
 /* Return: index in names or -1 when absent (or complained of). */
@@ -191,15 +199,16 @@ void api_connect(struct api_req *req, const json_t *body, bool required, struct 
 struct asker api_asker(const struct api_req *req);
 /* Posts and waits; what `command` owns is taken. NULL: no answer in time. */
 struct reply *api_ask(struct api_req *req, struct command *command) must_check;
-/* A page of live things (COMMAND_CALLS, COMMAND_CONFERENCES): the call loop pages, `view` makes each
- * result's JSON (a new reference).
+/* A page of live things (COMMAND_CALLS, COMMAND_CONFERENCES): the call loop pages, `row` writes each
+ * result.
  */
 struct api_done *api_list_live(struct api_req *req, enum command_type type,
-			       json_t *(*view)(const struct reply *reply, unsigned i)) must_check;
+			       void (*row)(struct jot *out, const struct reply *reply, unsigned i))
+	must_check;
 /* The same of a command that has more to say; takes what it owns. */
 struct api_done *api_list_live_of(struct api_req *req, struct command *command,
-				  json_t *(*view)(const struct reply *reply, unsigned i))
-	must_check;
+				  void (*row)(struct jot *out, const struct reply *reply,
+					      unsigned i)) must_check;
 /* Posts without waiting for an answer. Return: false when the call loop's queue is full. */
 bool api_tell(struct api *api, struct command *command) must_check;
 bool api_tell_user(struct api *api, const struct user *user) must_check;

@@ -12,20 +12,29 @@
 
 /* ---- Registrations, from the call loop ---- */
 
+/* Of a profile that the call loop does not know (yet). Return: to be free()d. */
+static struct registration_view *registration_unknown(const struct sip_profile *profile)
+{
+	struct registration_view *view = registration_view_new(0);
+
+	view->profile_id = profile->id;
+	view->state = profile->register_ && profile->enabled ? REG_REGISTERING : REG_DISABLED;
+	return view;
+}
+
 json_t *registration_json(const struct sip_profile *profile, const struct registration_view *view)
 {
-	struct registration_view *made = NULL;
-	json_t *json;
+	auto_(free) struct registration_view *made = view ? NULL : registration_unknown(profile);
 
-	if (!view) {
-		made = registration_view_new(0);
-		made->profile_id = profile->id;
-		made->state =
-			profile->register_ && profile->enabled ? REG_REGISTERING : REG_DISABLED;
-	}
-	json = registration_view_json(view ? view : made, true);
-	free(made);
-	return json;
+	return registration_view_json(view ? view : made, true);
+}
+
+static void registration_jot(struct jot *out, const struct sip_profile *profile,
+			     const struct registration_view *view)
+{
+	auto_(free) struct registration_view *made = view ? NULL : registration_unknown(profile);
+
+	registration_view_jot(out, view ? view : made, true);
 }
 
 struct reply *registrations_ask(struct api_req *req, const struct id *ids, unsigned count)
@@ -457,21 +466,28 @@ static struct api_done *ids_in_state(struct api_req *req, struct id owner, int s
 	return NULL;
 }
 
-static json_t *profiles_json(struct api_req *req, const struct sip_profile *rows, size_t count)
+static struct api_done *profiles_answer(struct api_req *req, const struct db_page_info *info,
+					const struct sip_profile *rows)
 {
-	struct id *ids = arena_alloc(req->arena, (count + 1) * sizeof(*ids));
-	json_t *results = json_array();
+	struct id *ids = arena_alloc(req->arena, (info->rows + 1) * sizeof(*ids));
 	struct reply *reply = NULL;
+	struct api_list_out list;
 
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < info->rows; i++)
 		ids[i] = rows[i].id;
-	if (count)
-		reply = registrations_ask(req, ids, (unsigned)count);
-	for (size_t i = 0; i < count; i++)
-		json_array_append_new(results,
-				      profile_json(&rows[i], registrations_at(reply, (unsigned)i)));
+	if (info->rows)
+		reply = registrations_ask(req, ids, (unsigned)info->rows);
+	api_list_begin(req, info, &list);
+	for (size_t i = 0; i < info->rows; i++) {
+		jot_open(&list.rows, NULL, '{');
+		profile_jot(&list.rows, &rows[i]);
+		jot_open(&list.rows, "registration", '{');
+		registration_jot(&list.rows, &rows[i], registrations_at(reply, (unsigned)i));
+		jot_close(&list.rows, '}');
+		jot_close(&list.rows, '}');
+	}
 	reply_free(reply);
-	return results;
+	return api_list_end(req, &list);
 }
 
 static struct api_done *profiles_list(struct api_req *req)
@@ -502,7 +518,7 @@ static struct api_done *profiles_list(struct api_req *req)
 	r = profile_list(req->db, req->arena, req->user->tenant, &filter, &rows, &info);
 	if (r)
 		return api_fail(req, r);
-	return api_list(req, &info, profiles_json(req, rows, info.rows));
+	return profiles_answer(req, &info, rows);
 }
 
 const struct api_route profile_routes[] = {

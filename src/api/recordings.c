@@ -56,7 +56,8 @@ static struct api_done *recordings_list(struct api_req *req)
 	struct recording_filter filter = { 0 };
 	struct recording_row *rows = NULL;
 	struct db_page_info info;
-	json_t *complaints = NULL, *results;
+	struct api_list_out list;
+	json_t *complaints = NULL;
 	struct api_done *no = api_page(req, &filter.page);
 	int state, r;
 
@@ -76,10 +77,13 @@ static struct api_done *recordings_list(struct api_req *req)
 	r = recording_list(req->db, req->arena, req->user->tenant, &filter, &rows, &info);
 	if (r)
 		return api_fail(req, r);
-	results = json_array();
-	for (size_t i = 0; i < info.rows; i++)
-		json_array_append_new(results, field_to_json(recording_fields, &rows[i]));
-	return api_list(req, &info, results);
+	api_list_begin(req, &info, &list);
+	for (size_t i = 0; i < info.rows; i++) {
+		jot_open(&list.rows, NULL, '{');
+		jot_fields(&list.rows, recording_fields, &rows[i]);
+		jot_close(&list.rows, '}');
+	}
+	return api_list_end(req, &list);
 }
 
 /* Agents hear their own calls, on either side of them, and those of their profiles. */

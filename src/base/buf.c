@@ -143,9 +143,9 @@ bool str_to_i64(const char *str, int64_t min, int64_t max, int64_t *ret)
 	return true;
 }
 
-/* Return: length in bytes of the well-formed sequence at p (RFC 3629 section 4), or 0. */
-static size_t utf8_len(const uint8_t *p, size_t left)
+size_t str_utf8_len(const char *text, size_t left)
 {
+	const uint8_t *p = (const uint8_t *)text;
 	size_t len;
 	uint8_t low = 0x80,
 		high = 0xbf; /* bounds of the second byte: no overlong form, no surrogate */
@@ -178,7 +178,7 @@ bool str_is_clean_utf8(const char *str, size_t len)
 	const uint8_t *p = (const uint8_t *)str;
 
 	while (len) {
-		size_t n = utf8_len(p, len);
+		size_t n = str_utf8_len((const char *)p, len);
 
 		if (!n || p[0] < 0x20 || p[0] == 0x7f)
 			return false;

@@ -35,5 +35,7 @@ bool str_eq_nocase(const char *a, const char *b);
 bool str_has_prefix(const char *str, const char *prefix);
 /* Whole string, decimal, within [min, max]. */
 must_check bool str_to_i64(const char *str, int64_t min, int64_t max, int64_t *ret);
+/* Return: the length of the well-formed character (RFC 3629 4) at `text`, of which `left` bytes are there; 0: none. */
+size_t str_utf8_len(const char *text, size_t left);
 /* UTF-8 that is well formed (RFC 3629) and has no control characters. */
 bool str_is_clean_utf8(const char *str, size_t len);

@@ -40,25 +40,58 @@ uint64_t clock_thread_cpu_us(void)
 	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
+static void put_digits(char *at, unsigned count, unsigned value)
+{
+	while (count--) {
+		at[count] = (char)('0' + value % 10);
+		value /= 10;
+	}
+}
+
+/* Days since 1970 to a date of the Gregorian calendar, by eras of 400 years that begin on a 1st of March: what is odd
+ * about February comes at the end then.
+ */
+static void date_of_days(int64_t days, int64_t *ret_year, unsigned *ret_month, unsigned *ret_day)
+{
+	int64_t from_march = days + 719468; /* since 0000-03-01 */
+	int64_t era = (from_march >= 0 ? from_march : from_march - 146096) / 146097;
+	unsigned of_era = (unsigned)(from_march - era * 146097);
+	unsigned year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
+	unsigned of_year = of_era - (365 * year + year / 4 - year / 100);
+	unsigned month = (5 * of_year + 2) / 153; /* 0: March */
+
+	*ret_day = of_year - (153 * month + 2) / 5 + 1;
+	*ret_month = month < 10 ? month + 3 : month - 9;
+	*ret_year = (int64_t)year + era * 400 + (*ret_month <= 2);
+}
+
 const char *time_print(int64_t wall_us, char buf[static TIME_STR_SIZE])
 {
-	time_t s = wall_us / 1000000;
-	int us = (int)(wall_us % 1000000);
-	struct tm tm;
+	int64_t s = wall_us / 1000000, us = wall_us % 1000000, days, year;
+	unsigned of_day, month, day;
 
 	if (us < 0) {
 		us += 1000000;
 		s--;
 	}
+	days = s / 86400;
+	if (s % 86400 < 0)
+		days--;
+	of_day = (unsigned)(s - days * 86400);
+	date_of_days(days, &year, &month, &day);
 	/* Years beyond 9999 do not fit the form; no clock or row of ours holds one. */
-	if (!gmtime_r(&s, &tm) || tm.tm_year + 1900 > 9999 || tm.tm_year + 1900 < 0) {
+	if (year < 0 || year > 9999) {
 		buf[0] = '\0';
 		return buf;
 	}
-	snprintf(buf, TIME_STR_SIZE, "%04u-%02u-%02uT%02u:%02u:%02u.%06uZ",
-		 (unsigned)(tm.tm_year + 1900) % 10000, (unsigned)(tm.tm_mon + 1) % 100,
-		 (unsigned)tm.tm_mday % 100, (unsigned)tm.tm_hour % 100, (unsigned)tm.tm_min % 100,
-		 (unsigned)tm.tm_sec % 100, (unsigned)us % 1000000);
+	memcpy(buf, "0000-00-00T00:00:00.000000Z", TIME_STR_SIZE);
+	put_digits(buf, 4, (unsigned)year);
+	put_digits(buf + 5, 2, month);
+	put_digits(buf + 8, 2, day);
+	put_digits(buf + 11, 2, of_day / 3600);
+	put_digits(buf + 14, 2, of_day / 60 % 60);
+	put_digits(buf + 17, 2, of_day % 60);
+	put_digits(buf + 20, 6, (unsigned)us);
 	return buf;
 }
 

@@ -65,6 +65,11 @@ static json_t *real_to_json(double value)
 	return isfinite(value) ? json_real(value) : json_null();
 }
 
+static json_t *number_to_json(const struct field *field, int64_t value)
+{
+	return value || !(field->flags & FIELD_ZERO_NULL) ? json_integer(value) : json_null();
+}
+
 static json_t *member_to_json(const struct field *field, const void *member)
 {
 	int64_t time_us;
@@ -76,9 +81,9 @@ static json_t *member_to_json(const struct field *field, const void *member)
 	case FIELD_STR:
 		return str_to_json(*(const char *const *)member);
 	case FIELD_INT:
-		return json_integer(*(const int *)member);
+		return number_to_json(field, *(const int *)member);
 	case FIELD_I64:
-		return json_integer(*(const int64_t *)member);
+		return number_to_json(field, *(const int64_t *)member);
 	case FIELD_BOOL:
 		return json_boolean(*(const bool *)member);
 	case FIELD_TIME:

@@ -4,7 +4,9 @@
 
 #include <jansson.h>
 
-#define DUMP_FLAGS (JSON_COMPACT | JSON_REAL_PRECISION(6))
+#define REAL_DIGITS 6
+#define DUMP_FLAGS (JSON_COMPACT | JSON_REAL_PRECISION(REAL_DIGITS))
+#define FRAME_MAX (16u << 20) /* far above the largest event */
 
 struct hub_frame *hub_frame_ref(struct hub_frame *frame)
 {
@@ -49,14 +51,23 @@ struct hub_frame *hub_hello(const struct hub_client *client)
 				  json_string(time_str(clock_wall_us()))));
 }
 
-static json_t *event_data(const struct event *event, json_t *detail)
+/* Takes the text. */
+static struct hub_frame *frame_of_text(struct buf *text)
 {
-	if (event->call)
-		return call_view_json(event->call);
+	struct hub_frame *frame = xzalloc(sizeof(*frame) + text->len + 1);
+
+	bug_on(text->failed);
+	frame->refs = 1;
+	frame->len = text->len;
+	memcpy(frame->text, text->data, text->len);
+	buf_fini(text);
+	return frame;
+}
+
+static json_t *event_object(const struct event *event, json_t *detail)
+{
 	if (event->conference)
 		return conference_view_json(event->conference);
-	if (event->registration)
-		return registration_view_json(event->registration, false);
 	if (event->recording)
 		return recording_view_json(event->recording);
 	if (event->monitor)
@@ -64,24 +75,50 @@ static json_t *event_data(const struct event *event, json_t *detail)
 	return detail ? json_incref(detail) : json_object();
 }
 
+static void event_data(struct jot *out, const struct event *event, json_t *detail)
+{
+	json_t *json;
+
+	if (event->call || event->registration) {
+		jot_open(out, "data", '{');
+		if (event->call)
+			call_view_jot(out, event->call);
+		else
+			registration_view_jot(out, event->registration, false);
+		jot_close(out, '}');
+		return;
+	}
+	json = event_object(event, detail);
+	jot_json(out, "data", json);
+	json_decref(json);
+}
+
 struct hub_frame *hub_event_frame(const struct event *event)
 {
 	json_t *detail = event->detail ? json_loads(event->detail, JSON_DECODE_ANY, NULL) : NULL;
-	json_t *json = json_object();
+	struct buf text = BUF_MAX(FRAME_MAX);
+	struct jot out = { .buf = &text, .digits = REAL_DIGITS };
 
-	json_object_set_new(json, "seq",
-			    event->seq ? json_integer((json_int_t)event->seq) : json_null());
-	json_object_set_new(json, "id", id_json(event->id));
-	json_object_set_new(json, "type", json_string(event_type_names[event->type]));
-	json_object_set_new(json, "time", json_string(time_str(event->time)));
-	json_object_set_new(json, "profile_id", id_json(event->profile_id));
-	json_object_set_new(json, "call_id", id_json(event->call_id));
-	json_object_set_new(json, "call_seq",
-			    event->call ? json_integer(event->call->seq) : json_null());
-	json_object_set_new(json, "data", event_data(event, detail));
+	jot_open(&out, NULL, '{');
+	if (event->seq)
+		jot_int(&out, "seq", (int64_t)event->seq);
+	else
+		jot_null(&out, "seq");
+	jot_id(&out, "id", event->id);
+	jot_word(&out, "type", event_type_names[event->type]);
+	jot_time(&out, "time", event->time);
+	jot_id(&out, "profile_id", event->profile_id);
+	jot_id(&out, "call_id", event->call_id);
+	if (event->call)
+		jot_int(&out, "call_seq", event->call->seq);
+	else
+		jot_null(&out, "call_seq");
+	event_data(&out, event, detail);
 	if (detail)
-		json_object_set_new(json, "detail", detail);
-	return frame_of(json);
+		jot_json(&out, "detail", detail);
+	jot_close(&out, '}');
+	json_decref(detail);
+	return frame_of_text(&text);
 }
 
 static json_t *calls_json(const struct event_snapshot *snapshot)

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "base/id.h"
+#include "base/jot.h"
 
 /* As jansson.h has it: libre's headers, which many readers of views need, cannot stand beside jansson's. */
 typedef struct json_t json_t;
@@ -224,6 +225,10 @@ struct conference_view *conference_view_new(unsigned member_count);
 /* May an agent see it: who made the room, or is in it. */
 bool conference_view_shows(const struct conference_view *view, struct id user);
 json_t *conference_view_json(const struct conference_view *view);
+/* The members of a call, of a registration, as text in the object that is open; the objects below have the same. */
+void call_view_jot(struct jot *out, const struct call_view *view);
+void registration_view_jot(struct jot *out, const struct registration_view *view,
+			   bool with_history);
 json_t *call_view_json(const struct call_view *view);
 json_t *recording_view_json(const struct recording_view *view);
 json_t *monitor_view_json(const struct monitor_view *view);

@@ -7,36 +7,14 @@
 #include <jansson.h>
 #include <math.h>
 
-/* The length of the well-formed character at `text`, 0 when there is none (RFC 3629 section 4). */
-static size_t utf8_length(const unsigned char *text)
-{
-	size_t len = text[0] < 0x80   ? 1
-		     : text[0] < 0xc2 ? 0
-		     : text[0] < 0xe0 ? 2
-		     : text[0] < 0xf0 ? 3
-		     : text[0] < 0xf5 ? 4
-				      : 0;
-
-	for (size_t i = 1; i < len; i++) {
-		if ((text[i] & 0xc0) != 0x80)
-			return 0;
-	}
-	if (len == 3 &&
-	    ((text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xed && text[1] > 0x9f)))
-		return 0;
-	if (len == 4 &&
-	    ((text[0] == 0xf0 && text[1] < 0x90) || (text[0] == 0xf4 && text[1] > 0x8f)))
-		return 0;
-	return len;
-}
+#define VIEW_TEXT_MAX (16u << 20) /* far above the largest */
 
 bool view_text_is_clean(const char *text)
 {
-	const unsigned char *p = (const unsigned char *)text;
-	size_t len;
+	size_t left = strlen(text), len;
 
-	for (; *p; p += len) {
-		len = utf8_length(p);
+	for (; left; text += len, left -= len) {
+		len = str_utf8_len(text, left);
 		if (!len)
 			return false;
 	}
@@ -45,14 +23,15 @@ bool view_text_is_clean(const char *text)
 
 void view_text_clean(char *text)
 {
-	unsigned char *p = (unsigned char *)text;
+	size_t left = strlen(text);
 
-	while (*p) {
-		size_t len = utf8_length(p);
+	while (left) {
+		size_t len = str_utf8_len(text, left);
 
 		if (!len)
-			*p = '?';
-		p += len ? len : 1;
+			*text = '?';
+		text += len ? len : 1;
+		left -= len ? len : 1;
 	}
 }
 
@@ -85,109 +64,186 @@ static json_t *time_json(int64_t us)
 	return us ? json_string_nocheck(time_str(us)) : json_null();
 }
 
-static json_t *code_json(int code)
+/* ---- what is written often: as text ---- */
+
+static void measure_jot(struct jot *out, const char *key, bool known, float value)
 {
-	return code ? json_integer(code) : json_null();
+	if (known && isfinite(value))
+		jot_real(out, key, round((double)value * 100) / 100);
+	else
+		jot_null(out, key);
 }
 
-static json_t *measure_json(bool known, float value)
+static void quality_jot(struct jot *out, const struct quality_view *quality)
 {
-	return known && isfinite(value) ? json_real(round((double)value * 100) / 100) : json_null();
-}
-
-static json_t *quality_json(const struct quality_view *quality)
-{
-	json_t *json = json_object();
 	bool known = quality->known;
 
-	json_object_set_new_nocheck(json, "mos", measure_json(known, quality->mos));
-	json_object_set_new_nocheck(json, "jitter_ms", measure_json(known, quality->jitter_ms));
-	json_object_set_new_nocheck(json, "loss_pct", measure_json(known, quality->loss_pct));
-	json_object_set_new_nocheck(json, "rtt_ms", measure_json(known, quality->rtt_ms));
-	return json;
+	jot_open(out, "quality", '{');
+	measure_jot(out, "mos", known, quality->mos);
+	measure_jot(out, "jitter_ms", known, quality->jitter_ms);
+	measure_jot(out, "loss_pct", known, quality->loss_pct);
+	measure_jot(out, "rtt_ms", known, quality->rtt_ms);
+	jot_close(out, '}');
 }
 
-static json_t *leg_json(const struct leg_view *leg)
+/* An empty text is null. */
+static void text_jot(struct jot *out, const char *key, const char *text)
 {
-	json_t *json = json_object();
-
-	json_object_set_new_nocheck(json, "id", id_json(leg->id));
-	json_object_set_new_nocheck(json, "role", json_string_nocheck(leg_role_names[leg->role]));
-	json_object_set_new_nocheck(json, "kind", json_string_nocheck(leg_kind_names[leg->kind]));
-	json_object_set_new_nocheck(json, "address", text_json(leg->address));
-	json_object_set_new_nocheck(json, "state",
-				    json_string_nocheck(leg_state_names[leg->state]));
-	json_object_set_new_nocheck(json, "codec", text_json(leg->codec));
-	json_object_set_new_nocheck(json, "muted", json_boolean(leg->muted));
-	json_object_set_new_nocheck(json, "quality", quality_json(&leg->quality));
-	json_object_set_new_nocheck(json, "profile_id", id_json(leg->profile_id));
-	json_object_set_new_nocheck(json, "device_id", id_json(leg->device_id));
-	json_object_set_new_nocheck(json, "user_id", id_json(leg->user_id));
-	json_object_set_new_nocheck(json, "created_at", time_json(leg->created_at));
-	json_object_set_new_nocheck(json, "ringing_at", time_json(leg->ringing_at));
-	json_object_set_new_nocheck(json, "answered_at", time_json(leg->answered_at));
-	json_object_set_new_nocheck(json, "ended_at", time_json(leg->ended_at));
-	json_object_set_new_nocheck(json, "end_reason",
-				    text_json(end_reason_names[leg->end_reason]));
-	json_object_set_new_nocheck(json, "sip_code", code_json(leg->sip_code));
-	return json;
+	jot_text(out, key, *text ? text : NULL);
 }
 
-static json_t *legs_json(const struct call_view *view)
+static void code_jot(struct jot *out, const char *key, int code)
 {
-	json_t *list = json_array();
-
-	for (unsigned i = 0; i < view->leg_count; i++)
-		json_array_append_new(list, leg_json(&view->legs[i]));
-	return list;
+	if (code)
+		jot_int(out, key, code);
+	else
+		jot_null(out, key);
 }
 
-static json_t *variables_json(const char *text)
+static void leg_jot(struct jot *out, const struct leg_view *leg)
+{
+	jot_open(out, NULL, '{');
+	jot_id(out, "id", leg->id);
+	jot_word(out, "role", leg_role_names[leg->role]);
+	jot_word(out, "kind", leg_kind_names[leg->kind]);
+	text_jot(out, "address", leg->address);
+	jot_word(out, "state", leg_state_names[leg->state]);
+	text_jot(out, "codec", leg->codec);
+	jot_bool(out, "muted", leg->muted);
+	quality_jot(out, &leg->quality);
+	jot_id(out, "profile_id", leg->profile_id);
+	jot_id(out, "device_id", leg->device_id);
+	jot_id(out, "user_id", leg->user_id);
+	jot_time(out, "created_at", leg->created_at);
+	jot_time(out, "ringing_at", leg->ringing_at);
+	jot_time(out, "answered_at", leg->answered_at);
+	jot_time(out, "ended_at", leg->ended_at);
+	jot_word(out, "end_reason", end_reason_names[leg->end_reason]);
+	code_jot(out, "sip_code", leg->sip_code);
+	jot_close(out, '}');
+}
+
+/* The caller's own JSON, which is compact already unless a database has put it into words of its own. */
+static void variables_jot(struct jot *out, const char *text)
 {
 	json_t *json = *text ? json_loads(text, 0, NULL) : NULL;
 
-	return json ? json : json_null();
+	if (json)
+		jot_json(out, "variables", json);
+	else
+		jot_null(out, "variables");
+	json_decref(json);
+}
+
+void call_view_jot(struct jot *out, const struct call_view *view)
+{
+	jot_id(out, "id", view->id);
+	jot_word(out, "direction", call_direction_names[view->direction]);
+	jot_word(out, "state", call_state_names[view->state]);
+	jot_id(out, "profile_id", view->profile_id);
+	jot_id(out, "user_id", view->user_id);
+	text_jot(out, "from", view->from);
+	text_jot(out, "to", view->to);
+	text_jot(out, "from_name", view->from_name);
+	jot_time(out, "created_at", view->created_at);
+	jot_time(out, "ringing_at", view->ringing_at);
+	jot_time(out, "answered_at", view->answered_at);
+	jot_time(out, "ended_at", view->ended_at);
+	jot_int(out, "ring_s", view->ring_s);
+	jot_int(out, "talk_s", view->talk_s);
+	jot_int(out, "hold_s", view->hold_s);
+	jot_open(out, "hold", '{');
+	jot_bool(out, "local", view->hold_local);
+	jot_bool(out, "remote", view->hold_remote);
+	jot_close(out, '}');
+	jot_open(out, "recording", '{');
+	jot_word(out, "state", recording_state_names[view->recording]);
+	jot_id(out, "id", view->recording_id);
+	jot_close(out, '}');
+	text_jot(out, "room", view->room);
+	jot_open(out, "legs", '[');
+	for (unsigned i = 0; i < view->leg_count; i++)
+		leg_jot(out, &view->legs[i]);
+	jot_close(out, ']');
+	jot_word(out, "end_reason", end_reason_names[view->end_reason]);
+	code_jot(out, "sip_code", view->sip_code);
+	code_jot(out, "q850", view->q850);
+	jot_word(out, "hangup_by", hangup_by_names[view->hangup_by]);
+	jot_id(out, "transferred_from", view->transferred_from);
+	jot_id(out, "transferred_to", view->transferred_to);
+	variables_jot(out, view->variables);
+}
+
+static void history_jot(struct jot *out, const struct registration_view *view)
+{
+	jot_open(out, "history", '[');
+	for (unsigned i = 0; i < view->history_count; i++) {
+		const struct registration_change *change = &view->history[i];
+
+		jot_open(out, NULL, '{');
+		jot_time(out, "at", change->at);
+		jot_word(out, "state", registration_state_names[change->state]);
+		code_jot(out, "code", change->code);
+		text_jot(out, "reason", change->reason);
+		jot_close(out, '}');
+	}
+	jot_close(out, ']');
+}
+
+void registration_view_jot(struct jot *out, const struct registration_view *view, bool with_history)
+{
+	jot_id(out, "profile_id", view->profile_id);
+	jot_word(out, "state", registration_state_names[view->state]);
+	code_jot(out, "code", view->code);
+	text_jot(out, "reason", view->reason);
+	text_jot(out, "registrar", view->registrar);
+	jot_time(out, "expires_at", view->expires_at);
+	jot_time(out, "next_attempt_at", view->next_attempt_at);
+	jot_time(out, "changed_at", view->changed_at);
+	if (with_history)
+		history_jot(out, view);
+}
+
+/* ---- and the same as objects, for who adds to them ---- */
+
+static json_t *jotted(struct buf *text)
+{
+	json_t *json = text->failed ? NULL : json_loadb(text->data, text->len, 0, NULL);
+
+	bug_on(!json);
+	buf_fini(text);
+	return json;
 }
 
 json_t *call_view_json(const struct call_view *view)
 {
-	json_t *json = json_object();
+	struct buf text = BUF_MAX(VIEW_TEXT_MAX);
+	struct jot out = { .buf = &text };
 
-	json_object_set_new_nocheck(json, "id", id_json(view->id));
-	json_object_set_new_nocheck(json, "direction",
-				    json_string_nocheck(call_direction_names[view->direction]));
-	json_object_set_new_nocheck(json, "state",
-				    json_string_nocheck(call_state_names[view->state]));
-	json_object_set_new_nocheck(json, "profile_id", id_json(view->profile_id));
-	json_object_set_new_nocheck(json, "user_id", id_json(view->user_id));
-	json_object_set_new_nocheck(json, "from", text_json(view->from));
-	json_object_set_new_nocheck(json, "to", text_json(view->to));
-	json_object_set_new_nocheck(json, "from_name", text_json(view->from_name));
-	json_object_set_new_nocheck(json, "created_at", time_json(view->created_at));
-	json_object_set_new_nocheck(json, "ringing_at", time_json(view->ringing_at));
-	json_object_set_new_nocheck(json, "answered_at", time_json(view->answered_at));
-	json_object_set_new_nocheck(json, "ended_at", time_json(view->ended_at));
-	json_object_set_new_nocheck(json, "ring_s", json_integer(view->ring_s));
-	json_object_set_new_nocheck(json, "talk_s", json_integer(view->talk_s));
-	json_object_set_new_nocheck(json, "hold_s", json_integer(view->hold_s));
-	json_object_set_new_nocheck(json, "hold",
-				    json_pack("{s:b, s:b}", "local", view->hold_local, "remote",
-					      view->hold_remote));
-	json_object_set_new_nocheck(json, "recording",
-				    json_pack("{s:s, s:o}", "state",
-					      recording_state_names[view->recording], "id",
-					      id_json(view->recording_id)));
-	json_object_set_new_nocheck(json, "room", text_json(view->room));
-	json_object_set_new_nocheck(json, "legs", legs_json(view));
-	json_object_set_new_nocheck(json, "end_reason",
-				    text_json(end_reason_names[view->end_reason]));
-	json_object_set_new_nocheck(json, "sip_code", code_json(view->sip_code));
-	json_object_set_new_nocheck(json, "q850", code_json(view->q850));
-	json_object_set_new_nocheck(json, "hangup_by", text_json(hangup_by_names[view->hangup_by]));
-	json_object_set_new_nocheck(json, "transferred_from", id_json(view->transferred_from));
-	json_object_set_new_nocheck(json, "transferred_to", id_json(view->transferred_to));
-	json_object_set_new_nocheck(json, "variables", variables_json(view->variables));
-	return json;
+	jot_open(&out, NULL, '{');
+	call_view_jot(&out, view);
+	jot_close(&out, '}');
+	return jotted(&text);
+}
+
+static json_t *leg_json(const struct leg_view *leg)
+{
+	struct buf text = BUF_MAX(VIEW_TEXT_MAX);
+	struct jot out = { .buf = &text };
+
+	leg_jot(&out, leg);
+	return jotted(&text);
+}
+
+json_t *registration_view_json(const struct registration_view *view, bool with_history)
+{
+	struct buf text = BUF_MAX(VIEW_TEXT_MAX);
+	struct jot out = { .buf = &text };
+
+	jot_open(&out, NULL, '{');
+	registration_view_jot(&out, view, with_history);
+	jot_close(&out, '}');
+	return jotted(&text);
 }
 
 json_t *recording_view_json(const struct recording_view *view)
@@ -232,43 +288,6 @@ json_t *monitor_view_json(const struct monitor_view *view)
 	json_object_set_new(json, "ended_at", time_json(view->ended_at));
 	json_object_set_new(json, "reason", text_json(view->reason));
 	json_object_set_new(json, "leg", view->has_leg ? leg_json(&view->leg) : json_null());
-	return json;
-}
-
-static json_t *history_json(const struct registration_view *view)
-{
-	json_t *list = json_array();
-
-	for (unsigned i = 0; i < view->history_count; i++) {
-		const struct registration_change *change = &view->history[i];
-		json_t *json = json_object();
-
-		json_object_set_new_nocheck(json, "at", time_json(change->at));
-		json_object_set_new_nocheck(
-			json, "state",
-			json_string_nocheck(registration_state_names[change->state]));
-		json_object_set_new_nocheck(json, "code", code_json(change->code));
-		json_object_set_new_nocheck(json, "reason", text_json(change->reason));
-		json_array_append_new(list, json);
-	}
-	return list;
-}
-
-json_t *registration_view_json(const struct registration_view *view, bool with_history)
-{
-	json_t *json = json_object();
-
-	json_object_set_new_nocheck(json, "profile_id", id_json(view->profile_id));
-	json_object_set_new_nocheck(json, "state",
-				    json_string_nocheck(registration_state_names[view->state]));
-	json_object_set_new_nocheck(json, "code", code_json(view->code));
-	json_object_set_new_nocheck(json, "reason", text_json(view->reason));
-	json_object_set_new_nocheck(json, "registrar", text_json(view->registrar));
-	json_object_set_new_nocheck(json, "expires_at", time_json(view->expires_at));
-	json_object_set_new_nocheck(json, "next_attempt_at", time_json(view->next_attempt_at));
-	json_object_set_new_nocheck(json, "changed_at", time_json(view->changed_at));
-	if (with_history)
-		json_object_set_new_nocheck(json, "history", history_json(view));
 	return json;
 }
 

@@ -174,9 +174,21 @@ json_t *profile_to_json(const struct sip_profile *profile)
 				 profile->caller_mode };
 	json_t *json = field_to_json(profile_fields, profile);
 
-	if (!profile->port)
-		json_object_set_new(json, "port", json_null());
 	json_object_set_new(json, "caller_id", field_to_json(caller_fields, &caller));
 	json_object_set_new(json, "incoming", incoming_to_json(profile));
 	return json;
+}
+
+void profile_jot(struct jot *out, const struct sip_profile *profile)
+{
+	struct caller caller = { profile->caller_number, profile->caller_name,
+				 profile->caller_mode };
+	json_t *incoming = incoming_to_json(profile);
+
+	jot_fields(out, profile_fields, profile);
+	jot_open(out, "caller_id", '{');
+	jot_fields(out, caller_fields, &caller);
+	jot_close(out, '}');
+	jot_json(out, "incoming", incoming);
+	json_decref(incoming);
 }

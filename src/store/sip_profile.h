@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "base/jot.h"
 #include "db/query.h"
 
 struct seal;
@@ -80,6 +81,8 @@ json_t *profile_caller_from_json(const json_t *body, struct arena *arena,
 				 struct sip_profile *profile) must_check;
 /* As the API shows it, without `registration`, which its asker adds. */
 json_t *profile_to_json(const struct sip_profile *profile);
+/* The same members as text, in the object that is open. */
+void profile_jot(struct jot *out, const struct sip_profile *profile);
 
 /* id, line_token and times are filled in when they are none; `password` is sealed into `secret`.
  * Return: 0, PROFILE_E_EXISTS, PROFILE_E_OWNER.
