@@ -384,13 +384,9 @@ static void offer_accepted(struct session *session, struct errand *errand, const
 	done_emit(session, 200, body, silent);
 }
 
-static void offer_ended(struct session *session, struct errand *errand, uint16_t code,
-			const struct inmsg *in)
+static void offer_outcome(struct session *session, struct errand *errand, uint16_t code,
+			  const struct inmsg *in)
 {
-	session->our_offer = NULL;
-	session->offer_state = OFFER_IDLE;
-	if (!session_alive(session))
-		return;
 	if (code < 300) {
 		offer_accepted(session, errand, in);
 	} else if (code == 491 && session->glares++ < GLARES) {
@@ -408,6 +404,24 @@ static void offer_ended(struct session *session, struct errand *errand, uint16_t
 	}
 }
 
+/* Who it talks to now waited for this offer's end, if no other came that says so. */
+static void shown_late(struct session *session)
+{
+	if (session->shown_waits && session_in(session, SESSION_UP))
+		(void)!session_offer_refresh(session);
+}
+
+static void offer_ended(struct session *session, struct errand *errand, uint16_t code,
+			const struct inmsg *in)
+{
+	session->our_offer = NULL;
+	session->offer_state = OFFER_IDLE;
+	if (!session_alive(session))
+		return;
+	offer_outcome(session, errand, code, in);
+	shown_late(session);
+}
+
 static void offer_send(struct session *session)
 {
 	auto_(buf_fini) struct buf lines = BUF_MAX(2048);
@@ -416,6 +430,7 @@ static void offer_send(struct session *session)
 	session_common_lines(session, &lines);
 	session_timer_request_lines(session, &lines);
 	buf_adds(&lines, session->shown_line ? session->shown_line : "");
+	session->shown_waits = false;
 	session->our_offer = errand_start(session, session->dialog, method, lines.data,
 					  saved_body_get(&session->pending_offer), offer_ended);
 	if (session->our_offer)
@@ -486,8 +501,10 @@ int session_identify(struct session *session, const struct session_id *id, const
 	session->shown_line = xstrdup(line.data);
 	if (!session_in(session, SESSION_UP))
 		return SESSION_E_STATE;
-	if (!session->allow || !session_peer_allows(session, "UPDATE"))
+	if (!session->allow || !session_peer_allows(session, "UPDATE")) {
+		session->shown_waits = true;
 		return session_offer_refresh(session);
+	}
 	session_timer_request_lines(session, &line); /* it refreshes the session like any other */
 	return errand_start(session, session->dialog, "UPDATE", line.data, SESSION_NO_BODY,
 			    identified)

@@ -185,6 +185,7 @@ struct session {
 	struct timer se_timer, se_expiry;
 
 	char *shown_line; /* who the far end talks to now, if that has changed: in all our offers */
+	bool shown_waits; /* until it can be told */
 
 	struct refer_sent refer_sent;
 	struct refer_taken refer_taken;

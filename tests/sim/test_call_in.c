@@ -404,6 +404,44 @@ static void our_offer_is_answered_and_acknowledged(void **state)
 	their_bye(2);
 }
 
+static const struct session_id carla = { "102", "Carla", SESSION_ID_PAI };
+static const char carla_line[] = "\"Carla\" <sip:102@jackfield>";
+
+static void who_it_talks_to_now_is_told_in_an_update(void **state)
+{
+	(void)state;
+	call_up("Allow: INVITE, ACK, BYE, UPDATE\n");
+	assert_int_equal(session_identify(deck.in.session, &carla, "jackfield"), 0);
+	run(5);
+	assert_non_null(strstr(kit_header(deck_got(&deck, "UPDATE "), "P-Asserted-Identity"),
+			       "Carla"));
+	assert_null(strstr(deck_got(&deck, "UPDATE "), "m=audio"));
+	deck_answer(&deck, deck_got(&deck, "UPDATE "), 200, NULL, NULL, NULL);
+	assert_log(&deck.in, "");
+	their_bye(2);
+}
+
+static void who_it_talks_to_now_waits_for_the_offer_that_is_open(void **state)
+{
+	(void)state;
+	call_up(NULL); /* it never said what it takes */
+	assert_int_equal(session_offer(deck.in.session, OURS2), 0);
+	run(5);
+	assert_int_equal(session_identify(deck.in.session, &carla, "jackfield"), SESSION_E_STATE);
+	assert_null(strstr(deck_got(&deck, "INVITE "), "P-Asserted-Identity"));
+	deck_answer(&deck, deck_got(&deck, "INVITE "), 200, NULL, NULL, DECK_PEER_SDP("2"));
+	assert_log(&deck.in, "DONE200+");
+	run(5);
+	assert_int_equal(deck_count(&deck, "INVITE "), 2);
+	assert_string_equal(kit_header(deck_got(&deck, "INVITE "), "P-Asserted-Identity"),
+			    carla_line);
+	deck_answer(&deck, deck_got(&deck, "INVITE "), 200, NULL, NULL, DECK_PEER_SDP("2"));
+	run(5);
+	assert_int_equal(deck_count(&deck, "INVITE "), 2);
+	assert_log(&deck.in, "");
+	their_bye(2);
+}
+
 static void glare_is_answered_491_and_ours_is_tried_again(void **state)
 {
 	unsigned waited = 0;
@@ -768,6 +806,8 @@ int main(void)
 		T(requests_out_of_order_and_unknown_ones_are_refused),
 		T(a_new_identity_is_told),
 		T(a_silent_call_is_asked_after),
+		T(who_it_talks_to_now_is_told_in_an_update),
+		T(who_it_talks_to_now_waits_for_the_offer_that_is_open),
 		T(a_refer_is_accepted_and_reported_on),
 		T(our_refer_is_followed_to_its_end),
 		T(replaces_finds_the_call_it_names),

@@ -91,6 +91,7 @@ void fake_refer_state(struct channel *channel, int code, bool last)
 
 void fake_say(struct channel *channel, enum engine_event_type type)
 {
+	channel->up = channel->up || type == ENGINE_ANSWERED;
 	send(channel, (struct engine_event){ .type = type,
 					     .target = "sip:x@y",
 					     .digit = '5',
