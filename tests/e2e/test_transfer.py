@@ -294,6 +294,28 @@ def test_to_a_sound(tenant, talk, connect):
     events.wait_ended(call_id)
 
 
+def test_to_one_device_and_to_a_number_through_another_profile(tenant, provider, talk, far_ends,
+                                                                desk_phones):
+    call_id, events, desk, remote = talk()
+    mobile = desk_phones(tenant, "mobile")
+    transfer(tenant, call_id, connect={"device": mobile.device["id"]}, mode="attended")
+    there = taken(mobile).answer()
+    steady(desk.ear, there.ear)
+    act(tenant, call_id, "cancel")
+    there.wait_ended()
+    steady(desk.ear, remote.ear)
+    other, target = tenant.registered_profile(provider), far_ends()
+    transfer(tenant, call_id, connect={"number": target.number, "profile_id": other["id"]})
+    third = taken(target)
+    assert third.invite.user("from") == other["username"]
+    third.answer()
+    consult_id = wait_transferred(events, call_id)
+    steady(remote.ear, third.ear)
+    remote.bye()
+    events.wait_ended(call_id)
+    assert tenant.log_row(consult_id)["profile_id"] == other["id"]
+
+
 def test_to_a_room(tenant, talk, far_ends, line):
     room = net.token("room")
     call_id, events, desk, remote = talk()
@@ -371,6 +393,20 @@ def test_hanging_up_completes(tenant, talk, far_ends):
     events.wait_ended(call_id)
 
 
+def test_hung_up_by_request_completes_as_well(tenant, talk, far_ends):
+    call_id, events, desk, remote = talk()
+    consult_id, third = consult(tenant, events, call_id, far_ends())
+    steady(desk.ear, third.ear)
+    leg = in_their_legs(tenant.call(call_id), "consult")[0]
+    assert tenant.hangup(call_id, leg_id=leg["id"]).status_code == 202
+    desk.wait_ended()
+    assert wait_transferred(events, call_id) == consult_id
+    steady(remote.ear, third.ear)
+    remote.bye()
+    third.wait_ended()
+    events.wait_ended(call_id)
+
+
 @pytest.mark.core
 def test_attended_and_called_off(tenant, talk, far_ends):
     call_id, events, desk, remote = talk()
@@ -423,6 +459,8 @@ def test_a_consult_becomes_a_conference(tenant, talk, far_ends):
     for listener, others in ((desk, {620, 880}), (remote, {440, 880}), (third, {440, 620})):
         heard(listener.ear, others)
     desk.bye()
+    heard(remote.ear, {880})
+    heard(third.ear, {620})
     steady(remote.ear, third.ear)
     remote.bye()
     third.bye()

@@ -405,7 +405,7 @@ static void our_offer_is_answered_and_acknowledged(void **state)
 }
 
 static const struct session_id carla = { "102", "Carla", SESSION_ID_PAI };
-static const char carla_line[] = "\"Carla\" <sip:102@jackfield>";
+static const char carla_line[] = "\"Carla\" <sip:102@10.0.0.2>";
 
 static void who_it_talks_to_now_is_told_in_an_update(void **state)
 {
@@ -413,8 +413,8 @@ static void who_it_talks_to_now_is_told_in_an_update(void **state)
 	call_up("Allow: INVITE, ACK, BYE, UPDATE\n");
 	assert_int_equal(session_identify(deck.in.session, &carla, "jackfield"), 0);
 	run(5);
-	assert_non_null(strstr(kit_header(deck_got(&deck, "UPDATE "), "P-Asserted-Identity"),
-			       "Carla"));
+	assert_non_null(
+		strstr(kit_header(deck_got(&deck, "UPDATE "), "P-Asserted-Identity"), "Carla"));
 	assert_null(strstr(deck_got(&deck, "UPDATE "), "m=audio"));
 	deck_answer(&deck, deck_got(&deck, "UPDATE "), 200, NULL, NULL, NULL);
 	assert_log(&deck.in, "");

@@ -9,7 +9,7 @@ struct channel {
 	struct engine *engine;
 	void *user;
 	struct originate what; /* outgoing */
-	bool up; /* it said that it was answered */
+	bool up;	       /* it said that it was answered */
 	bool incoming, rung, progressed, answered, ended, hung_up, elsewhere;
 	enum end_reason reason; /* of our hangup */
 	struct bridge *bridge;

@@ -124,8 +124,8 @@ static void hold(struct storm *storm)
 
 	switch (dice(storm, 3)) {
 	case 0:
-		(void)tell(storm, (struct command){ .type = COMMAND_HOLD_CALL,
-						    .on = dice(storm, 2) });
+		(void)tell(storm,
+			   (struct command){ .type = COMMAND_HOLD_CALL, .on = dice(storm, 2) });
 		break;
 	case 1:
 		if (channel)
@@ -213,11 +213,11 @@ static void sound_ends(struct storm *storm)
 static void step(struct storm *storm)
 {
 	static void (*const doings[])(struct storm *) = {
-		dial,	  ring_in,  progress, progress, progress, progress, progress,	progress,
-		transfer, transfer, transfer, go_on,	go_on,	  go_on,    hold,	refer,
-		refer,	  replaces, settle,   settle,	wait,	  leave,    refer_state, record,
-		dial,	  settle,   settle,   progress, progress, transfer, meet,	hang_up,
-		sound_ends,
+		dial,	  ring_in,     progress, progress, progress,   progress, progress,
+		progress, transfer,    transfer, transfer, go_on,      go_on,	 go_on,
+		hold,	  refer,       refer,	 replaces, settle,     settle,	 wait,
+		leave,	  refer_state, record,	 dial,	   settle,     settle,	 progress,
+		progress, transfer,    meet,	 hang_up,  sound_ends,
 	};
 
 	doings[dice(storm, ARRAY_LEN(doings))](storm);
