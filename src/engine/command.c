@@ -482,6 +482,8 @@ void bridge_add(struct bridge *bridge, struct channel *channel)
 				  channel->deaf);
 	if (!bridge->watched)
 		bridge_keep_sending(bridge);
+	digits_alone(channel);
+	digits_bridged(bridge);
 }
 
 void bridge_remove(struct bridge *bridge, struct channel *channel)
@@ -491,6 +493,8 @@ void bridge_remove(struct bridge *bridge, struct channel *channel)
 	channel->bridge = NULL;
 	chain_remove(&bridge->channels, &channel->in_bridge);
 	media_bridge_remove(bridge->engine->media, channel->stream);
+	digits_alone(channel);
+	digits_bridged(bridge);
 }
 
 void bridge_hear(struct bridge *bridge, struct channel *listener, struct channel *source,

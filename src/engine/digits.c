@@ -288,6 +288,28 @@ static struct channel *partner(const struct channel *channel)
 	return other;
 }
 
+/* Tones are sound as long as the other side has nothing better: then it gets the digit, and is spared the tone. In a
+ * conference nobody wants to hear one.
+ */
+static void settle(struct channel *channel)
+{
+	const struct channel *other = partner(channel);
+	bool on = channel->digits.listening && channel->bridge &&
+		  (channel->bridge->watched || (other && other->takes_events));
+
+	if (channel->digits.take_out == on)
+		return;
+	channel->digits.take_out = on;
+	media_digit_take_out(channel->engine->media, channel->stream, on);
+}
+
+static void listen_to(struct channel *channel, bool on)
+{
+	channel->digits.listening = on;
+	media_digit_listen(channel->engine->media, channel->stream, on);
+	settle(channel);
+}
+
 /* What the other leg does not get with the sound it is sent it is to get in its own way. */
 static void pass_on(struct channel *channel, char digit, enum dtmf_mode method, int duration_ms)
 {
@@ -298,7 +320,8 @@ static void pass_on(struct channel *channel, char digit, enum dtmf_mode method, 
 	uint32_t operation;
 
 	if (!other || channel->muted || channel->held || other->playing.id ||
-	    method == DTMF_INBAND || (method == DTMF_RFC4733 && other->takes_events))
+	    (method == DTMF_INBAND && !channel->digits.take_out) ||
+	    (method == DTMF_RFC4733 && other->takes_events))
 		return;
 	if (channel_dtmf(other, &spec, &operation))
 		log_debug("a digit could not be passed on");
@@ -310,7 +333,7 @@ static void came(struct channel *channel, char digit, enum dtmf_mode method, int
 
 	if (method != DTMF_INBAND && !channel->digits.no_tones) {
 		channel->digits.no_tones = true;
-		media_digit_listen(channel->engine->media, channel->stream, false);
+		listen_to(channel, false);
 	}
 	if (is_echo(channel, digit, method, duration_ms))
 		return;
@@ -362,7 +385,7 @@ void digits_on_media(struct channel *channel, const struct media_event *event)
 	if (event->type == MEDIA_EVENT_DTMF_END)
 		came(channel, event->dtmf.digit, event->dtmf.inband ? DTMF_INBAND : DTMF_RFC4733,
 		     (int)event->dtmf.duration_ms);
-	else if (channel->digits.busy)
+	else if (channel->digits.busy && !channel->digits.info_open)
 		next(channel);
 }
 
@@ -373,8 +396,25 @@ void digits_agreed(struct channel *channel, bool far_sends_events)
 	const struct line *line = line_get(channel->engine, channel->line);
 	bool tones = !far_sends_events || (line && line->dtmf == DTMF_INBAND);
 
-	media_digit_listen(channel->engine->media, channel->stream,
-			   tones && !channel->digits.no_tones);
+	listen_to(channel, tones && !channel->digits.no_tones);
+	if (channel->bridge)
+		digits_bridged(channel->bridge);
+}
+
+/* Two, or one whom all of a conference hear. */
+void digits_bridged(struct bridge *bridge)
+{
+	struct channel *channel;
+
+	if (bridge->watched)
+		return;
+	chain_each(channel, &bridge->channels, in_bridge)
+		settle(channel);
+}
+
+void digits_alone(struct channel *channel)
+{
+	settle(channel);
 }
 
 void digits_init(struct channel *channel)

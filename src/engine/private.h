@@ -56,6 +56,8 @@ struct digits {
 	bool busy;	/* a digit or a pause is under way */
 	bool info_open; /* it went as an INFO which has not been answered */
 	bool no_info;	/* the far end has refused one as something it does not know */
+	bool listening; /* for tones in its audio, */
+	bool take_out;	/* which the others do not hear */
 	bool no_tones;	/* the far end has sent a digit in a better way than in its audio */
 	enum dtmf_mode method;
 	struct {
@@ -240,6 +242,9 @@ void hold_heard(struct channel *channel, const struct sdesc_remote *remote, bool
 
 /* digits.c */
 void digits_init(struct channel *channel);
+/* Whom it is in a bridge with, or what they can take, has changed. */
+void digits_bridged(struct bridge *bridge);
+void digits_alone(struct channel *channel);
 void digits_fini(struct channel *channel);
 void digits_agreed(struct channel *channel,
 		   bool far_sends_events);		       /* after each offer and answer */

@@ -188,6 +188,12 @@ static void command_stream(struct mloop *loop, struct mstream *stream,
 		else if (!stream->ear)
 			stream->ear = ear_new(stream);
 		break;
+	case CMD_TAKE_OUT:
+		if (stream->take_out != command->on) {
+			stream->take_out = command->on;
+			plan_stream(stream);
+		}
+		break;
 	case CMD_STREAM_TAP:
 		tap_set(stream, command->object);
 		break;
@@ -300,6 +306,7 @@ void mloop_command(struct mloop *loop, const struct command *command)
 	case CMD_STREAM_CLOSE:
 	case CMD_DIGIT:
 	case CMD_LISTEN:
+	case CMD_TAKE_OUT:
 	case CMD_STREAM_TAP:
 	case CMD_STOP:
 	case CMD_BRIDGE_ADD:

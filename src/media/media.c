@@ -29,6 +29,7 @@ struct mstream *mstream_free(struct mstream *stream)
 	stream_shut(stream);
 	mplayer_free(stream->player);
 	intake_free(stream->intake);
+	sieve_free(stream->sieve);
 	tap_free(stream->tap);
 	outlet_free(stream->outlet);
 	ear_free(stream->ear);
@@ -231,6 +232,11 @@ void media_digit_send(struct media *media, struct media_id stream, const struct 
 void media_digit_listen(struct media *media, struct media_id stream, bool on)
 {
 	dispatch_stream(media, (struct command){ .kind = CMD_LISTEN, .id = stream, .on = on });
+}
+
+void media_digit_take_out(struct media *media, struct media_id stream, bool on)
+{
+	dispatch_stream(media, (struct command){ .kind = CMD_TAKE_OUT, .id = stream, .on = on });
 }
 
 /* ---- recordings ---- */

@@ -322,6 +322,10 @@ void media_digit_send(struct media *media, struct media_id stream, const struct 
  * ends it by itself: who has those does not send tones, and one key must not count twice.
  */
 void media_digit_listen(struct media *media, struct media_id stream, bool on);
+/* Whether others in its bridge are spared the digits it is listened to for, from their first millisecond: what it says
+ * reaches them 40 ms later then, and never undecoded.
+ */
+void media_digit_take_out(struct media *media, struct media_id stream, bool on);
 
 /* ---- recordings ---- */
 

@@ -62,14 +62,27 @@ void voice_forget(struct mstream *member)
 	member->loud = 0;
 }
 
+static void sieve_apply(struct mstream *member, unsigned samples)
+{
+	const int16_t *pcm = sieve_pass(member->sieve, member->frame, samples);
+
+	member->frame = NULL;
+	if (!pcm)
+		return;
+	memcpy(member->said, pcm, samples * sizeof(*pcm));
+	member->frame = member->said;
+}
+
 static void hear_member(struct mstream *member, unsigned samples)
 {
 	member->frame = NULL;
-	if (!member->intake ||
-	    !intake_pull(member->intake, member->said, samples, member->loop->now_us))
+	if (!member->intake)
 		return;
-	member->frame = member->said;
-	if (member->gain)
+	if (intake_pull(member->intake, member->said, samples, member->loop->now_us))
+		member->frame = member->said;
+	if (member->sieve)
+		sieve_apply(member, samples);
+	if (member->frame && member->gain)
 		apply_gain(member->said, samples, member->gain);
 }
 

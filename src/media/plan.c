@@ -59,7 +59,8 @@ static bool talks(const struct mstream *stream)
 
 static bool can_relay(const struct mstream *from, const struct mstream *to)
 {
-	return from->rx_audio == to->params.tx.codec && !from->gain && !to->bridge->watched;
+	return from->rx_audio == to->params.tx.codec && !from->gain && !from->take_out &&
+	       !to->bridge->watched;
 }
 
 static void choose_receive(struct mstream *stream)
@@ -121,6 +122,16 @@ static bool set_source(struct mstream *stream, enum source source, struct mstrea
 	return changed;
 }
 
+static void sift(struct mstream *stream)
+{
+	bool on = stream->take_out && stream->intake;
+
+	if (on && !stream->sieve)
+		stream->sieve = sieve_new();
+	else if (!on && stream->sieve)
+		stream->sieve = sieve_free(stream->sieve);
+}
+
 /* A player that may not send has its time pass all the same. */
 static void plan_alone(struct mstream *stream)
 {
@@ -130,6 +141,7 @@ static void plan_alone(struct mstream *stream)
 	if (source == SOURCE_NONE && stream->player)
 		tick_set(stream, true);
 	stream->intake = intake_free(stream->intake);
+	sift(stream);
 	stream->relay_to = NULL;
 	choose_receive(stream);
 }
@@ -147,6 +159,7 @@ void plan_clear(struct mstream *stream)
 	set_source(stream, SOURCE_NONE, NULL, 0);
 	tick_set(stream, false);
 	stream->intake = intake_free(stream->intake);
+	sift(stream);
 	stream->relay_to = NULL;
 	stream->on_rtp = rx_idle;
 }
@@ -316,6 +329,7 @@ static void plan_talker(struct mbridge *bridge, struct mstream *stream, unsigned
 		stream->frame = NULL;
 		voice_forget(stream); /* nobody listens */
 	}
+	sift(stream);
 	choose_receive(stream);
 }
 

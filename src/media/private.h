@@ -8,7 +8,7 @@
  * loop.c      a thread: sockets, commands, the 20 ms tick
  * stream.c    receiving, latching (latch.c), RTCP (report.c), settings; pace.c: reading by the clock
  * sender.c    the one sender of a stream
- * dtmf.c      digits as they come; dial.c: as they go; ear.c: those in the audio
+ * dtmf.c      digits as they come; dial.c: as they go; ear.c: those in the audio; sieve.c: taken out of it
  * bridge.c    membership and the matrix; mix.c: its sums; plan.c: who is relayed and who is mixed
  * tap.c       what a stream says, for a recording; mix_tape.c: what a bridge says; recorder.c: the thread that
  *             writes it; vault.c: its file
@@ -43,6 +43,7 @@ struct intake;
 struct outlet;
 struct crypt;
 struct ear;
+struct sieve;
 struct recorder;
 
 /* ---- messages ---- */
@@ -75,6 +76,7 @@ enum command_kind {
 	CMD_STREAM_CLOSE,
 	CMD_DIGIT,
 	CMD_LISTEN,
+	CMD_TAKE_OUT,
 	CMD_STREAM_TAP, /* .object: struct tap, or NULL */
 	CMD_PLAY,
 	CMD_STOP,
@@ -223,7 +225,9 @@ struct mstream {
 	struct mstream *relay_to; /* listeners relayed from here */
 	struct mstream *relay_next;
 	struct crypt *crypt_tx, *crypt_rx;
-	struct ear *ear; /* NULL: does not listen for tones */
+	struct ear *ear;     /* NULL: does not listen for tones */
+	bool take_out;	     /* others are to be spared digits in its sound, */
+	struct sieve *sieve; /* by this, while it is mixed */
 	struct tap *tap;
 	uint64_t heard_us;    /* last RTP or RTCP */
 	uint64_t rtp_us;      /* last RTP */
@@ -402,6 +406,12 @@ struct ear *ear_free(struct ear *ear);
 void ear_take(struct ear *ear, const struct packet *packet);
 /* A digit whose end never came because the audio stopped. Return: whether one is still held. */
 bool ear_expire(struct ear *ear, uint64_t now_us);
+
+/* sieve.c */
+struct sieve *sieve_new(void);
+struct sieve *sieve_free(struct sieve *sieve);
+/* The next tick, NULL for silence. Return: the one two ticks before, NULL for silence; valid until the next call. */
+const int16_t *sieve_pass(struct sieve *sieve, const int16_t *frame, unsigned samples);
 
 /* latch.c */
 void latch_reset(struct mstream *stream);

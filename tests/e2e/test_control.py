@@ -250,6 +250,30 @@ def test_tones_of_a_far_end_without_events_are_digits(tenant, line, far_end):
     events.wait_ended(call["id"])
 
 
+def test_tones_become_events_for_who_can_take_those_and_are_not_heard_twice(tenant, line, far_end,
+                                                                             desk_phones):
+    """The far end has only tones, the phone has telephone-events: it gets each digit once, and no
+    tone, not even its beginning; and speech as ever."""
+    phone = desk_phones(tenant)
+    events = tenant.events()
+    call_id = tenant.make_call(line, far_end.number)["id"]
+    desk = phone.expect_invite(ear=Ear(phone.address, tone=440)).answer()
+    remote = far_end.expect_invite(ear=Ear(far_end.address, tone=None, events=False)).answer()
+    events.wait_call("answered", call_id)
+    desk.ear.wait_packets(25)
+    since = desk.ear.audio()[-1].at
+    gap = ear.numpy.zeros(ear.RATE // 5)
+    for digit in ALL:
+        remote.ear.say(ear.numpy.concatenate([ear.dtmf(digit, 0.06, 0.08), gap]))
+    net.until(lambda: desk.ear.digits() == ALL, 20, "all came as events")
+    assert heard_digits(events, call_id) == [(d, "inband") for d in ALL]
+    assert max(abs(desk.ear.samples(since))) < 0.02, "no tone is left"
+    remote.ear.say(ear.tone(620, 2.0))
+    desk.ear.wait_tone(620, timeout=10, since=since)
+    remote.bye()
+    events.wait_ended(call_id)
+
+
 def test_tones_of_who_has_events_are_sound(tenant, line, far_end):
     events = tenant.events()
     call = tenant.make_call(line, far_end.number, {"echo": True})

@@ -329,6 +329,60 @@ static void speech_is_no_digit(void **state)
 	world_free(world);
 }
 
+/* 20 ms of a key's tones from sample `at` on, in PCMU; silence where on is false. */
+static void tones_20ms(uint8_t *payload, double low, double high, size_t at, size_t from, size_t to)
+{
+	const struct codec *codec = codec_get(MEDIA_CODEC_PCMU);
+	void *coder = codec->coder_new(&(struct coder_setup){ .rate = 8000 });
+	int16_t pcm[160];
+
+	for (size_t i = 0; i < 160; i++) {
+		double t = (double)(at + i) / 8000;
+
+		pcm[i] = at + i < from || at + i >= to
+				 ? 0
+				 : (int16_t)(6000 *
+					     (sin(2 * M_PI * low * t) + sin(2 * M_PI * high * t)));
+	}
+	assert_int_equal(codec->encode(coder, pcm, 160, payload, 160), 160);
+	codec->coder_free(coder);
+}
+
+/* Whatever the phase between the digit, the packets, the ticks and the detector's blocks. */
+static void a_digit_that_is_taken_out_is_not_heard_at_all(void **state)
+{
+	(void)state;
+	for (unsigned phase = 0; phase < 40; phase++) {
+		struct world *world = world_new();
+		struct leg *a = leg_new(world, MEDIA_CODEC_PCMU, 440),
+			   *b = leg_new(world, MEDIA_CODEC_PCMU, 1000);
+		size_t from = 8000 + phase * 17, to = from + 800;
+		uint8_t payload[160];
+		double loudest = 0;
+
+		leg_join(world, a);
+		leg_join(world, b);
+		listen_at(world, a);
+		mloop_command(world->loop, &(struct command){ .kind = CMD_TAKE_OUT,
+							      .id = a->stream->object.id,
+							      .on = true });
+		a->quiet = true;
+		for (unsigned n = 0; n < 150; n++) {
+			world_run(world, phase % 20);
+			tones_20ms(payload, 770, 1336, (size_t)n * 160, from, to);
+			leg_packet(a, &a->addr, 0, (uint16_t)n, n * 160, 77, payload, 160);
+			world_run(world, 20 - phase % 20);
+		}
+		assert_int_equal(b->stream->source, SOURCE_MIX);
+		assert_int_equal(world_count(world, MEDIA_EVENT_DTMF_END), 1);
+		for (size_t i = 0; i < b->heard_count; i++)
+			if (abs(b->heard[i]) > loudest)
+				loudest = abs(b->heard[i]);
+		assert_true(loudest <= 60);
+		world_free(world);
+	}
+}
+
 static void an_event_ends_the_listening(void **state)
 {
 	static const uint8_t event[4] = { 7, 0x8a, 0x05, 0x00 };
@@ -361,6 +415,7 @@ int main(void)
 		cmocka_unit_test(tones_stand_in_place_of_speech),
 		cmocka_unit_test(speech_is_no_digit),
 		cmocka_unit_test(an_event_ends_the_listening),
+		cmocka_unit_test(a_digit_that_is_taken_out_is_not_heard_at_all),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
