@@ -219,6 +219,7 @@ struct line_spec *api_line_spec(const struct seal *seal, const struct sip_profil
 	spec->incoming = (enum incoming_type)profile->incoming_type;
 	spec->incoming_id = profile->incoming_id;
 	spec->mask_dtmf = profile->mask_dtmf;
+	spec->record_beep = profile->record_beep;
 	spec->hold_music = profile->hold_music;
 	line_names(spec, profile);
 	copy(spec->password, sizeof(spec->password), password);

@@ -12,6 +12,7 @@
 #include <sodium.h>
 #include <strings.h>
 
+#define BEEP_MS 15000
 #define PAUSE_MAX_MS 300000 /* a forgotten pause must not swallow the rest of the call */
 
 struct recording {
@@ -21,7 +22,7 @@ struct recording {
 	struct call *call; /* NULL: forgotten already */
 	struct recording_view view;
 	struct tape *tape; /* NULL: stopped */
-	struct timer limit;
+	struct timer limit, beep;
 };
 
 static struct recording *recording_of(struct call_app *app, struct id id)
@@ -108,6 +109,19 @@ static void limit_over(struct timer *timer, void *arg)
 	publish(recording, EVENT_RECORDING_RESUMED);
 }
 
+/* Nobody is to be recorded who does not know it, where the profile says so. */
+static void beep(struct timer *timer, void *arg)
+{
+	struct recording *recording = arg;
+	struct call *call = recording->call;
+
+	if (!recording->tape || !call)
+		return;
+	if (call->bridge && recording->view.state == RECORD_RECORDING)
+		bridge_chime(call->bridge, CHIME_RECORDED);
+	timer_start(timer, BEEP_MS);
+}
+
 static bool is_wideband(const struct call *call)
 {
 	struct leg *leg;
@@ -182,6 +196,7 @@ void record_start(struct call *call, bool stereo)
 	recording->app = app;
 	recording->call = call;
 	timer_init(&recording->limit, app->wheel, limit_over, recording);
+	timer_init(&recording->beep, app->wheel, beep, recording);
 	describe(recording, call, stereo);
 	seal_key(recording, &spec);
 	hmap_add(&app->recordings, &recording->node, id_hash(recording->view.id));
@@ -196,6 +211,8 @@ void record_start(struct call *call, bool stereo)
 		room_tape(call, recording->tape);
 	else
 		record_follow(call);
+	if (call->profile && call->profile->spec->record_beep)
+		beep(&recording->beep, recording);
 }
 
 static bool is_party(const struct leg *leg)
@@ -271,6 +288,7 @@ void record_stop(struct call *call)
 	if (!recording)
 		return;
 	timer_stop(&recording->limit);
+	timer_stop(&recording->beep);
 	call->recording = NULL;
 	recording->view.state = RECORD_PROCESSING;
 	recording->view.ended_at = wheel_wall_us(call->app->wheel);
@@ -296,6 +314,7 @@ static void pause_it(struct recording *recording, bool paused)
 static void recording_free(struct recording *recording)
 {
 	timer_stop(&recording->limit);
+	timer_stop(&recording->beep);
 	if (recording->call) {
 		chain_remove(&recording->call->recordings, &recording->in_call);
 		if (recording->call->recording == recording)
@@ -361,6 +380,7 @@ void record_forget(struct call *call)
 		if (recording->tape)
 			tape_stop(take(recording->tape));
 		timer_stop(&recording->limit);
+		timer_stop(&recording->beep);
 		chain_remove(&call->recordings, &recording->in_call);
 		recording->call = NULL;
 	}

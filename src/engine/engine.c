@@ -124,6 +124,9 @@ static void make_sounds(struct engine *engine, const char *country)
 	static const struct sound_tone chimes[] = {
 		[CHIME_JOINED] = { { 880 }, { 120 }, -20 },
 		[CHIME_LEFT] = { { 587 }, { 120 }, -20 },
+		[CHIME_RECORDED] = { { 1400 },
+				     { 200 },
+				     -20 }, /* as recorders must in many places */
 	};
 
 	engine->ringback = sound_new_ringback(country);

@@ -229,7 +229,7 @@ void bridge_hear(struct bridge *bridge, struct channel *listener, struct channel
 /* From now on it says who speaks (ENGINE_TALKING; some may be lost). */
 void bridge_watch(struct bridge *bridge);
 /* A short sound over the voices, for all who are not deaf and have no sound of their own. */
-enum bridge_chime { CHIME_JOINED, CHIME_LEFT, CHIME_COUNT };
+enum bridge_chime { CHIME_JOINED, CHIME_LEFT, CHIME_RECORDED, CHIME_COUNT };
 void bridge_chime(struct bridge *bridge, enum bridge_chime chime);
 
 /* Nobody hears this channel, whatever bridge it is in or comes to; it hears as before. */

@@ -47,6 +47,7 @@ struct line_spec {
 	enum incoming_type incoming;
 	char incoming_target[VIEW_NUMBER_SIZE]; /* number, room or ivr id */
 	struct id incoming_id;			/* user or profile to go out through */
+	bool record_beep;			/* those on a recording hear that they are */
 	bool mask_dtmf;				/* which digits come in is told to nobody */
 	struct id hold_music;			/* a prompt; none: our own music */
 };

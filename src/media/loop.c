@@ -357,8 +357,10 @@ void mloop_tick(struct mloop *loop)
 		if (stream->dial.digit)
 			dial_tick(stream);
 	}
-	for (struct mbridge *bridge = loop->mixing; bridge; bridge = bridge->mix_next)
+	for (struct mbridge *bridge = loop->mixing, *then; bridge; bridge = then) {
+		then = bridge->mix_next; /* it may not be mixed any more */
 		mix_tick(bridge);
+	}
 }
 
 static void run_ticks(struct mloop *loop)

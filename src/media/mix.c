@@ -93,6 +93,7 @@ void mix_chime(struct mbridge *bridge, struct sound *sound)
 	sound_unref(bridge->chime);
 	bridge->chime = sound;
 	bridge->chime_at = 0;
+	plan_bridge(bridge); /* those who are relayed are mixed meanwhile */
 }
 
 /* Sounds are kept at 8 and 16 kHz; a multiple of these is read by repeating samples, which does a chime no harm. */
@@ -188,4 +189,6 @@ void mix_tick(struct mbridge *bridge)
 	for (unsigned i = 0; i < bridge->count; i++)
 		if (bridge->members[i]->source == SOURCE_MIX)
 			tell_member(bridge->members[i], total, voices, chimes, samples);
+	if (chimes && !bridge->chime)
+		plan_bridge(bridge);
 }

@@ -60,7 +60,7 @@ static bool talks(const struct mstream *stream)
 static bool can_relay(const struct mstream *from, const struct mstream *to)
 {
 	return from->rx_audio == to->params.tx.codec && !from->gain && !from->take_out &&
-	       !to->bridge->watched;
+	       !to->bridge->watched && !to->bridge->chime;
 }
 
 static void choose_receive(struct mstream *stream)

@@ -159,6 +159,9 @@ static const char monitors_sql[] =
 	"CREATE INDEX monitor_call ON monitor (tenant_id, call_id, created_at);"
 	"CREATE INDEX monitor_open ON monitor (id) WHERE ended_at IS NULL;";
 
+static const char beep_sql[] =
+	"ALTER TABLE sip_profile ADD COLUMN record_beep BOOLEAN NOT NULL DEFAULT FALSE;";
+
 static const struct db_migration migrations[] = {
 	{ 1, "accounts", accounts_sql },
 	{ 2, "profiles and devices", lines_sql },
@@ -169,6 +172,7 @@ static const struct db_migration migrations[] = {
 	{ 7, "masking and hold music", tones_sql },
 	{ 8, "how long recordings are kept", keeping_sql },
 	{ 9, "monitors", monitors_sql },
+	{ 10, "a beep while recorded", beep_sql },
 };
 
 int store_migrate(struct db *db)

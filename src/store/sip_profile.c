@@ -59,6 +59,7 @@ const struct field profile_fields[] = {
 	FIELD(struct sip_profile, updated_at, FIELD_TIME, FIELD_READ_ONLY),
 	FIELD(struct sip_profile, mask_dtmf, FIELD_BOOL, 0),
 	FIELD(struct sip_profile, hold_music, FIELD_ID, FIELD_NULLABLE),
+	FIELD(struct sip_profile, record_beep, FIELD_BOOL, 0),
 	FIELD(struct sip_profile, password, FIELD_STR,
 	      FIELD_NO_DB | FIELD_WRITE_ONLY | FIELD_NULLABLE, .min = 0, .max = 255),
 	{ 0 },
@@ -113,7 +114,7 @@ int profile_insert(struct db *db, const struct seal *seal, struct sip_profile *p
 		"INSERT INTO sip_profile (" PROFILE_COLS
 		") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9,"
 		" $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26,"
-		" $27, $28, $29, $30, $31)",
+		" $27, $28, $29, $30, $31, $32)",
 		db_args_of(profile_fields, profile, DB_NO_ARGS, arena), NULL));
 }
 
@@ -155,11 +156,12 @@ int profile_update(struct db *db, const struct seal *seal, struct sip_profile *p
 	return profile_outcome(db_change(
 		db,
 		"UPDATE sip_profile SET name = $3, server = $4, port = $5, transport = $6, username = $7,"
-		" auth_username = $8, secret = CASE WHEN $32 THEN $9 ELSE secret END, outbound_proxy = $10,"
+		" auth_username = $8, secret = CASE WHEN $33 THEN $9 ELSE secret END, outbound_proxy = $10,"
 		" register = $11, enabled = $12, expires = $13, caller_number = $14, caller_name = $15,"
 		" caller_mode = $16, codecs = $17, dtmf_mode = $18, srtp = $19, max_calls = $20, record = $21,"
 		" owner = $22, incoming_type = $23, incoming_target = $24, incoming_id = $25,"
-		" min_expires = $27, updated_at = $29, mask_dtmf = $30, hold_music = $31 WHERE id = $1 AND tenant_id = $2",
+		" min_expires = $27, updated_at = $29, mask_dtmf = $30, hold_music = $31,"
+		" record_beep = $32 WHERE id = $1 AND tenant_id = $2",
 		db_args_of(profile_fields, profile, DB_ARGS(V((bool)(profile->password != NULL))),
 			   arena)));
 }

@@ -52,6 +52,7 @@ struct sip_profile {
 	int min_expires;	/* learnt from a 423, 0: none */
 	int64_t created_at, updated_at;
 	bool mask_dtmf;	      /* which digits come in is told to nobody */
+	bool record_beep;     /* those on a recording hear that they are */
 	struct id hold_music; /* prompt that is played to whom its calls hold; none: ours */
 };
 
@@ -62,7 +63,7 @@ extern const struct sip_profile profile_defaults;
 	"id, tenant_id, name, server, port, transport, username, auth_username, secret, outbound_proxy, "  \
 	"register, enabled, expires, caller_number, caller_name, caller_mode, codecs, dtmf_mode, srtp, "   \
 	"max_calls, record, owner, incoming_type, incoming_target, incoming_id, line_token, min_expires, " \
-	"created_at, updated_at, mask_dtmf, hold_music"
+	"created_at, updated_at, mask_dtmf, hold_music, record_beep"
 extern const struct field profile_fields[];
 
 enum {

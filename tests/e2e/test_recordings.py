@@ -293,6 +293,23 @@ def test_hold_mute_and_another_codec_are_nothing_to_it(tenant, provider, far_end
     assert heard == [both, agent, both, both, other, both]
 
 
+def test_who_is_recorded_hears_a_beep_where_the_profile_says_so(tenant, provider, far_end,
+                                                                desk_phones):
+    line = tenant.registered_profile(provider, record="on_demand", record_beep=True)
+    call, at_desk, remote = two_talk(tenant, line, far_end, desk_phones)
+    since = time.monotonic()
+    record(tenant, call, "start")
+    for each in (at_desk.ear, remote.ear):
+        each.wait_packets(40, since=since)
+        assert ear.tone_share(each.samples(since)[:4800], 1400) > 0.05
+    steady(at_desk.ear, remote.ear)
+    record(tenant, call, "stop")
+    ready(tenant, call)
+    (left, right), rate = sides(download(tenant, f"call_id={call}").content)
+    only(seconds(left, rate, 0.1, len(left) / rate), 440, 1400)
+    only(seconds(right, rate, 0.1, len(right) / rate), 620, 1400)
+
+
 def test_a_segment_is_deleted_while_the_call_is_up(tenant, provider, far_end, desk_phones):
     line = tenant.registered_profile(provider, record="on_demand")
     call, at_desk, remote = two_talk(tenant, line, far_end, desk_phones)
@@ -379,6 +396,12 @@ def test_what_was_kept_long_enough_goes_and_what_is_held_stays(own_daemon, provi
     metrics = daemon.metrics()
     assert metrics["jackfield_recordings_expired_total"] == 2
     assert tenant.log_row(call)["recording"]["id"] == young
+    with contextlib.closing(sqlite3.connect(daemon.directory / "data/jackfield.db",
+                                            timeout=10)) as database:
+        audited = dict(database.execute("SELECT action, count(*) FROM audit"
+                                        " WHERE action LIKE 'recording.%' GROUP BY action"))
+    assert audited == {"recording.hold": 1, "recording.release": 1, "recording.retention": 1,
+                       "recording.download": 2, "recording.expire": 2}
 
 
 def test_a_profile_that_never_records_refuses(tenant, provider, far_end, desk_phones):

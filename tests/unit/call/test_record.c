@@ -177,6 +177,40 @@ static void a_full_disk_fails_the_recording_and_not_the_call(void **state)
 	world_free(world);
 }
 
+static void with_beep(struct line_spec *spec)
+{
+	spec->record = RECORD_ALWAYS;
+	spec->record_beep = true;
+}
+
+static void its_parties_are_told_by_a_beep_where_the_profile_says_so(void **state)
+{
+	struct world *world = world_new();
+	struct bridge *bridge;
+	struct id call;
+
+	(void)state;
+	world_put_line(world, world->line, world->anna, with_beep);
+	call = talking(world);
+	bridge = fake_dialled(world->engine, 0)->bridge;
+	assert_int_equal(bridge->chimes, 1);
+	world_advance(world, 31000);
+	assert_int_equal(bridge->chimes, 3);
+	(void)record(world, call, RECORD_PAUSE);
+	world_advance(world, 30000);
+	assert_int_equal(bridge->chimes, 3);
+	(void)record(world, call, RECORD_RESUME);
+	world_advance(world, 15000);
+	assert_int_equal(bridge->chimes, 4);
+	(void)record(world, call, RECORD_STOP);
+	fake_tape_done(world->engine, 0, 320);
+	world_advance(world, 60000);
+	assert_int_equal(bridge->chimes, 4);
+	hang_up(world, call);
+	world_expect_clean(world);
+	world_free(world);
+}
+
 static void never_is_never(void **state)
 {
 	struct world *world = world_new();
@@ -283,6 +317,7 @@ int main(void)
 		cmocka_unit_test(always_means_from_the_answer_and_outlives_the_call),
 		cmocka_unit_test(a_pause_ends_by_itself),
 		cmocka_unit_test(a_full_disk_fails_the_recording_and_not_the_call),
+		cmocka_unit_test(its_parties_are_told_by_a_beep_where_the_profile_says_so),
 		cmocka_unit_test(never_is_never),
 		cmocka_unit_test(a_snapshot_has_those_that_run),
 		cmocka_unit_test(what_was_deleted_is_not_named_by_its_call),

@@ -2,6 +2,7 @@
 #include "leg.h"
 #include "media/codec.h"
 #include "media/recorder.h"
+#include "media/sound.h"
 #include "unit.h"
 
 #include <errno.h>
@@ -243,6 +244,46 @@ static void a_relayed_call_stays_relayed_and_loses_nothing(void **state)
 	assert_in_range(b->packet_count, 230, 231);
 	load(&s);
 	assert_true(share(&s, 0, 0.2, 1.9, 440) > ALONE && share(&s, 1, 0.2, 1.9, 1000) > ALONE);
+	studio_close(&s);
+}
+
+static void a_beep_is_heard_by_both_and_the_relay_goes_on(void **state)
+{
+	struct sound *beep = sound_new_tone(&(struct sound_tone){ { 1400 }, { 200 }, -20 });
+	struct studio s;
+	struct leg *a, *b;
+	size_t at;
+
+	(void)state;
+	studio_open(&s, true, false, 0);
+	a = leg_new(s.world, MEDIA_CODEC_PCMU, 440);
+	b = leg_new(s.world, MEDIA_CODEC_PCMU, 1000);
+	leg_join(s.world, a);
+	leg_join(s.world, b);
+	start(&s);
+	tap(&s, a, MEDIA_SIDE_LEFT);
+	tap(&s, b, MEDIA_SIDE_RIGHT);
+	run(&s, 1000);
+	for (unsigned i = 0; i < 2; i++) {
+		at = a->heard_count;
+		mloop_command(s.world->loop, &(struct command){ .kind = CMD_BRIDGE_CHIME,
+								.id = s.world->bridge->object.id,
+								.object = sound_ref(beep) });
+		run(&s, 500);
+		assert_true(tone_share(a->heard + at, 200 * 8, 8000, 1400) > 0.1);
+		assert_true(tone_share(b->heard + at, 200 * 8, 8000, 1400) > 0.1);
+		assert_int_equal(a->stream->source, SOURCE_RELAY);
+		assert_int_equal(b->stream->source, SOURCE_RELAY);
+		run(&s, 1000);
+		assert_true(leg_hears(a, 1000) > ALONE && leg_hears(b, 440) > ALONE);
+	}
+	stop(&s);
+	assert_continuous(a);
+	assert_continuous(b);
+	load(&s);
+	assert_true(share(&s, 0, 0.2, 3.9, 440) > ALONE && share(&s, 1, 0.2, 3.9, 1000) > ALONE);
+	assert_true(share(&s, 0, 0.2, 3.9, 1400) < NOTHING);
+	sound_unref(beep);
 	studio_close(&s);
 }
 
@@ -792,6 +833,7 @@ int main(void)
 		cmocka_unit_test(each_side_has_its_own_channel),
 		cmocka_unit_test(mono_has_both_and_wideband_its_rate),
 		cmocka_unit_test(a_relayed_call_stays_relayed_and_loses_nothing),
+		cmocka_unit_test(a_beep_is_heard_by_both_and_the_relay_goes_on),
 		cmocka_unit_test(a_third_one_in_the_bridge_changes_nothing_of_it),
 		cmocka_unit_test(a_room_is_recorded_as_one_whoever_comes_and_goes),
 		cmocka_unit_test(a_room_in_which_nobody_listens_is_recorded),
