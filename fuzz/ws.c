@@ -3,6 +3,7 @@
 
 #include "fuzz/target.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -54,6 +55,16 @@ static struct ws *the_ws(void)
 	return ws;
 }
 
+/* The fuzzer's own alarm interrupts us once in a while. */
+static int poll_again(struct pollfd *fd)
+{
+	int r;
+
+	while ((r = poll(fd, 1, 5000)) < 0 && errno == EINTR)
+		;
+	return r;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct ws_birth birth = { .endpoint = &endpoint, .peer = "127.0.0.1" };
@@ -73,7 +84,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	(void)shutdown(pair[0], SHUT_WR);
 	fd.fd = pair[0];
 	for (;;) {
-		if (poll(&fd, 1, 5000) != 1)
+		if (poll_again(&fd) != 1)
 			abort(); /* neither data nor the end: it hangs */
 		if (read(pair[0], sink, sizeof(sink)) <= 0)
 			break;
