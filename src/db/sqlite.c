@@ -51,14 +51,17 @@ static int lite_progress(void *arg)
 	return db->lite_deadline_ms && clock_mono_ms() > db->lite_deadline_ms;
 }
 
-/* The file holds people's numbers and sealed secrets: nobody else's to read. SQLite gives -wal and -shm its mode. */
+/* The file holds people's numbers and sealed secrets: nobody else's to read. SQLite gives -wal and -shm its mode. One
+ * that is there already is not opened: closing any descriptor of it would drop the locks of all our connections, and
+ * the next program to look at it would take it for nobody's, and remove the WAL under our feet.
+ */
 static void lite_create(const char *path)
 {
 	int fd;
 
 	if (path[0] == ':' || path[0] == '\0')
 		return;
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd >= 0)
 		close(fd);
 }

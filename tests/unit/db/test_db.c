@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum color { RED, GREEN };
@@ -526,6 +527,59 @@ static void a_sqlite_file_is_its_owners_alone(void **state)
 	assert_int_equal(st.st_mode & 0777, 0600);
 }
 
+static int visit(const char *url)
+{
+	struct db *db = NULL;
+	int64_t n;
+	int r = db_open(url, &(struct db_opts){ 0 }, &db);
+
+	if (!r)
+		r = db_num(db, "SELECT n FROM counter", DB_NO_ARGS, &n);
+	db_close(db);
+	return r ? 1 : 0;
+}
+
+/* As a backup does, or who looks at it with sqlite3. A program of its own: after a fork alone SQLite would know of
+ * our connections.
+ */
+static void another_program_opens_it_and_leaves(void **state)
+{
+	int status = 0;
+	pid_t pid = fork();
+
+	if (!pid) {
+		execl("/proc/self/exe", "visit", ((struct fixture *)*state)->url, NULL);
+		_exit(2);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status) && !WEXITSTATUS(status));
+}
+
+static void what_others_do_to_a_sqlite_file_loses_nothing(void **state)
+{
+	struct db *first = things(state), *second = fixture_open(*state), *third;
+	auto_(free) char *wal =
+		xasprintf("%s-wal", strchr(((struct fixture *)*state)->url, ':') + 1);
+	int64_t n = 0;
+
+	assert_int_equal(db_exec(first, "UPDATE counter SET n = 1", DB_NO_ARGS, NULL), 0);
+	another_program_opens_it_and_leaves(state);
+	assert_int_equal(access(wal, F_OK), 0);
+	assert_int_equal(db_exec(first, "UPDATE counter SET n = n + 1", DB_NO_ARGS, NULL), 0);
+	third = fixture_open(*state);
+	assert_int_equal(db_num(third, "SELECT n FROM counter", DB_NO_ARGS, &n), 0);
+	assert_int_equal(n, 2);
+	db_close(third);
+	db_close(second);
+	another_program_opens_it_and_leaves(state);
+	assert_int_equal(db_exec(first, "UPDATE counter SET n = n + 1", DB_NO_ARGS, NULL), 0);
+	third = fixture_open(*state);
+	assert_int_equal(db_num(third, "SELECT n FROM counter", DB_NO_ARGS, &n), 0);
+	assert_int_equal(n, 3);
+	db_close(third);
+	db_close(first);
+}
+
 static void a_read_only_connection_writes_nothing(void **state)
 {
 	auto_(db_close) struct db *db = things(state);
@@ -708,7 +762,7 @@ static void a_list_of_values_may_be_empty_long_or_too_long(void **state)
 			 DB_QUERY_E_TOO_MUCH);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		BOTH_ENGINES(a_row_comes_back_as_it_went),
@@ -738,9 +792,13 @@ int main(void)
 		cmocka_unit_test(a_url_that_is_none_is_an_error),
 		cmocka_unit_test_setup_teardown(a_sqlite_file_is_its_owners_alone,
 						fixture_setup_sqlite, fixture_teardown),
+		cmocka_unit_test_setup_teardown(what_others_do_to_a_sqlite_file_loses_nothing,
+						fixture_setup_sqlite, fixture_teardown),
 		cmocka_unit_test_setup_teardown(a_server_that_comes_back_is_used_again,
 						fixture_setup_pg, fixture_teardown),
 	};
 
+	if (argc == 2 && strcmp(argv[0], "visit") == 0)
+		return visit(argv[1]);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
