@@ -153,18 +153,24 @@ def table(results):
     return "\n".join(lines)
 
 
-def probe(address, admin, probes, repeat):
-    """Seconds of each operation, `repeat` times, at moments that have nothing to do with the packets'."""
+def probe(address, admin, probes, watch, repeat):
+    """Seconds of each operation, `repeat` times, at moments that have nothing to do with the packets'. `watch`: puts a
+    supervisor on the call, whose monitor it gives; it listens all the time but for what is measured of it."""
     requests = Requests(address, admin.access)
     call = max(admin.ok("GET", "/api/calls/?page_size=500")["results"],
                key=lambda each: each["created_at"])
     near_leg, far_leg = (leg["id"] for leg in sorted(call["legs"], key=lambda leg: leg["id"]))
     near, far = probes
-    samples = {}
+    monitor, samples = watch(call), {}
 
     def measure(name, listener, kinds, path, **body):
         time.sleep(random.uniform(0.03, 0.09))
         since = requests.send("POST", path, {"call_id": call["id"], **body})
+        samples.setdefault(name, []).append(listener.wait(kinds, since))
+
+    def switch(name, listener, kinds, **body):
+        time.sleep(random.uniform(0.03, 0.09))
+        since = requests.send("PATCH", f"/api/live-monitoring/{monitor}/", body)
         samples.setdefault(name, []).append(listener.wait(kinds, since))
 
     for each in probes:
@@ -180,4 +186,7 @@ def probe(address, admin, probes, repeat):
         time.sleep(0.12)
         measure("hold to music", held, ("other",), "/api/hold-call/", action="hold")
         measure("resume to voice", held, ("voice",), "/api/hold-call/", action="resume")
+        switch("whisper to ear", near, ("other",), mode="whisper", target_leg=near_leg)
+        switch("barge to ear", far, ("other",), mode="barge")
+        switch("listen to quiet", far, ("voice",), mode="listen")
     return samples

@@ -411,10 +411,32 @@ def two_way(bench, options, caller, callee, opus=False, watch=None):
     return results
 
 
+def supervisor(bench, probe):
+    """One whose sound is the probe's: the user agent that answers for it, and what puts it on a call."""
+    line = bench.admin.add_profile(user="boss", server=probe.address, register=False,
+                                   codecs=["PCMU"])
+    agent = UserAgent(probe.address, "bench")
+
+    def answered(call):
+        call.ear = probe
+        call.answer(wait_ack=False)
+
+    def watch(call):
+        agent.on_invite = answered
+        monitor = bench.admin.ok("POST", "/api/live-monitoring/",
+                                 {"call_id": call["id"], "mode": "listen",
+                                  "connect": {"number": NUMBER, "profile_id": line["id"]}}, 201)
+        net.until(lambda: bench.admin.ok("GET", f"/api/live-monitoring/{monitor['id']}/")["state"]
+                  == "active", 5, "a supervisor")
+        return monitor["id"]
+    return agent, watch
+
+
 def bench_latency(bench, options):
     """From a request to what is heard, with many relayed calls up (latency.py)."""
     blast = build_blast(bench)
     caller, callee = bench.trunks()
+    boss, watch = supervisor(bench, latency.Probe(net.fresh_address(), 9000, 0x40))
     calls = max(1, options.latency_calls)
     ends, probes = [], [latency.Probe(caller, 9000, 0x15), latency.Probe(callee, 9000, 0x2A)]
     probes[0].other, probes[1].other = probes[1], probes[0]
@@ -425,7 +447,7 @@ def bench_latency(bench, options):
         ends.append(BlastEnd(side, 10000 + 2 * number))
         return ends[-1]
 
-    with UserAgent(caller, "bench") as near, UserAgent(callee, "bench") as far:
+    with UserAgent(caller, "bench") as near, UserAgent(callee, "bench") as far, boss:
         answered = iter(range(calls))
 
         def answer(call):
@@ -444,7 +466,8 @@ def bench_latency(bench, options):
             blaster.stdin.write("\n".join(e.pair() for e in ends))
             blaster.stdin.close()
             window = bench.meter.window()
-            samples = latency.probe(bench.daemon.http, bench.admin, probes, options.operations)
+            samples = latency.probe(bench.daemon.http, bench.admin, probes, watch,
+                                    options.operations)
             wall, cpu, threads = window.end()
         finally:
             blaster.kill()

@@ -132,16 +132,12 @@ static void hear_parties(struct monitor *monitor)
 				    is_party(monitor->call, leg) && !leg->on_hold);
 }
 
-/* Silenced first, heard last: at no moment can more hear it than shall. */
 static void speak(struct monitor *monitor, struct leg *to, bool silent)
 {
-	struct channel *channel = monitor->leg->channel;
-
 	if (silent)
-		channel_mute(channel, true);
-	channel_aside(channel, to ? to->channel : NULL);
-	if (!silent)
-		channel_mute(channel, false);
+		channel_hush(monitor->leg->channel);
+	else
+		channel_aside(monitor->leg->channel, to ? to->channel : NULL);
 }
 
 static void bridge_leave(struct monitor *monitor)
@@ -194,7 +190,6 @@ static void place_in_bridge(struct monitor *monitor, struct bridge *bridge, stru
 	}
 	monitor->leg->muted = silent;
 	if (monitor->bridge != bridge) {
-		channel_mute(monitor->leg->channel, true); /* before anybody can hear it */
 		bridge_add(bridge, monitor->leg->channel);
 		monitor->bridge = bridge;
 	}

@@ -1,7 +1,6 @@
 /* Who hears a room without being in it. */
 #include "call/room.h"
 
-/* Silenced first, heard last: at no moment can more hear it than shall. */
 static void apply(struct room_guest *guest)
 {
 	struct channel *channel = guest->leg->channel;
@@ -10,10 +9,10 @@ static void apply(struct room_guest *guest)
 	if (!channel)
 		return;
 	if (silent)
-		channel_mute(channel, true);
-	channel_aside(channel, guest->mode == ROOM_GUEST_WHISPERS ? guest->to->channel : NULL);
-	if (!silent)
-		channel_mute(channel, false);
+		channel_hush(channel);
+	else
+		channel_aside(channel,
+			      guest->mode == ROOM_GUEST_WHISPERS ? guest->to->channel : NULL);
 }
 
 void room_guest_set(struct room_guest *guest, enum room_guest_mode mode, struct leg *to)
@@ -29,8 +28,7 @@ void room_guest_enter(struct room *room, struct room_guest *guest)
 	bug_on(!room->bridge);
 	guest->room = room;
 	chain_append(&room->guests, &guest->in_room);
-	channel_guest(guest->leg->channel);
-	channel_mute(guest->leg->channel, true); /* before anybody can hear it */
+	channel_guest(guest->leg->channel); /* comes in heard by nobody */
 	bridge_add(room->bridge, guest->leg->channel);
 	apply(guest);
 }
@@ -48,7 +46,6 @@ void room_guest_leave(struct room_guest *guest)
 		return;
 	bridge_remove(room->bridge, channel);
 	channel_aside(channel, NULL);
-	channel_mute(channel, guest->leg->muted);
 }
 
 void room_guests_member_left(struct room *room, const struct leg *leg)

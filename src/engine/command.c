@@ -533,6 +533,11 @@ void channel_aside(struct channel *channel, struct channel *to)
 	media_bridge_aside(channel->engine->media, channel->stream, to ? to->stream : MEDIA_NONE);
 }
 
+void channel_hush(struct channel *channel)
+{
+	media_bridge_hush(channel->engine->media, channel->stream);
+}
+
 void channel_volume(struct channel *channel, int gain_db)
 {
 	media_bridge_gain(channel->engine->media, channel->stream, gain_db);

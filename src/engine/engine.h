@@ -245,6 +245,8 @@ void channel_guest(struct channel *channel);
  * `to` goes nobody does. NULL: all hear it again. Ends when it leaves the bridge.
  */
 void channel_aside(struct channel *channel, struct channel *to);
+/* In its bridge nobody hears it until channel_aside(). Ends when it leaves the bridge. */
+void channel_hush(struct channel *channel);
 /* What its bridge hears of it: -40..12 dB. Ends when it leaves the bridge. */
 void channel_volume(struct channel *channel, int gain_db);
 

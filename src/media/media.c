@@ -365,6 +365,12 @@ void media_bridge_aside(struct media *media, struct media_id stream, struct medi
 						 .on = !media_id_is_none(to) });
 }
 
+void media_bridge_hush(struct media *media, struct media_id stream)
+{
+	dispatch_stream(media,
+			(struct command){ .kind = CMD_BRIDGE_ASIDE, .id = stream, .on = true });
+}
+
 void media_bridge_guest(struct media *media, struct media_id stream)
 {
 	dispatch_stream(media, (struct command){ .kind = CMD_BRIDGE_GUEST, .id = stream });

@@ -380,6 +380,8 @@ void media_bridge_chime(struct media *media, struct media_id bridge, struct soun
  * nobody does. MEDIA_NONE: it is like the others again.
  */
 void media_bridge_aside(struct media *media, struct media_id stream, struct media_id to);
+/* Nobody hears it, until media_bridge_aside() says who does; unlike a muted one it is there at once then. */
+void media_bridge_hush(struct media *media, struct media_id stream);
 /* From now on it is a guest in whatever bridge it comes to: whoever hears just one member beside guests goes on as if they
  * were not there (digits). Nobody hears it when it comes in, until media_bridge_aside() says who does. For good.
  */

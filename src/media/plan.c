@@ -292,6 +292,8 @@ static bool is_decoded(const struct mstream *talker, unsigned mixed)
 		return true;
 	if (!talks(talker) || !mixed)
 		return false;
+	if (talker->guest)
+		return true; /* so that it is there at once when somebody is to hear it */
 	if (talker->source == SOURCE_MIX)
 		mixed--;
 	for (unsigned i = 0; mixed && i < talker->bridge->count; i++) {

@@ -466,10 +466,17 @@ void channel_guest(struct channel *channel)
 	channel->guest = true;
 }
 
+void channel_hush(struct channel *channel)
+{
+	channel->hushed = true;
+	channel->aside = NULL;
+}
+
 void channel_aside(struct channel *channel, struct channel *to)
 {
 	bug_on(channel->ended);
 	channel->aside = to;
+	channel->hushed = false;
 }
 
 void channel_volume(struct channel *channel, int gain_db)

@@ -14,7 +14,7 @@ struct channel {
 	enum end_reason reason; /* of our hangup */
 	struct bridge *bridge;
 	struct channel *like;
-	bool playing, muted, deaf, unrecorded, guest;
+	bool playing, muted, deaf, unrecorded, guest, hushed;
 	int volume;
 	struct channel *aside; /* who alone hears it */
 	unsigned expect_ms;

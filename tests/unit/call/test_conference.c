@@ -556,14 +556,14 @@ static void a_guest_hears_and_is_no_member(void **state)
 	guest.leg = call->second;
 	guest_changes = 0;
 	room_guest_enter(room_, &guest);
-	assert_true(ear->muted && ear->bridge == one->bridge);
+	assert_true(ear->guest && ear->hushed && ear->bridge == one->bridge);
 	assert_int_equal(look(world)->member_count, 2);
 	other = call_get(world->app, room(world)->members[0].call_id);
 	assert_ptr_equal(room_of(other), room_);
 	room_guest_set(&guest, ROOM_GUEST_WHISPERS, other->second);
-	assert_true(!ear->muted && ear->aside == one);
+	assert_true(!ear->hushed && ear->aside == one);
 	room_guest_set(&guest, ROOM_GUEST_BARGES, NULL);
-	assert_true(!ear->muted && !ear->aside);
+	assert_true(!ear->hushed && !ear->aside);
 	assert_int_equal(world_events(world, EVENT_CONFERENCE_CHANGED), 0);
 	assert_in_range(world->bus.count, events, events + 3); /* of the guest's own call */
 
@@ -571,12 +571,12 @@ static void a_guest_hears_and_is_no_member(void **state)
 	room_guest_set(&guest, ROOM_GUEST_WHISPERS, other->second);
 	hang_up(one);
 	assert_int_equal(guest_changes, 1);
-	assert_true(guest.mode == ROOM_GUEST_LISTENS && ear->muted && !ear->aside);
+	assert_true(guest.mode == ROOM_GUEST_LISTENS && ear->hushed && !ear->aside);
 	assert_true(two->playing); /* a guest is no company */
 	hang_up(two);
 	assert_int_equal(guest_changes, 2);
 	assert_null(guest.room);
-	assert_true(!ear->hung_up && !ear->bridge && !ear->muted);
+	assert_true(!ear->hung_up && !ear->bridge && !ear->hushed);
 	world_hangup(world, call->id, HANGUP_NORMAL);
 }
 
