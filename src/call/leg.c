@@ -248,6 +248,7 @@ struct leg *leg_move(struct leg *old, struct call *call, enum leg_role role)
 	leg->outbound = old->outbound;
 	leg->held = old->held;
 	leg->on_hold = old->on_hold;
+	leg->music_id = old->music_id;
 	leg->muted = old->muted;
 	leg->is_caller = old->is_caller;
 	leg->sendings = old->sendings;

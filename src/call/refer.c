@@ -49,13 +49,12 @@ static void refer_blind(struct leg *leg, const struct engine_event *event, struc
 
 /* ---- theirs, attended: by the phone's own second call ---- */
 
-static const char *shown_of(const struct leg *target, const struct call *call)
+static const char *shown_of(const struct leg *target)
 {
-	const struct user *user = known_user(call->app, target->user);
+	const char *number, *name;
 
-	if (user)
-		return user->spec.extension;
-	return target->incoming || target->is_caller ? call->from : call->to;
+	transfer_name(target, &number, &name);
+	return number;
 }
 
 /* They talk: who stays and the target are together at once. */
@@ -106,7 +105,7 @@ static void refer_attended(struct leg *leg, const struct engine_event *event, st
 	}
 	channel_transfer_reply(leg->channel, 0);
 	transfer = transfer_prepare(leg->call, stays, leg, TRANSFER_ATTENDED,
-				    target ? shown_of(target, consult) : consult->to);
+				    target ? shown_of(target) : consult->to);
 	transfer->reports = true;
 	if (up)
 		join(transfer, consult, own, target);

@@ -75,19 +75,12 @@ static void report(struct transfer *transfer, int code)
 
 void transfer_identify(struct transfer *transfer, struct leg *target)
 {
-	const struct call *call = transfer->call;
-	const struct leg *stays = transfer->stays;
-	const struct user *to = known_user(call->app, target->user),
-			  *user = known_user(call->app, stays->user);
-	bool caller = stays->incoming || stays->is_caller;
+	const char *number, *name;
 
-	channel_identify(stays->channel, to ? to->spec.extension : transfer->to,
-			 to ? to->spec.name : "");
-	if (user)
-		channel_identify(target->channel, user->spec.extension, user->spec.name);
-	else
-		channel_identify(target->channel, caller ? call->from : call->to,
-				 caller ? call->from_name : "");
+	transfer_name(target, &number, &name);
+	channel_identify(transfer->stays->channel, number, name);
+	transfer_name(transfer->stays, &number, &name);
+	channel_identify(target->channel, number, name);
 }
 
 /* ---- pieces ---- */

@@ -115,6 +115,8 @@ void consult_handle(struct fsm *fsm, void *owner, int event, void *data);
 void swapped_handle(struct fsm *fsm, void *owner, int event, void *data);
 
 /* transfer_target.c: calls to targets */
+/* By what others know it: a user's extension, else its number. Of its strings nothing is the caller's. */
+void transfer_name(const struct leg *leg, const char **ret_number, const char **ret_name);
 /* Made, and rung where that is a phone; it may end from within target_begin(). Takes what the aim holds. */
 struct call *target_call(struct transfer *transfer, struct aim *aim);
 void target_begin(struct call *consult);

@@ -133,22 +133,24 @@ static struct user *user_of(struct transfer *transfer)
 	return known_user(transfer->call->app, transfer->by);
 }
 
+void transfer_name(const struct leg *leg, const char **ret_number, const char **ret_name)
+{
+	const struct user *user = known_user(leg->call->app, leg->user);
+
+	*ret_number = user && user->spec.extension[0] ? user->spec.extension : leg->address;
+	*ret_name = user ? user->spec.name : leg->incoming ? leg->call->from_name : "";
+}
+
 /* Who consults is shown to the target; else whom it will talk to. */
 static void describe(struct transfer *transfer, struct call *consult)
 {
-	const struct call *call = transfer->call;
-	const struct user *user = user_of(transfer);
-	const struct leg *stays = transfer->stays;
+	const struct leg *who =
+		transfer->mode == TRANSFER_ATTENDED ? transfer->goes : transfer->stays;
+	const char *number, *name;
 
-	if (transfer->mode == TRANSFER_ATTENDED && user) {
-		(void)str_copy(consult->from, sizeof(consult->from), user->spec.extension);
-		(void)str_copy(consult->from_name, sizeof(consult->from_name), user->spec.name);
-	} else if (stays->incoming || stays->is_caller) {
-		(void)str_copy(consult->from, sizeof(consult->from), call->from);
-		(void)str_copy(consult->from_name, sizeof(consult->from_name), call->from_name);
-	} else {
-		(void)str_copy(consult->from, sizeof(consult->from), call->to);
-	}
+	transfer_name(who, &number, &name);
+	(void)str_copy(consult->from, sizeof(consult->from), number);
+	(void)str_copy(consult->from_name, sizeof(consult->from_name), name);
 	(void)str_copy(consult->to, sizeof(consult->to), transfer->to);
 }
 
