@@ -154,6 +154,11 @@ void ring_ack(struct ring *ring)
 	atomic_exchange_explicit(&ring->signalled, false, memory_order_acq_rel);
 }
 
+void ring_wake(struct ring *ring)
+{
+	ring_signal(ring);
+}
+
 size_t ring_depth(const struct ring *ring)
 {
 	size_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);

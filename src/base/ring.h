@@ -25,6 +25,8 @@ void ring_ack(struct ring *ring);
  * next ring_ack(), so that writers need no system call meanwhile. It pops as usual.
  */
 void ring_hush(struct ring *ring);
+/* The reader: wakes itself again, for what it leaves in the ring after ring_ack(). */
+void ring_wake(struct ring *ring);
 size_t ring_depth(const struct ring *ring);
 
 /* A place where one thread awaits one answer from another. The asker makes it and sends its pointer along

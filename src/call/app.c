@@ -59,8 +59,13 @@ void call_app_run(struct call_app *app)
 	struct command command;
 
 	call_gate_rearm(app->gate);
-	for (unsigned i = 0; i < BATCH && call_gate_next(app->gate, &command); i++)
+	for (unsigned i = 0; call_gate_next(app->gate, &command); i++) {
 		call_app_do(app, &command);
+		if (i == BATCH) { /* nobody would wake us for what is left */
+			call_gate_again(app->gate);
+			break;
+		}
+	}
 }
 
 static void came_in(struct call_app *app, const struct engine_event *event)

@@ -172,25 +172,55 @@ static void owner_set(struct profile *profile, struct user *owner)
 	chain_insert(&owner->profiles, after, &profile->in_owner);
 }
 
-void directory_put_profile(struct call_app *app, struct line_spec *spec)
+/* Behind `at`. Return: the copy; *at moves on. */
+static const char *text_put(char **at, const char *text)
 {
-	struct profile *profile = known_profile(app, spec->id);
-	struct tenant *tenant = tenant_want(app, spec->tenant);
+	char *copy = *at;
 
-	engine_line_put(app->engine, spec);
-	explicit_bzero(spec->password, sizeof(spec->password));
-	if (profile) {
-		free(profile->spec);
-		profile->spec = spec;
-	} else {
+	*at = stpcpy(copy, text) + 1;
+	return copy;
+}
+
+static struct profile_spec *spec_of_line(const struct line_spec *line)
+{
+	size_t texts = strlen(line->username) + strlen(line->caller_number) +
+		       strlen(line->caller_name) + strlen(line->incoming_target) + 4;
+	struct profile_spec *spec = xzalloc(sizeof(*spec) + texts);
+	char *at = (char *)(spec + 1);
+
+	spec->id = line->id;
+	spec->owner = line->owner;
+	spec->incoming_id = line->incoming_id;
+	spec->hold_music = line->hold_music;
+	spec->username = text_put(&at, line->username);
+	spec->caller_number = text_put(&at, line->caller_number);
+	spec->caller_name = text_put(&at, line->caller_name);
+	spec->incoming_target = text_put(&at, line->incoming_target);
+	spec->max_calls = line->max_calls;
+	spec->incoming = line->incoming;
+	spec->record = line->record;
+	spec->mask_dtmf = line->mask_dtmf;
+	return spec;
+}
+
+void directory_put_profile(struct call_app *app, struct line_spec *line)
+{
+	struct profile *profile = known_profile(app, line->id);
+	struct tenant *tenant = tenant_want(app, line->tenant);
+
+	engine_line_put(app->engine, line);
+	if (!profile) {
 		profile = xzalloc(sizeof(*profile));
 		profile->refs = 1; /* the directory's own */
-		profile->spec = spec;
 		profile->tenant = tenant;
-		hmap_add(&app->profiles, &profile->node, id_hash(spec->id));
+		hmap_add(&app->profiles, &profile->node, id_hash(line->id));
 		chain_append(&tenant->profiles, &profile->in_tenant);
 	}
-	owner_set(profile, user_want(app, spec->owner, tenant));
+	free(profile->spec);
+	profile->spec = spec_of_line(line);
+	explicit_bzero(line->password, sizeof(line->password));
+	free(line);
+	owner_set(profile, user_want(app, profile->spec->owner, tenant));
 }
 
 void directory_drop_profile(struct call_app *app, struct profile *profile)

@@ -43,6 +43,11 @@ void call_gate_rearm(struct call_gate *gate)
 	ring_ack(gate->ring);
 }
 
+void call_gate_again(struct call_gate *gate)
+{
+	ring_wake(gate->ring);
+}
+
 bool call_gate_has_room(const struct call_gate *gate)
 {
 	return ring_depth(gate->ring) < gate->capacity - gate->capacity / 8;

@@ -13,7 +13,7 @@ static bool ring_user(struct call *call, struct user *user)
 /* Out again: the owner's own setting, so it counts as the user's wish. */
 static void forward(struct call *call)
 {
-	const struct line_spec *spec = call->profile->spec;
+	const struct profile_spec *spec = call->profile->spec;
 	struct profile *through = call->profile;
 	struct outbound outbound = { 0 };
 	int r;
@@ -46,7 +46,7 @@ static void park(struct call *call)
 
 static void route(struct call *call)
 {
-	const struct line_spec *spec = call->profile->spec;
+	const struct profile_spec *spec = call->profile->spec;
 	struct user *user;
 
 	switch (spec->incoming) {

@@ -167,7 +167,7 @@ static char *copy_if_any(const char *text)
 static void describe(struct call *call, const struct making *making)
 {
 	const struct make_call *wish = making->wish;
-	const struct line_spec *spec = making->profile->spec;
+	const struct profile_spec *spec = making->profile->spec;
 	const char *from = wish->caller_number[0]   ? wish->caller_number
 			   : spec->caller_number[0] ? spec->caller_number
 						    : spec->username;

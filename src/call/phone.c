@@ -133,7 +133,7 @@ void phone_begin(struct call_app *app, struct device *device, const struct engin
 		profile = profile_for(app, user, event->info->wanted_profile);
 	call = phone_call(app, device, event, service || callee ? CALL_INTERNAL : CALL_OUTGOING);
 	if (profile) {
-		const struct line_spec *spec = profile->spec;
+		const struct profile_spec *spec = profile->spec;
 
 		call_set_profile(call, profile);
 		(void)str_copy(call->from, sizeof(call->from),

@@ -50,10 +50,22 @@ struct user {
 	bool has_extension, dropped;
 };
 
+/* What calls need to know of a profile: one allocation with its texts, a fifth of a line_spec. */
+struct profile_spec {
+	struct id id, owner;
+	struct id incoming_id; /* user or profile to go out through */
+	struct id hold_music;
+	const char *username, *caller_number, *caller_name, *incoming_target; /* never NULL */
+	int max_calls;
+	enum incoming_type incoming;
+	__typeof__(((struct line_spec *)NULL)->record) record;
+	bool mask_dtmf;
+};
+
 struct profile {
 	struct hnode node;
 	struct chain_link in_tenant, in_owner;
-	struct line_spec *spec; /* without its password */
+	struct profile_spec *spec;
 	struct tenant *tenant;
 	struct user *owner;
 	struct chain calls, waiters;
@@ -273,7 +285,8 @@ struct device *known_device(struct call_app *app, struct id id);
 unsigned devices_online(struct call_app *app, struct user *user);
 void directory_put_tenant(struct call_app *app, struct tenant_spec *spec); /* these take the spec */
 void directory_put_user(struct call_app *app, struct user_spec *spec);
-void directory_put_profile(struct call_app *app, struct line_spec *spec);
+/* Takes the spec, whose secrets it forgets. */
+void directory_put_profile(struct call_app *app, struct line_spec *line);
 void directory_put_device(struct call_app *app, struct device_spec *spec);
 void directory_drop_user(struct call_app *app, struct id id);
 void directory_drop_profile(struct call_app *app, struct profile *profile);
@@ -524,6 +537,8 @@ void call_gate_free(struct call_gate *gate);
 int call_gate_fd(const struct call_gate *gate);
 must_check bool call_gate_next(struct call_gate *gate, struct command *ret);
 void call_gate_rearm(struct call_gate *gate);
+/* Some are left: call_gate_fd() is to tell so again. */
+void call_gate_again(struct call_gate *gate);
 
 /* A command's handler. Return: the reply, or NULL: it will be given later (answer_of()). It may take the body. */
 typedef struct reply *command_fn(struct call_app *app, struct command *command);

@@ -52,7 +52,7 @@ struct account {
 	unsigned service_routes;
 	char *public_hostport; /* our address as the registrar saw it (received, rport), or NULL */
 	enum sip_transp public_transport;
-	struct target sticky; /* the registrar's address that accepted; host "" and no addr: none */
+	struct way sticky; /* the registrar's address that accepted */
 	bool has_sticky;
 };
 

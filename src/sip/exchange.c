@@ -9,7 +9,7 @@ struct exchange {
 	struct request *request;
 	struct digest_round round;
 	struct hop hop;
-	struct target prefer;
+	struct way prefer;
 	char *content_type;
 	void *body;
 	struct buf credentials;
@@ -41,7 +41,7 @@ static bool challenge_answer(struct exchange *ex, const struct inmsg *in)
 	if (ex->args.handlers->on_challenge)
 		ex->args.handlers->on_challenge(ex, in, ex->args.arg);
 	if (target) {
-		ex->prefer = *target;
+		ex->prefer = (struct way){ target->transport, target->addr };
 		ex->args.prefer = &ex->prefer;
 	}
 	ex->request = request_free(ex->request);

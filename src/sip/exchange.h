@@ -33,7 +33,7 @@ struct exchange_args {
 	size_t body_len;
 	struct flow *flow; /* with `hop`: only when the hop cannot be resolved or reached */
 	const struct hop *hop;
-	const struct target *prefer;
+	const struct way *prefer;
 	bool any_address, unverified, keep;
 	const struct exchange_handlers *handlers;
 	void *arg;

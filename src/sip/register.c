@@ -252,8 +252,8 @@ static void send_register(struct reg *reg)
 		.jar = reg->jar,
 		.creds = &account->creds,
 		.realm = account->realm,
-		.hop = reg->redirected ? &reg->redirect : &hop,
-		.prefer = account->has_sticky && !reg->redirected ? &account->sticky : NULL,
+		.hop = reg->redirect ? reg->redirect : &hop,
+		.prefer = account->has_sticky && !reg->redirect ? &account->sticky : NULL,
 		.unverified = account->unverified,
 		.handlers = &handlers,
 		.arg = reg,
@@ -348,8 +348,8 @@ static void stick(struct reg *reg, const struct inmsg *in)
 	struct request *request = exchange_request(reg->exchange);
 	const struct target *target = request ? request_target(request) : NULL;
 
-	if (target && !reg->redirected) {
-		reg->account->sticky = *target;
+	if (target && !reg->redirect) {
+		reg->account->sticky = (struct way){ target->transport, target->addr };
 		reg->account->has_sticky = true;
 	}
 	reg->registrar = *flow_remote(in->flow);
@@ -368,7 +368,7 @@ static void accepted(struct reg *reg, const struct inmsg *in)
 	learn_address(reg, in);
 	reg->exchange = exchange_free(reg->exchange);
 	reg->failures = reg->auth_failures = reg->raises = 0;
-	reg->redirected = false;
+	free(take(reg->redirect));
 	text_clean(words, sizeof(words), in->msg->reason.p, in->msg->reason.l);
 	if (!expires) { /* it took the binding and threw it away */
 		go(reg, REG_RETRY_WAIT, in->msg->scode, "Binding refused (expires 0)");
@@ -465,12 +465,13 @@ static bool redirect(struct reg *reg, const struct inmsg *in)
 {
 	const struct sip_hdr *contact = inmsg_header(in->msg, SIP_HDR_CONTACT);
 	struct sip_addr addr;
+	struct hop hop;
 
-	if (in->msg->scode < 301 || in->msg->scode > 302 || reg->redirected || !contact ||
-	    parse_addr(&contact->val, &addr) || !hop_from_uri(&addr.uri, &reg->redirect))
+	if (in->msg->scode < 301 || in->msg->scode > 302 || reg->redirect || !contact ||
+	    parse_addr(&contact->val, &addr) || !hop_from_uri(&addr.uri, &hop))
 		return false;
-	reg->redirect.unverified = reg->account->unverified;
-	reg->redirected = true;
+	hop.unverified = reg->account->unverified;
+	reg->redirect = (void *)xmemdup(&hop, sizeof(hop));
 	return true;
 }
 
@@ -526,7 +527,7 @@ static void refused(struct reg *reg, const struct inmsg *in)
 	if (code == 401 || code == 407)
 		auth_words(reg, auth, in->msg, words, sizeof(words));
 	reg->exchange = exchange_free(reg->exchange);
-	reg->redirected = false;
+	free(take(reg->redirect));
 	if ((code == 401 || code == 407) && auth != DIGEST_E_LOOP)
 		auth_failed(reg, code, words);
 	else if (code == 403 || code == 404 || code == 410 || code == 604 || code == 603 ||
@@ -555,7 +556,7 @@ static void unsent(struct reg *reg, enum request_failure failure)
 			  : failure == REQUEST_TRANSPORT  ? why
 							  : "The request cannot be sent");
 	reg->exchange = exchange_free(reg->exchange);
-	reg->redirected = false;
+	free(take(reg->redirect));
 	reg->account->has_sticky = false; /* the next round looks at all of its targets */
 	go(reg, REG_UNREACHABLE, failure == REQUEST_TIMEOUT ? 408 : 503, words);
 	wait_ms(reg, backoff_ms(reg));

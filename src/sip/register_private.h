@@ -83,11 +83,10 @@ struct reg {
 	char *contact_now;
 	char call_id[TOKEN_SIZE], from_tag[TOKEN_SIZE];
 	uint32_t cseq;
-	bool queued, dirty, wanted, removing, removed, stopping, again, lingering, plain,
-		redirected, bound;
-	bool flow_lost; /* since the last 200 */
-	bool moved;	/* to be reported, once */
-	struct hop redirect;
+	bool queued, dirty, wanted, removing, removed, stopping, again, lingering, plain, bound;
+	bool flow_lost;	      /* since the last 200 */
+	bool moved;	      /* to be reported, once */
+	struct hop *redirect; /* of a 301 or 302, until it has answered */
 	uint16_t code;
 	uint8_t failures, auth_failures, raises;
 	uint32_t min_expires;

@@ -66,6 +66,7 @@ static void reg_free(struct reg *reg)
 	places_remove(reg);
 	reg_drop_flow(reg);
 	exchange_free(reg->exchange);
+	free(reg->redirect);
 	digest_jar_free(reg->jar);
 	fsm_fini(&reg->fsm);
 	account_unref(reg->account);
@@ -126,7 +127,8 @@ void reg_adopt(struct reg *reg, struct account *account)
 	free(take(reg->contact_now));
 	reg->failures = reg->auth_failures = reg->raises = 0;
 	reg->min_expires = 0;
-	reg->plain = reg->redirected = reg->bound = reg->lingering = false;
+	free(take(reg->redirect));
+	reg->plain = reg->bound = reg->lingering = false;
 	index_add(reg);
 }
 

@@ -12,10 +12,7 @@ struct request {
 	struct hop hop;
 	bool by_hop, any_address, ack, invite, cancelled, final, self_owned, over_tcp, keep;
 	struct mbuf *sent; /* when it is to be kept */
-	struct {
-		enum sip_transp transport;
-		struct sa addr;
-	} prefer;
+	struct way prefer;
 	struct resolve_query *query;
 	enum resolve_outcome outcome;
 	struct target *targets;
@@ -399,9 +396,7 @@ static struct request *request_new(struct stack *stack, const struct request_arg
 	req->by_hop = args->hop != NULL;
 	if (args->hop)
 		req->hop = *args->hop;
-	req->prefer.transport = args->prefer ? args->prefer->transport : SIP_TRANSP_NONE;
-	if (args->prefer)
-		req->prefer.addr = args->prefer->addr;
+	req->prefer = args->prefer ? *args->prefer : (struct way){ .transport = SIP_TRANSP_NONE };
 	req->any_address = args->any_address;
 	req->keep = args->keep;
 	req->ack = strcmp(method, "ACK") == 0;

@@ -50,7 +50,7 @@ struct request_args {
 	bool unverified;       /* TLS: any certificate will do */
 	bool keep;	       /* for request_sent() */
 	/* tried first when it is among the targets (stick to the registrar that accepted) */
-	const struct target *prefer;
+	const struct way *prefer;
 	const struct request_handlers *handlers;
 	void *arg;
 };

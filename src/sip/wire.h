@@ -23,6 +23,12 @@ struct target {
 	bool unverified; /* TLS: take any certificate (a profile's explicit wish) */
 };
 
+/* As much of a target as tells it from the others of its name. */
+struct way {
+	enum sip_transp transport;
+	struct sa addr;
+};
+
 struct wire *wire_free(struct wire *wire); /* closes every flow; watches fire first */
 DEFINE_CLEANUP(struct wire *, wire_free)
 

@@ -174,7 +174,7 @@ static void a_refusal_leads_to_the_next_target_at_once(void **state)
 
 static void the_preferred_target_goes_first(void **state)
 {
-	struct target prefer = { .transport = SIP_TRANSP_UDP };
+	struct way prefer = { .transport = SIP_TRANSP_UDP };
 
 	(void)state;
 	answers[0] = "10.0.0.8:5060";
