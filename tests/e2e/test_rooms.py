@@ -138,6 +138,60 @@ def test_recorded_from_the_first_member_to_the_last(tenant, recordable, add, roo
     assert ear.hears(sound, TONES[2], rate, 0.5)
 
 
+def test_a_recorded_call_becomes_a_room_and_goes_on_being_recorded(tenant, recordable, far_end,
+                                                                   desk_phones, add, room):
+    """The call's own recording: both of its parties, without a gap, and nobody who came later."""
+    phone = desk_phones(tenant)
+    events = tenant.events(WITH_RECORDINGS)
+    call = tenant.make_call(recordable, far_end.number, record=True)
+    at_desk = phone.expect_invite(ear=Ear(phone.address, tone=TONES[0])).answer()
+    remote = far_end.expect_invite(ear=Ear(far_end.address, tone=TONES[1])).answer()
+    at_desk.ear.wait_tone(TONES[1])
+    remote.ear.wait_tone(TONES[0])
+    running = tenant.call(call["id"])["recording"]
+    assert running["state"] == "recording"
+    at_desk.ear.wait_packets(50)
+    conference(tenant, room, "join", call_id=call["id"])
+    add(room, TONES[2])
+    assert heard(remote.ear, {TONES[0], TONES[2]}) == {TONES[0], TONES[2]}
+    assert tenant.call(call["id"])["recording"] == running
+    assert not look(tenant, room)["recording"], "the room itself is not"
+    conference(tenant, room, "end")
+    at_desk.wait_ended()
+    done = events.wait_for("recording.ready")["data"]
+    assert done["id"] == running["id"] and done["layout"] == "stereo"
+    reply = tenant.get(f"/api/download-recording/?recording_id={done['id']}")
+    with wave.open(io.BytesIO(reply.content)) as file:
+        rate = file.getframerate()
+        sides = (numpy.frombuffer(file.readframes(file.getnframes()), "<i2") / 32768) \
+            .reshape(-1, 2).T
+    for side, tone in zip(sides, TONES[:2]):
+        there = ear.frames_with(side[int(0.5 * rate):-int(0.3 * rate)], tone, rate)
+        assert there.count(False) <= 0.03 * len(there) + 5, "without a gap where it was moved"
+        assert all(ear.hears_not(side, other, rate, 0.1) for other in TONES[:3] if other != tone)
+
+
+def test_tones_tell_who_comes_and_goes(tenant, add, room):
+    conference(tenant, room, "create", 201, tones=True)
+    first, second = add(room, TONES[0]), add(room, TONES[3])  # far from the two chimes
+
+    def chimes(freq, since):
+        samples = first.ear.samples(since)
+        return sum(ear.frames_with(samples, freq, min_level=0.002, min_share=0.012)) * 0.02
+
+    began = time.monotonic()
+    third = add(room, 1700)
+    first.ear.wait_packets(50)
+    assert 0.08 <= chimes(880, began) <= 0.2
+    assert chimes(587, began) <= 0.04
+    began = time.monotonic()
+    third.call.bye()
+    first.ear.wait_packets(50)
+    assert 0.08 <= chimes(587, began) <= 0.2
+    assert heard(first.ear, {second.ear.tone}) == {second.ear.tone}
+    conference(tenant, room, "end")
+
+
 def test_what_is_whispered_is_not_on_the_recording(tenant, recordable, desk_phones, add, room):
     events = tenant.events(WITH_RECORDINGS)
     boss = tenant.add_user("supervisor")
