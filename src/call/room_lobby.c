@@ -8,6 +8,8 @@
 #define FIRST_DIGIT_MS 10000 /* after the question */
 #define NEXT_DIGIT_MS 5000
 #define TRIES 3
+#define WRONG_MAX 30 /* by phone, in a room; then nobody is asked any more */
+#define WRONG_MS 600000
 
 #define PIN_WANTED "Please enter the conference number, then press the pound key."
 #define CONFIRM_WANTED "You are invited to a conference. To join it, please press 1."
@@ -69,6 +71,31 @@ static void let_in(struct room_member *member)
 	member_come_in(member);
 }
 
+/* Whoever calls again and again finds a short PIN in hours. Those who need none, or show it by the API, still come in. */
+static bool pins_are_shut(struct room *room)
+{
+	if (wheel_now_ms(room->app->wheel) >= room->pins_until_ms)
+		room->pins_wrong = 0;
+	return room->pins_wrong >= WRONG_MAX;
+}
+
+static void count_wrong(struct room *room)
+{
+	if (!pins_are_shut(room) && room->pins_wrong++ == 0)
+		room->pins_until_ms = wheel_now_ms(room->app->wheel) + WRONG_MS;
+	if (pins_are_shut(room))
+		log_warn("a room's PIN is being tried out: nobody is asked for it for a while",
+			 LOG_ID("room", room->id));
+}
+
+static void ask_pin(struct room_member *member)
+{
+	if (pins_are_shut(member->room))
+		refuse(member, ENDING_ROOM_REFUSED, "Please try again later. Goodbye.");
+	else
+		ask(member, PIN_WANTED);
+}
+
 static void pin_check(struct room_member *member)
 {
 	struct room *room = member->room;
@@ -77,11 +104,13 @@ static void pin_check(struct room_member *member)
 	bool right = moderator || pin_is(room->set.pin, member->digits) ||
 		     (!room->set.pin[0] && !member->digits[0]);
 
+	if (!right && member->digits[0])
+		count_wrong(room);
 	explicit_bzero(member->digits, sizeof(member->digits));
 	if (right) {
 		member->moderator = moderator;
 		let_in(member);
-	} else if (++member->tries < TRIES) {
+	} else if (++member->tries < TRIES && !pins_are_shut(room)) {
 		ask(member, "That is not the right number. Please try again.");
 	} else {
 		refuse(member, ENDING_PIN, "That is not the right number. Goodbye.");
@@ -108,7 +137,7 @@ static void confirmed(struct room_member *member)
 	member->confirms = false;
 	member->tries = 0;
 	if (needs_pin(member))
-		ask(member, PIN_WANTED);
+		ask_pin(member);
 	else
 		let_in(member);
 }
@@ -163,5 +192,8 @@ void lobby_enter(struct room *room, struct leg *leg)
 	member->confirms = leg->call->confirm;
 	chain_append(&room->lobby, &member->in_room);
 	timer_init(&member->timer, room->app->wheel, time_is_up, member);
-	ask(member, member->confirms ? CONFIRM_WANTED : PIN_WANTED);
+	if (member->confirms)
+		ask(member, CONFIRM_WANTED);
+	else
+		ask_pin(member);
 }

@@ -918,6 +918,55 @@ static void three_wrong_pins_are_enough(void **state)
 	act(world, CONFERENCE_END);
 }
 
+static void a_pin_is_not_to_be_tried_out_by_phone(void **state)
+{
+	struct world *world = *state;
+	struct channel *in;
+
+	made(world, "1234", "");
+	for (unsigned i = 0; i < 10; i++) {
+		in = dials_in(world, "0170");
+		fake_digits(in, "1#2#3#");
+		assert_non_null(strstr(in->said, "Goodbye"));
+		fake_sound_done(in, true);
+		fake_settle(world->engine);
+	}
+	in = dials_in(world, "0170");
+	assert_non_null(strstr(in->said, "later"));
+	fake_digits(in, "1234#");
+	assert_null(in->bridge);
+	fake_sound_done(in, true);
+	fake_settle(world->engine);
+	/* Who may come in without it does. */
+	hang_up(added(world, "0301"));
+	world_advance(world, 600001);
+	in = dials_in(world, "0170");
+	fake_digits(in, "1234#");
+	assert_non_null(in->bridge);
+	act(world, CONFERENCE_END);
+}
+
+static void waiting_can_be_asked_for_and_given_up_at_any_time(void **state)
+{
+	struct world *world = *state;
+	struct conference_wish wish = { .action = CONFERENCE_UPDATE,
+					.given = ROOM_SET_WAIT,
+					.set.wait_for_moderator = true };
+	struct channel *one = added(world, "0301"), *two = added(world, "0302");
+
+	assert_int_equal(ask(world, wish)->code, REPLY_OK);
+	assert_true(one->playing && one->muted && one->deaf && two->playing);
+	assert_int_equal(member(world, CONFERENCE_PROMOTE, 0)->code, REPLY_OK);
+	assert_false(one->playing || one->muted || two->deaf || two->playing);
+	assert_int_equal(member(world, CONFERENCE_DEMOTE, 0)->code, REPLY_OK);
+	assert_true(two->playing && two->muted);
+	wish.set.wait_for_moderator = false;
+	assert_int_equal(ask(world, wish)->code, REPLY_OK);
+	assert_false(one->playing || one->muted || two->deaf || two->playing);
+	hang_up(one);
+	hang_up(two);
+}
+
 static void who_waits_for_the_moderator_hears_and_says_nothing(void **state)
 {
 	struct world *world = *state;
@@ -1070,6 +1119,8 @@ int main(void)
 		TEST(a_locked_or_full_room_takes_nobody),
 		TEST(who_dials_in_says_the_pin),
 		TEST(three_wrong_pins_are_enough),
+		TEST(a_pin_is_not_to_be_tried_out_by_phone),
+		TEST(waiting_can_be_asked_for_and_given_up_at_any_time),
 		TEST(who_waits_for_the_moderator_hears_and_says_nothing),
 		TEST(rooms_are_seen_and_ruled_by_whom_they_concern),
 		TEST(a_moderators_pin_opens_one_room),
