@@ -315,7 +315,10 @@ static void unload(struct mstream *stream)
 
 	while (stream->relay_to && intake_unload(stream->intake, &packet))
 		for (struct mstream *to = stream->relay_to; to; to = to->relay_next)
-			if (to->fresh) /* others had these packets when they came */
+			/* Others had these packets when they came; and what is still in the codec that the
+			 * talker has just left would be noise in this one.
+			 */
+			if (to->fresh && packet.codec == to->params.tx.codec)
 				sender_relay(to, &packet, to->params.tx.pt);
 }
 

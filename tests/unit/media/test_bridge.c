@@ -631,6 +631,44 @@ static void losses_stay_visible_through_a_relay(void **state)
 	world_free(world);
 }
 
+static void speak(struct leg *leg, enum media_codec codec)
+{
+	codec_get(leg->codec)->coder_free(leg->coder);
+	leg->codec = codec;
+	leg->pt = (uint8_t)media_codec_info(codec)->static_pt;
+	leg->coder = codec_get(codec)->coder_new(
+		&(struct coder_setup){ .rate = leg->rate, .ptime_ms = 20 });
+}
+
+/* What waits in the jitter buffer when relaying begins again is in the codec of before. */
+static void a_codec_that_changes_and_comes_back_makes_no_noise(void **state)
+{
+	struct world *world = world_new();
+	struct leg *a = leg_new(world, MEDIA_CODEC_PCMU, 440),
+		   *b = leg_new(world, MEDIA_CODEC_PCMU, 1000);
+	int loudest = 0;
+
+	(void)state;
+	a->params.rx[2] = (struct media_format){ MEDIA_CODEC_PCMA, 8, 0 };
+	leg_update(world, a);
+	leg_join(world, a);
+	leg_join(world, b);
+	world_run(world, 1000);
+	assert_int_equal(b->stream->source, SOURCE_RELAY);
+	for (size_t i = 0; i < b->heard_count; i++)
+		loudest = abs(b->heard[i]) > loudest ? abs(b->heard[i]) : loudest;
+	for (unsigned turn = 0; turn < 6; turn++) {
+		speak(a, turn % 2 ? MEDIA_CODEC_PCMU : MEDIA_CODEC_PCMA);
+		world_run(world, 507);
+		assert_int_equal(b->stream->source, turn % 2 ? SOURCE_RELAY : SOURCE_MIX);
+	}
+	for (size_t i = 0; i < b->heard_count; i++)
+		assert_in_range(abs(b->heard[i]), 0, loudest * 11 / 10);
+	assert_true(leg_hears(b, 440) > 0.85);
+	assert_continuous(b);
+	world_free(world);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -655,6 +693,7 @@ int main(void)
 		cmocka_unit_test(a_digit_whose_end_was_lost_ends_by_silence),
 		cmocka_unit_test(a_far_end_that_changes_codec_is_still_heard),
 		cmocka_unit_test(losses_stay_visible_through_a_relay),
+		cmocka_unit_test(a_codec_that_changes_and_comes_back_makes_no_noise),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
