@@ -637,6 +637,7 @@ def test_a_beep_is_for_who_asks_for_one(talk, desks):
         stopped(call.events, monitor, "hung_up")
 
 
+@pytest.mark.core
 def test_a_crash_closes_what_was_open(own_daemon, provider, far_end, desk_phones):
     daemon = own_daemon()
     admin = daemon.signup()

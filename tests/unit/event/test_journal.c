@@ -450,6 +450,82 @@ static unsigned rooms(struct world *world)
 	return count;
 }
 
+static void monitored(struct world *world, struct id id, enum event_type type,
+		      enum monitor_mode mode, struct id actor)
+{
+	struct event *event = event_new(type, world->tenant);
+	struct monitor_view *view = xzalloc(sizeof(*view));
+
+	view->id = id;
+	view->tenant = world->tenant;
+	view->call_id = event->call_id = id_new();
+	view->user_id = view->actor = actor;
+	view->mode = mode;
+	view->created_at = view->started_at = 1800000000ll * 1000000;
+	strcpy(view->client_addr, "127.0.0.9");
+	if (type == EVENT_MONITOR_STOPPED) {
+		view->state = MONITOR_ENDED;
+		view->ended_at = view->created_at + 5;
+		strcpy(view->reason, "stopped");
+	} else {
+		view->state = MONITOR_ACTIVE;
+	}
+	event->monitor = view;
+	event_publish(world->bus, event);
+}
+
+static int64_t audited(struct world *world, struct id id, const char *action)
+{
+	struct audit_filter filter = { .object = id, .action = action };
+	struct db_page_info info;
+	struct audit *rows;
+
+	assert_int_equal(audit_list(world->db, world->arena, world->tenant, &filter, &rows, &info),
+			 0);
+	return info.count;
+}
+
+static void monitors_are_kept_and_audited_also_by_way_of_the_spool_and_a_crash(void **state)
+{
+	struct id one = id_new(), two = id_new(), boss = id_new();
+	struct monitor_row row;
+	struct world world;
+
+	world_init(&world, state);
+	monitored(&world, one, EVENT_MONITOR_STARTED, MONITOR_LISTEN, boss);
+	sync_all(&world);
+	assert_int_equal(monitor_get(world.db, world.arena, world.tenant, one, &row), 0);
+	assert_string_equal(row.mode, "listen");
+	assert_string_equal(row.state, "active");
+	assert_int_equal(row.ended_at, 0);
+	assert_int_equal(monitor_get(world.db, world.arena, id_new(), one, &row), DB_E_NONE);
+	db_fault_hook = away_while_gone;
+	atomic_store(&gone, true);
+	monitored(&world, one, EVENT_MONITOR_CHANGED, MONITOR_BARGE, boss);
+	monitored(&world, one, EVENT_MONITOR_STOPPED, MONITOR_BARGE, ID_NONE);
+	monitored(&world, two, EVENT_MONITOR_STARTED, MONITOR_WHISPER, boss);
+	wait_for_spool(&world, true);
+	atomic_store(&gone, false);
+	wait_for_spool(&world, false);
+	db_fault_hook = NULL;
+	assert_int_equal(monitor_get(world.db, world.arena, world.tenant, one, &row), 0);
+	assert_string_equal(row.mode, "barge");
+	assert_string_equal(row.reason, "stopped");
+	assert_int_equal(audited(&world, one, NULL), 3);
+	assert_int_equal(audited(&world, one, "monitor.changed"), 1);
+	/* The next start finds the other one open. */
+	world_stop(&world);
+	world_start(&world);
+	journal_start(world.journal);
+	assert_int_equal(monitor_get(world.db, world.arena, world.tenant, two, &row), 0);
+	assert_string_equal(row.state, "ended");
+	assert_string_equal(row.reason, "interrupted");
+	assert_true(row.ended_at > 0);
+	assert_int_equal(audited(&world, two, "monitor.stopped"), 1);
+	assert_int_equal(audited(&world, one, NULL), 3);
+	world_fini(&world);
+}
+
 static void rooms_are_kept_changed_and_dropped_also_by_way_of_the_spool(void **state)
 {
 	struct id first = id_new(), second = id_new();
@@ -811,6 +887,7 @@ int main(void)
 						fixture_setup_pg, fixture_teardown),
 		BOTH_ENGINES(a_spool_is_applied_at_the_next_start_before_open_calls_are_closed),
 		BOTH_ENGINES(rooms_are_kept_changed_and_dropped_also_by_way_of_the_spool),
+		BOTH_ENGINES(monitors_are_kept_and_audited_also_by_way_of_the_spool_and_a_crash),
 		BOTH_ENGINES(a_torn_tail_costs_only_itself),
 		BOTH_ENGINES(a_full_spool_drops_the_newest_and_says_so),
 		BOTH_ENGINES(statements_that_fail_here_and_there_lose_nothing),
