@@ -200,6 +200,7 @@ static struct profile_spec *spec_of_line(const struct line_spec *line)
 	spec->incoming = line->incoming;
 	spec->record = line->record;
 	spec->mask_dtmf = line->mask_dtmf;
+	spec->record_beep = line->record_beep;
 	return spec;
 }
 

@@ -59,7 +59,7 @@ struct profile_spec {
 	int max_calls;
 	enum incoming_type incoming;
 	__typeof__(((struct line_spec *)NULL)->record) record;
-	bool mask_dtmf;
+	bool mask_dtmf, record_beep;
 };
 
 struct profile {
