@@ -375,7 +375,7 @@ static void a_deadlock_is_tried_again(void **state)
 	assert_int_equal(db_num(db, "SELECT sum(count) FROM thing", DB_NO_ARGS, &n), 0);
 	assert_int_equal(n, 4);
 	if (db_engine(db) == DB_POSTGRESQL)
-		assert_int_equal(a.tries + b.tries, 3);
+		assert_in_range(a.tries + b.tries, 3, 4); /* both may see it at the same time */
 	pthread_barrier_destroy(&barrier);
 }
 
