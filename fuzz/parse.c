@@ -105,8 +105,8 @@ static void via_try(const struct pl *text)
 	within(&ours.sentby, text);
 	within(&ours.params, text);
 	within(&ours.branch, text);
-	/* of other transports libre takes the letters and what follows them for the host */
-	if (has(text, "\"\\[") || ours.tp == SIP_TRANSP_NONE)
+	/* of other transports libre takes the letters and what follows them for the host; to it a CR is no space */
+	if (has(text, "\"\\[\r\n") || ours.tp == SIP_TRANSP_NONE)
 		return;
 	if (sip_via_decode(&theirs, text))
 		abort();
