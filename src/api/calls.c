@@ -12,6 +12,7 @@
 static void take_variables(const json_t *body, char *dst, size_t size, json_t **complaints)
 {
 	const json_t *value = json_object_get(body, "variables");
+	json_t *again;
 	char *text;
 
 	if (!value || json_is_null(value))
@@ -24,6 +25,10 @@ static void take_variables(const json_t *body, char *dst, size_t size, json_t **
 	if (!text || strlen(text) > VARIABLES_MAX || !str_copy(dst, size, text))
 		field_complain(complaints, "variables",
 			       "Ensure this object has no more than 2000 bytes.");
+	again = text ? json_loads(text, 0, NULL) : NULL; /* as all do who show it */
+	if (text && !again)
+		field_complain(complaints, "variables", "Null characters are not allowed.");
+	json_decref(again);
 	free(text);
 }
 

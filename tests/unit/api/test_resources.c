@@ -321,6 +321,7 @@ static void calls_are_asked_for_and_refused_clearly(void **state)
 		"\"to\": \"1\", \"ring_timeout_s\": -1",
 		"\"to\": \"1\", \"max_duration_s\": 0",
 		"\"to\": \"1\", \"variables\": \"x\"",
+		"\"to\": \"1\", \"variables\": {\"a\": [\"\\u0000\"]}",
 		"\"to\": \"1\", \"caller_id\": {\"number\": \"1\\r\\n\"}",
 		"\"to\": \"1\", \"connect\": {\"echo\": true, \"say\": \"x\"}",
 		"\"to\": \"1\", \"connect\": {\"conference\": \"a/b\"}",
