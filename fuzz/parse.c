@@ -117,11 +117,21 @@ static void via_try(const struct pl *text)
 		abort();
 }
 
+static bool has_bare_newline(const struct pl *text)
+{
+	for (size_t i = 0; i < text->l; i++)
+		if (text->p[i] == '\n' && (!i || text->p[i - 1] != '\r'))
+			return true;
+	return false;
+}
+
 static void message_try(const struct pl *text)
 {
 	struct mbuf *mb = mbuf_alloc(text->l + 1), *mb2 = mbuf_alloc(text->l + 1);
 	struct sip_msg *ours = NULL, *theirs = NULL;
-	bool plain = !has(text, "\"\\,[<\t") && !memmem(text->p, text->l, "::", 2);
+	/* to libre a line goes on behind an empty one that ends in LF alone */
+	bool plain = !has(text, "\"\\,[<\t") && !memmem(text->p, text->l, "::", 2) &&
+		     !has_bare_newline(text);
 
 	(void)mbuf_write_mem(mb, (const uint8_t *)text->p, text->l);
 	(void)mbuf_write_mem(mb2, (const uint8_t *)text->p, text->l);
