@@ -514,11 +514,17 @@ void journal_status(struct journal *journal, struct journal_status *ret)
 bool journal_sync(struct journal *journal, unsigned timeout_ms)
 {
 	struct event_msg msg = { .sync = ticket_new(NULL) };
+	uint64_t until_ms = clock_mono_ms() + timeout_ms, now_ms;
 	void *answer;
 
-	if (!ring_push(journal->ring, &msg)) {
-		ticket_drop(msg.sync);
-		return false;
+	while (!ring_push(journal->ring, &msg)) { /* full: what it holds comes first anyway */
+		if (clock_mono_ms() >= until_ms) {
+			ticket_drop(msg.sync);
+			return false;
+		}
+		usleep(1000);
 	}
-	return ticket_await(msg.sync, timeout_ms, &answer);
+	now_ms = clock_mono_ms();
+	return ticket_await(msg.sync, until_ms > now_ms ? (unsigned)(until_ms - now_ms) : 0,
+			    &answer);
 }
