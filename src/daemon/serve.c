@@ -25,6 +25,7 @@
 #define LINGER_MS 4000	     /* for unregistrations, which are tried for as long */
 #define JOURNAL_WAIT_MS 5000
 #define LINGER_AT_ONCE_MS 1000
+#define DRAIN_SPARE_MS 8000 /* the call loop itself gives BYEs 2 s */
 
 struct daemon {
 	const struct settings_flags *flags;
@@ -354,30 +355,52 @@ static void drain_all(struct daemon *daemon, int signo)
 		{ .fd = daemon->drained_fd, .events = POLLIN },
 		{ .fd = daemon->signal_fd, .events = POLLIN },
 	};
-	int64_t drain_s = config_int(daemon->config, "daemon", "drain_s");
+	int64_t drain_s = signo == SIGTERM ? config_int(daemon->config, "daemon", "drain_s") : 0;
+	uint64_t until_ms = clock_mono_ms() + (uint64_t)drain_s * 1000 + DRAIN_SPARE_MS;
 
-	log_info("draining", LOG_INT("seconds", signo == SIGTERM ? drain_s : 0));
-	if (!drain(daemon, signo == SIGTERM ? (unsigned)drain_s * 1000 : 0))
+	log_info("draining", LOG_INT("seconds", drain_s));
+	if (!drain(daemon, (unsigned)drain_s * 1000))
 		return;
-	while (poll(fds, ARRAY_LEN(fds), -1) < 0 || !fds[0].revents) {
-		if (fds[1].revents && next_signal(daemon) == SIGINT && !drain(daemon, 0))
+	for (uint64_t now_ms; (now_ms = clock_mono_ms()) < until_ms;) {
+		int n = poll(fds, ARRAY_LEN(fds), (int)(until_ms - now_ms));
+
+		if (n <= 0)
+			continue;
+		if (fds[0].revents)
+			return;
+		if (next_signal(daemon) == SIGINT && !drain(daemon, 0))
 			return;
 	}
+	/* Its own deadlines are long over. */
+	log_error("the call loop does not say that it is drained: ending all the same");
 }
 
 /* ---- end ---- */
 
+/* Each part may have to wait for something: an end that takes long says for what. */
+static void part_ended(const char *part, uint64_t *since_ms)
+{
+	uint64_t now_ms = clock_mono_ms();
+
+	log_info("part ended", LOG_STR("part", part), LOG_INT("ms", now_ms - *since_ms));
+	*since_ms = now_ms;
+}
+
 static void stop_all(struct daemon *daemon, int signo)
 {
 	bool drained = daemon->api != NULL;
+	uint64_t since_ms = clock_mono_ms();
 
 	daemon->sweep = sweep_stop(daemon->sweep);
 	daemon->repair = repair_free(daemon->repair);
 	daemon->api = api_stop(daemon->api);
+	part_ended("http", &since_ms);
 	daemon->core = core_stop(daemon->core, !drained		  ? 0
 					       : signo == SIGTERM ? LINGER_MS
 								  : LINGER_AT_ONCE_MS);
+	part_ended("calls", &since_ms);
 	daemon->journal = journal_free(daemon->journal);
+	part_ended("journal", &since_ms);
 	daemon->bus = event_bus_free(daemon->bus);
 	daemon->db = db_close(daemon->db);
 	daemon->seal = seal_free(daemon->seal);

@@ -286,6 +286,8 @@ void flow_watch_stop(struct flow_watch *watch)
 
 	if (!watch->pprev)
 		return;
+	if (flow->bounce_next == watch)
+		flow->bounce_next = watch->next;
 	*watch->pprev = watch->next;
 	if (watch->next)
 		watch->next->pprev = watch->pprev;
@@ -325,26 +327,27 @@ static void flow_shut(struct flow *flow, int errnum)
 		flow->ops->close(flow);
 }
 
-/* Each watch once, from the start again after each call: it may have taken any of them off. */
+/* Each watch once. A call may take any of them off: the next in turn is known to flow_watch_stop(). Thousands of
+ * transactions watch a flow, so nothing here may begin again from the start.
+ */
 void flow_bounced(struct flow *flow, int errnum)
 {
 	auto_(flow_unref) struct flow *keep = flow_ref(flow);
-	struct flow_watch *watch = keep->watches;
 	uint64_t now = wheel_now_ms(flow->wire->wheel);
+	struct flow_watch *watch;
 
 	/* A dead peer may bounce each of many datagrams: one word is enough for all who wait. */
 	if (flow->bounces && now - flow->bounced_ms < BOUNCE_MS)
 		return;
 	flow->bounced_ms = now;
 	flow->bounces++;
-	while (watch) {
-		if (!watch->on_bounced || watch->bounce == flow->bounces) {
-			watch = watch->next;
+	keep->bounce_next = keep->watches;
+	while ((watch = keep->bounce_next)) {
+		keep->bounce_next = watch->next;
+		if (!watch->on_bounced || watch->bounce == keep->bounces)
 			continue;
-		}
-		watch->bounce = flow->bounces;
+		watch->bounce = keep->bounces;
 		watch->on_bounced(watch, errnum, watch->arg);
-		watch = flow->watches;
 	}
 }
 

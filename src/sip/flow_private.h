@@ -24,6 +24,7 @@ struct flow {
 	char *host, *why;
 	struct hnode id_node, remote_node;
 	struct flow_watch *watches;
+	struct flow_watch *bounce_next; /* to be told of a bounce under way */
 	struct timer keepalive, pong, farewell;
 	struct mbuf *held; /* until the stream is connected */
 

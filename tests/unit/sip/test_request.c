@@ -185,6 +185,58 @@ static void the_preferred_target_goes_first(void **state)
 	assert_int_equal(kit.seen_count, 1);
 }
 
+#define MANY 60000
+
+static unsigned bounced;
+static struct flow_watch *watches;
+
+/* Takes its neighbour off as well, each time. */
+static void on_bounced(struct flow_watch *watch, int errnum, void *arg)
+{
+	size_t n = (size_t)(watch - watches);
+
+	(void)errnum;
+	(void)arg;
+	bounced++;
+	if (n % 3 == 1)
+		flow_watch_stop(&watches[n - 1]); /* the next in turn: the latest come first */
+	if (n % 3 == 2)
+		flow_watch_stop(watch);
+}
+
+static void never_closed(struct flow_watch *watch, int errnum, void *arg)
+{
+	(void)watch;
+	(void)errnum;
+	(void)arg;
+	fail();
+}
+
+/* A dead peer that thousands of transactions wait for must not stop everybody else's. */
+static void a_bounce_is_told_to_many_in_no_time(void **state)
+{
+	struct target target = { .transport = SIP_TRANSP_UDP };
+	auto_(flow_unref) struct flow *flow = NULL;
+	uint64_t start_us;
+
+	(void)state;
+	sa_decode(&target.addr, KIT_PEER, strlen(KIT_PEER));
+	assert_int_equal(wire_open(stack_wire(kit.stack), &target, NULL, &flow), 0);
+	watches = xzalloc_array(MANY, sizeof(*watches));
+	for (size_t i = 0; i < MANY; i++) {
+		flow_watch_start(&watches[i], flow, 0, never_closed, NULL);
+		watches[i].on_bounced = on_bounced;
+	}
+	bounced = 0;
+	start_us = clock_thread_cpu_us();
+	flow_bounced(flow, ECONNREFUSED);
+	assert_in_range(clock_thread_cpu_us() - start_us, 0, 500000);
+	assert_int_equal(bounced, MANY / 3 * 2);
+	for (size_t i = 0; i < MANY; i++)
+		flow_watch_stop(&watches[i]);
+	free(take(watches));
+}
+
 static void a_cancelled_request_tries_nobody_else(void **state)
 {
 	(void)state;
@@ -500,6 +552,7 @@ int main(void)
 		TEST(silence_leads_to_the_next_target_after_timer_f),
 		TEST(a_refusal_leads_to_the_next_target_at_once),
 		TEST(the_preferred_target_goes_first),
+		TEST(a_bounce_is_told_to_many_in_no_time),
 		TEST(a_cancelled_request_tries_nobody_else),
 		TEST(a_cancel_before_anything_was_sent_sends_nothing),
 		TEST(an_unknown_name_is_unresolved),
