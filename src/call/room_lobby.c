@@ -90,10 +90,12 @@ static void count_wrong(struct room *room)
 
 static void ask_pin(struct room_member *member)
 {
-	if (pins_are_shut(member->room))
+	if (!pins_are_shut(member->room))
+		ask(member, PIN_WANTED);
+	else if (member->room->set.pin[0])
 		refuse(member, ENDING_ROOM_REFUSED, "Please try again later. Goodbye.");
 	else
-		ask(member, PIN_WANTED);
+		let_in(member); /* as one who says none: it would only make a moderator */
 }
 
 static void pin_check(struct room_member *member)

@@ -946,6 +946,26 @@ static void a_pin_is_not_to_be_tried_out_by_phone(void **state)
 	act(world, CONFERENCE_END);
 }
 
+/* They only cost others the moderator's. */
+static void wrong_pins_do_not_shut_a_room_that_is_open_to_all(void **state)
+{
+	struct world *world = *state;
+	struct channel *in;
+
+	made(world, "", "9999");
+	for (unsigned i = 0; i < 10; i++) {
+		in = dials_in(world, "0170");
+		fake_digits(in, "1#2#3#");
+		fake_sound_done(in, true);
+		fake_settle(world->engine);
+	}
+	in = dials_in(world, "0170");
+	assert_non_null(in->bridge);
+	fake_digits(in, "9999#");
+	assert_false(look(world)->members[0].moderator);
+	act(world, CONFERENCE_END);
+}
+
 static void waiting_can_be_asked_for_and_given_up_at_any_time(void **state)
 {
 	struct world *world = *state;
@@ -1120,6 +1140,7 @@ int main(void)
 		TEST(who_dials_in_says_the_pin),
 		TEST(three_wrong_pins_are_enough),
 		TEST(a_pin_is_not_to_be_tried_out_by_phone),
+		TEST(wrong_pins_do_not_shut_a_room_that_is_open_to_all),
 		TEST(waiting_can_be_asked_for_and_given_up_at_any_time),
 		TEST(who_waits_for_the_moderator_hears_and_says_nothing),
 		TEST(rooms_are_seen_and_ruled_by_whom_they_concern),
