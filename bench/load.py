@@ -1,14 +1,7 @@
 """Load on the API and ears on the event stream: bare sockets, so that the client's own cost stays small."""
 import asyncio
-import base64
-import json
-import os
-import selectors
-import socket
-import threading
+import subprocess
 import time
-
-HANDSHAKE_S = 10
 
 
 def percentiles(samples_s):
@@ -57,67 +50,16 @@ def http_load(address, token, paths, rate, seconds, clients=16):
 
 
 class Ears:
-    """Many WebSocket clients of one user, read by one thread: when each saw an event first."""
+    """Many WebSocket clients of one user, in a process of their own (bench/ws_ears.c)."""
 
-    def __init__(self, address, token, count, sources):
-        self.selector = selectors.EpollSelector()
-        self.seen = {}  # text looked for: [time.monotonic() of each client]
-        self.lock = threading.Lock()
-        self.sockets = [self._connect(address, token, sources[n % len(sources)])
-                        for n in range(count)]
-        self.going = True
-        self.thread = threading.Thread(target=self._listen, daemon=True)
-        self.thread.start()
-
-    def _connect(self, address, token, source):
+    def __init__(self, program, address, token, count, word, sources):
         host, _, port = address.rpartition(":")
-        sock = socket.create_connection((host, int(port)), HANDSHAKE_S, (source, 0))
-        key = base64.b64encode(os.urandom(16)).decode()
-        sock.sendall((f"GET /ws/events HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\n"
-                      f"Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\n"
-                      "Sec-WebSocket-Version: 13\r\n"
-                      f"Sec-WebSocket-Protocol: jackfield.v1, bearer.{token}\r\n\r\n").encode())
-        head = b""
-        while b"\r\n\r\n" not in head:
-            more = sock.recv(4096)
-            assert more, head
-            head += more
-        assert b" 101 " in head.split(b"\r\n")[0], head
-        self._send(sock, json.dumps({"type": "subscribe", "topics": ["calls"]}).encode())
-        sock.setblocking(False)
-        self.selector.register(sock, selectors.EVENT_READ)
-        return sock
+        self.process = subprocess.Popen(
+            [str(program), host, port, token, str(count), word, *sources],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout.readline() == "ready\n", "the clients could not subscribe"
 
-    @staticmethod
-    def _send(sock, payload):
-        assert len(payload) < 126
-        mask = os.urandom(4)
-        sock.sendall(bytes([0x81, 0x80 | len(payload)]) + mask +
-                     bytes(byte ^ mask[n % 4] for n, byte in enumerate(payload)))
-
-    def _listen(self):
-        while self.going:
-            for key, _ in self.selector.select(0.2):
-                try:
-                    data = key.fileobj.recv(65536)
-                except BlockingIOError:
-                    continue
-                now = time.monotonic()
-                if not data:
-                    self.selector.unregister(key.fileobj)
-                    continue
-                with self.lock:
-                    for text, times in self.seen.items():
-                        if text in data:
-                            times.append(now)
-
-    def watch(self, text):
-        with self.lock:
-            self.seen = {text: []}
-            return self.seen[text]
-
-    def close(self):
-        self.going = False
-        self.thread.join()
-        for sock in self.sockets:
-            sock.close()
+    def end(self):
+        """When each saw the word, in seconds of time.monotonic(), in order."""
+        text, _ = self.process.communicate("", timeout=60)
+        return sorted(float(line) for line in text.split())

@@ -9,6 +9,7 @@ The daemon is the release build; its peers (SIPp, Kamailio, bench/rtp_blast) run
 machine, so figures are CPU time of the daemon alone, never wall-clock speed.
 """
 import argparse
+import bisect
 import json
 import pathlib
 import re
@@ -218,27 +219,32 @@ def bench_api(bench, options):
 def bench_events(bench, options):
     """From an INVITE at our socket to call.created at each of many WebSocket clients."""
     caller, callee = bench.trunks()
-    ears = load.Ears(bench.daemon.http, bench.admin.access, options.clients,
-                     [net.fresh_address() for _ in range(1 + options.clients // 400)])
-    latencies, missed = [], 0
+    program = bench.directory / "ws_ears"
+    subprocess.run(["gcc", "-O2", "-std=gnu17", "-D_GNU_SOURCE", "-o", str(program),
+                    str(ROOT / "bench/ws_ears.c")], check=True)
+    return [events_seen_by(bench, program, clients, caller, callee) for clients in options.clients]
+
+
+def events_seen_by(bench, program, clients, caller, callee):
+    ears = load.Ears(program, bench.daemon.http, bench.admin.access, clients, '"call.created"',
+                     [net.fresh_address() for _ in range(1 + clients // 400)])
+    sent = []
     time.sleep(1)
     try:
         with UserAgent(caller, "bench") as near, UserAgent(callee, "bench"):
             window = bench.meter.window()
-            for number in range(30):
-                seen = ears.watch(b'"call.created"')
-                sent = time.monotonic()
+            for _ in range(30):
+                sent.append(time.monotonic())
                 near.invite(f"sip:{NUMBER}@{bench.daemon.address}:5060", ear=BlastEnd(caller, 10000))
                 time.sleep(0.5)
-                latencies += [at - sent for at in seen]
-                missed += options.clients - len(seen)
             _, cpu, threads = window.end()
     finally:
-        ears.close()
-    return {"clients": options.clients, "calls": 30, "missed": missed,
+        seen = ears.end()
+    latencies = [at - sent[bisect.bisect(sent, at) - 1] for at in seen]
+    return {"clients": clients, "calls": len(sent), "missed": clients * len(sent) - len(seen),
             "latency_ms": load.percentiles(latencies),
             "cpu_us_per_delivery": round(1e6 * cpu / max(1, len(latencies)), 1),
-            "threads_ms_per_call": per_unit(threads, 30)}
+            "threads_ms_per_call": per_unit(threads, len(sent))}
 
 
 class BlastEnd:
@@ -495,7 +501,8 @@ def main():
     parser.add_argument("--registrations", type=int, default=10000)
     parser.add_argument("--seconds", type=int, default=10, help="length of each measurement")
     parser.add_argument("--api-rate", type=int, default=1000, help="requests a second")
-    parser.add_argument("--clients", type=int, default=1000, help="WebSocket clients")
+    parser.add_argument("--clients", type=int, nargs="+", default=[1000, 5000],
+                        help="WebSocket clients")
     parser.add_argument("--latency-calls", type=int, default=100, help="up while latency is measured")
     parser.add_argument("--operations", type=int, default=200, help="of each kind, for latency")
     parser.add_argument("--json", type=pathlib.Path)
