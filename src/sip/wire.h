@@ -1,6 +1,6 @@
 /* sip/wire.h - where flows come from: the network, or a fake one under a virtual clock
  *
- * wire_net_new() is the real one (sockets in libre's loop), wire_sim_new() (sip/wire_sim.h) carries
+ * wire_net_new() is the real one (sockets in the thread's poller), wire_sim_new() (sip/wire_sim.h) carries
  * messages between named endpoints in one process with loss, delay, duplication and reordering.
  */
 #pragma once
