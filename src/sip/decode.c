@@ -262,8 +262,20 @@ static int value_take(struct sip_msg *msg, const struct sip_hdr *hdr)
 /* A header with its folds (7.3.1): up to a line end that no white space follows. Return: false without one. */
 static bool line_next(struct pl *text, struct pl *ret_line)
 {
-	const char *end = text->p;
+	const char *end;
 
+	while (text->l && *text->p == '\r') {
+		text->p++;
+		text->l--;
+	}
+	/* The empty line has no folds: a body may begin with white space. */
+	end = text->p;
+	if (text->l && *end == '\n') {
+		*ret_line = (struct pl){ .p = end, .l = 1 };
+		text->p++;
+		text->l--;
+		return true;
+	}
 	do {
 		end = memchr(end, '\n', text->l - (size_t)(end - text->p));
 		if (!end)
@@ -273,10 +285,6 @@ static bool line_next(struct pl *text, struct pl *ret_line)
 	*ret_line = (struct pl){ .p = text->p, .l = (size_t)(end - text->p) };
 	text->p += ret_line->l;
 	text->l -= ret_line->l;
-	while (ret_line->l && (*ret_line->p == '\r')) {
-		ret_line->p++;
-		ret_line->l--;
-	}
 	return true;
 }
 

@@ -226,6 +226,20 @@ static void lists_are_split_and_lines_kept(void **state)
 	mem_deref(msg);
 }
 
+/* The empty line is not folded by it. */
+static void a_body_may_begin_with_white_space(void **state)
+{
+	struct sip_msg *msg = NULL;
+
+	(void)state;
+	assert_int_equal(message("OPTIONS sip:b SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=1\r\n" IDS
+				 "\r\n  \tbody\r\n\r\n",
+				 &msg),
+			 0);
+	assert_int_equal(mbuf_get_left(msg->mb), 11);
+	mem_deref(msg);
+}
+
 static void more_headers_than_the_message_has_room_for_are_kept(void **state)
 {
 	auto_(buf_fini) struct buf text = BUF_MAX(65536);
@@ -283,6 +297,7 @@ int main(void)
 		cmocka_unit_test(a_parameter_is_found_but_not_in_a_string),
 		cmocka_unit_test(a_via_is_taken_apart),
 		cmocka_unit_test(lists_are_split_and_lines_kept),
+		cmocka_unit_test(a_body_may_begin_with_white_space),
 		cmocka_unit_test(more_headers_than_the_message_has_room_for_are_kept),
 		cmocka_unit_test(what_is_no_message_is_refused),
 	};
