@@ -64,7 +64,8 @@ void api_routes_each(void (*on_route)(void *arg, const char *method, const char 
 		     void *arg);
 
 /* What a stored row is for the call loop: also used by the daemon when it loads everything at its start.
- * Each result is one malloc for command.body. Return: NULL when the row's secret does not open.
+ * Each result is one malloc for command.body. Return: NULL when the row's secret does not open; a room comes all the
+ * same, and says which of its PINs are unreadable: left out, its name would be anybody's.
  */
 struct sip_profile;
 struct device;

@@ -142,13 +142,17 @@ struct device_spec *api_device_spec(const struct seal *seal, const struct device
 
 struct room_spec *api_room_spec(const struct seal *seal, const struct room_row *row)
 {
-	char pin[SEAL_MAX + 1], moderator_pin[SEAL_MAX + 1];
-	struct room_spec *spec = NULL;
+	char pin[SEAL_MAX + 1] = "", moderator_pin[SEAL_MAX + 1] = "";
+	struct room_spec *spec = xzalloc(sizeof(*spec));
 
-	if (room_open_pin(seal, row, ROOM_PIN, pin) ||
-	    room_open_pin(seal, row, ROOM_MODERATOR_PIN, moderator_pin))
-		goto out;
-	spec = xzalloc(sizeof(*spec));
+	if (room_open_pin(seal, row, ROOM_PIN, pin)) {
+		spec->unreadable |= ROOM_SET_PIN;
+		pin[0] = '\0';
+	}
+	if (room_open_pin(seal, row, ROOM_MODERATOR_PIN, moderator_pin)) {
+		spec->unreadable |= ROOM_SET_MODERATOR_PIN;
+		moderator_pin[0] = '\0';
+	}
 	spec->id = row->id;
 	spec->tenant = row->tenant_id;
 	spec->created_by = row->created_by;
@@ -165,7 +169,6 @@ struct room_spec *api_room_spec(const struct seal *seal, const struct room_row *
 	spec->set.keys = row->keys;
 	spec->locked = row->locked;
 	spec->created_at = row->created_at;
-out:
 	seal_forget(pin, sizeof(pin));
 	seal_forget(moderator_pin, sizeof(moderator_pin));
 	return spec;

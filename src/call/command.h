@@ -178,6 +178,8 @@ struct room_spec {
 	struct id id, tenant, created_by;
 	char name[VIEW_NAME_SIZE];
 	struct room_settings set;
+	unsigned
+		unreadable; /* enum room_setting: of the two PINs, those whose seal does not open */
 	bool locked;
 	int64_t created_at;
 };

@@ -95,6 +95,8 @@ struct room *room_of(const struct call *call)
 
 int room_admits(const struct room *room, unsigned more)
 {
+	if (room->unreadable)
+		return ROOM_E_SHUT;
 	if (room->locked)
 		return ROOM_E_LOCKED;
 	if (room->members.count + room->expected.count + more > (unsigned)room->set.max_members)
@@ -107,6 +109,10 @@ struct reply *room_refusal(struct call_app *app, struct tenant *tenant, const ch
 	const struct room *room = room_get(app, tenant, name);
 	int r = room ? room_admits(room, 1) : 0;
 
+	if (r == ROOM_E_SHUT)
+		return reply_error(REPLY_ROOM_LOCKED, NULL,
+				   "The room's PINs cannot be read: it is shut until they are set "
+				   "again.");
 	if (r == ROOM_E_LOCKED)
 		return reply_error(REPLY_ROOM_LOCKED, NULL, "The room is locked.");
 	if (r == ROOM_E_FULL)
@@ -172,7 +178,7 @@ struct conference_view *room_view(const struct room *room, enum conference_state
 		view->call_id = room->call->id;
 	(void)str_copy(view->room, sizeof(view->room), room->name);
 	view->state = state;
-	view->locked = room->locked;
+	view->locked = room->locked || room->unreadable;
 	view->recording = room->call && record_shown(room->call) == RECORDING_ON;
 	view->record = room->set.record;
 	view->keys = room->set.keys;
@@ -181,8 +187,9 @@ struct conference_view *room_view(const struct room *room, enum conference_state
 	view->join_muted = room->set.join_muted;
 	view->tones = room->set.tones;
 	view->wait_for_moderator = room->set.wait_for_moderator;
-	view->has_pin = room->set.pin[0];
-	view->has_moderator_pin = room->set.moderator_pin[0];
+	view->has_pin = room->set.pin[0] || room->unreadable & ROOM_SET_PIN;
+	view->has_moderator_pin =
+		room->set.moderator_pin[0] || room->unreadable & ROOM_SET_MODERATOR_PIN;
 	view->max_members = room->set.max_members;
 	view->created_at = room->created_at;
 	view->started_at = room->started_at;

@@ -22,6 +22,7 @@ struct room {
 	char name[VIEW_NAME_SIZE];
 	struct room_settings set;
 	bool kept, locked;
+	unsigned unreadable; /* PINs nobody knows any more: it is shut until they are set again */
 	bool kept_news, dropped; /* its row changes with the next event; goes with its end */
 	bool ending;		 /* all are being sent away */
 	bool alone, waiting;	 /* as its members know it */
@@ -60,6 +61,7 @@ struct room_member {
 enum {
 	ROOM_E_LOCKED = 1,
 	ROOM_E_FULL,
+	ROOM_E_SHUT, /* its PIN is not known */
 };
 
 /* room.c */

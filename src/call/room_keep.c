@@ -44,7 +44,8 @@ struct room_view *room_keep_view(const struct room *room, bool gone)
 
 void room_kept_changed(struct room *room, const char *what)
 {
-	room->kept_news = room->kept;
+	/* The row has the PINs under a seal that the right key may yet open: it is not written over without them. */
+	room->kept_news = room->kept && !room->unreadable;
 	room_publish(room, EVENT_CONFERENCE_CHANGED, NULL, json_pack("{s:s}", "what", what));
 }
 
@@ -54,6 +55,7 @@ void room_set(struct room *room, const struct conference_wish *wish)
 	struct room_settings *to = &room->set;
 	unsigned given = wish->given;
 
+	room->unreadable &= ~given;
 	if (given & ROOM_SET_PIN)
 		memcpy(to->pin, from->pin, sizeof(to->pin));
 	if (given & ROOM_SET_MODERATOR_PIN)
@@ -91,6 +93,7 @@ struct reply *do_room_put(struct call_app *app, struct command *command)
 	room->created_at = spec->created_at;
 	room->set = spec->set;
 	room->locked = spec->locked;
+	room->unreadable = spec->unreadable;
 	room->waiting = room->set.wait_for_moderator;
 	room->kept = true;
 	return reply_new(REPLY_OK);

@@ -59,8 +59,13 @@ static int on_device(void *arg, const struct device *device)
 static int on_room(void *arg, const struct room_row *row)
 {
 	struct loader *loader = arg;
+	struct room_spec *spec = api_room_spec(loader->seal, row);
 
-	return tell(loader, COMMAND_ROOM_PUT, api_room_spec(loader->seal, row), row->id);
+	if (spec->unreadable)
+		log_error("a room's PINs cannot be opened, so that it stays shut: put the right "
+			  "secret.key back and restart, or set its PINs again by `update`",
+			  LOG_ID("room", row->id));
+	return tell(loader, COMMAND_ROOM_PUT, spec, row->id);
 }
 
 int load_all(struct db *db, const struct seal *seal, struct call_gate *gate)

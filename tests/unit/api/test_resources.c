@@ -1,5 +1,7 @@
 #include "../http/peer.h"
+#include "call/command.h"
 #include "rig.h"
+#include "store/room.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -741,6 +743,27 @@ static void the_schema_and_the_tables_are_one(void **state)
 	assert_int_equal(in_schema, seen.count);
 }
 
+/* By another key: left out, the room's name would be open to whoever says it. */
+static void a_room_with_an_unreadable_pin_is_loaded_all_the_same(void **state)
+{
+	const struct rig *rig = *state;
+	static const uint8_t key[32] = { 1 };
+	auto_(seal_free) struct seal *other = seal_new(key);
+	auto_(arena_free) struct arena *arena = arena_new();
+	struct room_row row = { .id = id_new(), .tenant_id = id_new(), .name = "sales" };
+	auto_(free) struct room_spec *ours = NULL, *theirs = NULL;
+
+	row.pin = room_seal_pin(rig->seal, row.id, ROOM_PIN, "4711", arena);
+	ours = api_room_spec(rig->seal, &row);
+	assert_string_equal(ours->set.pin, "4711");
+	assert_int_equal(ours->unreadable, 0);
+	theirs = api_room_spec(other, &row);
+	assert_non_null(theirs);
+	assert_string_equal(theirs->name, "sales");
+	assert_string_equal(theirs->set.pin, "");
+	assert_int_equal(theirs->unreadable, ROOM_SET_PIN);
+}
+
 #define TEST(fn) cmocka_unit_test(fn)
 
 int main(void)
@@ -756,6 +779,7 @@ int main(void)
 		TEST(what_is_asked_of_a_call_is_said),
 		TEST(a_room_is_asked_for_clearly_or_not_at_all),
 		TEST(pins_are_not_to_be_guessed),
+		TEST(a_room_with_an_unreadable_pin_is_loaded_all_the_same),
 		TEST(a_device_shows_its_password_once),
 		TEST(waiting_for_a_registration_holds_no_worker),
 		TEST(operators_are_answered),

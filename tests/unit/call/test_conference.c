@@ -785,6 +785,40 @@ static void a_restart_brings_it_back(void **state)
 	assert_true(kept(world)->gone);
 }
 
+static void a_room_whose_pin_is_unreadable_stays_shut_until_it_is_set_again(void **state)
+{
+	struct world *world = *state;
+	struct room_spec spec = { .id = id_new(),
+				  .tenant = world->tenant,
+				  .created_by = world->anna,
+				  .name = "sales",
+				  .set = { .max_members = 3 },
+				  .unreadable = ROOM_SET_PIN };
+	struct command put = { .type = COMMAND_ROOM_PUT, .body = xmemdup(&spec, sizeof(spec)) };
+	struct channel *in;
+
+	assert_int_equal(world_do(world, &put)->code, REPLY_OK);
+	assert_true(look(world)->locked && room(world)->has_pin);
+	in = dials_in(world, "0170");
+	assert_non_null(strstr(in->said, "Nobody else"));
+	fake_sound_done(in, true);
+	assert_int_equal(add(world, "0302")->code, REPLY_ROOM_LOCKED);
+	assert_int_equal(act(world, CONFERENCE_JOIN)->code, REPLY_ROOM_LOCKED);
+	/* Nothing but a PIN opens it, and nothing writes over the one in its row. */
+	assert_int_equal(act(world, CONFERENCE_LOCK)->code, REPLY_OK);
+	assert_null(world_event(world, EVENT_CONFERENCE_CHANGED)->room);
+	assert_int_equal(act(world, CONFERENCE_UNLOCK)->code, REPLY_OK);
+	assert_true(look(world)->locked);
+	ask(world, (struct conference_wish){
+			   .action = CONFERENCE_UPDATE, .given = ROOM_SET_PIN, .set.pin = "4711" });
+	assert_false(look(world)->locked);
+	assert_true(kept(world) && kept(world)->pin[0]);
+	in = dials_in(world, "0170");
+	fake_digits(in, "4711");
+	assert_int_equal(look(world)->member_count, 1);
+	act(world, CONFERENCE_END);
+}
+
 /* ---- doors ---- */
 
 static void a_locked_or_full_room_takes_nobody(void **state)
@@ -1134,6 +1168,7 @@ int main(void)
 		TEST(what_is_made_is_kept_until_it_is_ended),
 		TEST(a_kept_room_that_is_ended_while_it_is_used_is_gone),
 		TEST(a_restart_brings_it_back),
+		TEST(a_room_whose_pin_is_unreadable_stays_shut_until_it_is_set_again),
 		TEST(who_is_called_in_presses_1),
 		TEST(the_moderators_pin_makes_one),
 		TEST(a_locked_or_full_room_takes_nobody),
