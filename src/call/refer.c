@@ -189,12 +189,23 @@ static void reported(struct transfer *transfer, const struct engine_event *repor
 	}
 }
 
+/* REFER has no way back: the far end may still do it, and then hangs up as it would have. Nothing it says counts now. */
+static void called_off(struct transfer *transfer)
+{
+	outbound_release(&transfer->outbound);
+	transfer->returns = true;
+	transfer->why = END_CANCELED;
+	transfer_failed(transfer);
+}
+
 void referred_handle(struct fsm *fsm, void *owner, int event, void *data)
 {
 	struct transfer *transfer = owner;
 
 	if (event == TRANSFER_EV_REPORT) {
 		reported(transfer, data);
+	} else if (event == TRANSFER_EV_CANCEL) {
+		called_off(transfer);
 	} else if (event == TRANSFER_EV_OVER) {
 		outbound_release(&transfer->outbound);
 		fsm_go(fsm, TRANSFER_IDLE);

@@ -224,7 +224,7 @@ static unsigned ring_again(struct transfer *transfer)
 	return !party_number(call, &outbound, transfer->goes_role);
 }
 
-static void failed(struct transfer *transfer)
+void transfer_failed(struct transfer *transfer)
 {
 	struct call *call = transfer->call;
 
@@ -274,7 +274,7 @@ static void blind_handle(struct fsm *fsm, void *owner, int event, void *data)
 		transfer_put_through(transfer);
 		break;
 	case TRANSFER_EV_LOST:
-		failed(transfer);
+		transfer_failed(transfer);
 		break;
 	case TRANSFER_EV_CANCEL:
 		transfer->returns = true;
@@ -395,8 +395,8 @@ static const struct fsm_state states[] = {
 	},
 	[TRANSFER_REFERRED] = {
 		.name = "REFERRED",
-		.accepts = B(REPORT) | B(LEFT) | B(OVER),
-		.leads_to = ST(CALLING) | ST(IDLE),
+		.accepts = B(REPORT) | B(LEFT) | B(CANCEL) | B(OVER),
+		.leads_to = ST(CALLING) | ST(RETURNING) | ST(IDLE),
 		.handle = referred_handle,
 	},
 	[TRANSFER_RETURNING] = {

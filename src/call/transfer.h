@@ -99,6 +99,8 @@ void transfer_start_blind(struct transfer *transfer, struct aim *aim);
 void transfer_put_through(struct transfer *transfer);
 void transfer_let_go(struct transfer *transfer);
 void transfer_rejoin(struct transfer *transfer); /* who goes is back with who stays */
+/* Who went is back at once if he is there, else rung again or (as was asked) everybody is let go. `why` is set. */
+void transfer_failed(struct transfer *transfer);
 void transfer_sound(struct leg *leg, int kind);
 struct leg *transfer_target(const struct transfer *transfer); /* its leg, once it has answered */
 void transfer_publish(struct transfer *transfer, enum event_type type);

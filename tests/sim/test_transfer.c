@@ -603,6 +603,64 @@ static void the_refers_cross(void **state)
 	stays_hangs_up(s, &talk);
 }
 
+static void called_off_while_the_far_end_is_silent(void **state)
+{
+	struct sim *s = *state;
+	struct talk talk;
+
+	up(s, &talk);
+	sim_reply(&s->provider, refer(s, &talk), 202, NULL, NULL, NULL);
+	sim_run(s, 1000);
+	assert_int_equal(act(s, &talk, TRANSFER_CANCEL), REPLY_OK);
+	expect_state(s, &talk, CALL_ANSWERED);
+	assert_non_null(strstr(detail_of(s, EVENT_CALL_TRANSFER_FAILED), "canceled"));
+	assert_int_equal(act(s, &talk, TRANSFER_CANCEL), REPLY_WRONG_STATE);
+	/* Too late, whatever it is. */
+	report_ends(s, &talk);
+	expect_state(s, &talk, CALL_ANSWERED);
+	assert_int_equal(sim_events(s, EVENT_CALL_TRANSFERRED), 0);
+	/* The next is no worse for it. */
+	target_answers(s, &talk, blind(s, &talk));
+	expect_state(s, &talk, CALL_ANSWERED);
+	(void)sim_expect(&s->phone, "BYE");
+	stays_hangs_up(s, &talk);
+}
+
+static void called_off_before_the_refer_is_answered(void **state)
+{
+	struct sim *s = *state;
+	struct talk talk;
+	const char *ours;
+
+	up(s, &talk);
+	ours = refer(s, &talk);
+	assert_int_equal(act(s, &talk, TRANSFER_CANCEL), REPLY_OK);
+	expect_state(s, &talk, CALL_ANSWERED);
+	sim_reply(&s->provider, ours, 603, NULL, NULL, NULL);
+	sim_run(s, 61000);
+	expect_state(s, &talk, CALL_ANSWERED);
+	assert_int_equal(sim_events(s, EVENT_CALL_TRANSFER_FAILED), 1);
+	stays_hangs_up(s, &talk);
+}
+
+static void called_off_and_who_transferred_is_rung_again(void **state)
+{
+	struct sim *s = *state;
+	struct talk talk;
+
+	up(s, &talk);
+	sim_reply(&s->provider, refer(s, &talk), 202, NULL, NULL, NULL);
+	sim_run(s, 5);
+	sim_request(&talk.phone, "BYE", NULL, NULL);
+	sim_run(s, 5);
+	assert_int_equal(act(s, &talk, TRANSFER_CANCEL), REPLY_OK);
+	sim_answer(&s->phone, sim_expect(&s->phone, "INVITE"), &talk.phone, sim_sdp);
+	sim_run(s, 5);
+	(void)sim_expect(&s->phone, "ACK");
+	expect_state(s, &talk, CALL_ANSWERED);
+	stays_hangs_up(s, &talk);
+}
+
 /* ---- a phone's keys ---- */
 
 static void phone_refers(struct sim *s, struct talk *talk, const char *to)
@@ -800,6 +858,9 @@ int main(void)
 		T(the_report_ends_without_a_result),
 		T(nothing_answers_the_refer),
 		T(the_refers_cross),
+		T(called_off_while_the_far_end_is_silent),
+		T(called_off_before_the_refer_is_answered),
+		T(called_off_and_who_transferred_is_rung_again),
 		T(a_phone_is_told_all_of_it),
 		T(a_phone_asks_twice),
 		T(a_phone_that_vanished_after_its_refer),
