@@ -68,7 +68,7 @@ void api_list_begin(struct api_req *req, const struct db_page_info *info, struct
 	json_t *previous = info->has_previous ? page_link(req, info->number - 1) : json_null();
 
 	ret->text = (struct buf)BUF_MAX(LIST_MAX);
-	ret->rows = (struct jot){ .buf = &ret->text };
+	ret->rows = (struct jot){ .buf = &ret->text, .digits = JOT_DIGITS };
 	jot_open(&ret->rows, NULL, '{');
 	jot_int(&ret->rows, "count", (int64_t)info->count);
 	jot_json(&ret->rows, "next", next);

@@ -335,15 +335,16 @@ static void wav_free(void *arg)
 	free(wav);
 }
 
-static char *name_of(const struct api_req *req, const struct recording_row *row, const char *suffix)
+static char *name_of(const struct api_req *req, struct id id, int64_t started_at,
+		     const char *suffix)
 {
 	char time[TIME_STR_SIZE];
 
-	(void)time_print(row->started_at, time);
+	(void)time_print(started_at, time);
 	for (char *c = time; *c; c++)
 		*c = *c == ':' ? '-' : *c;
 	time[19] = '\0'; /* to the second */
-	return arena_printf(req->arena, "recording-%s-%.8s.%s", time, id_str(row->id) + 28, suffix);
+	return arena_printf(req->arena, "recording-%s-%.8s.%s", time, id_str(id) + 28, suffix);
 }
 
 static struct api_done *answer_wav(struct api_req *req, const struct recording_row *row,
@@ -362,7 +363,7 @@ static struct api_done *answer_wav(struct api_req *req, const struct recording_r
 		.fd = -1,
 		.type = "audio/wav",
 		.etag = row->sha256,
-		.name = name_of(req, row, "wav"),
+		.name = name_of(req, row->id, row->started_at, "wav"),
 		.attachment = true,
 	};
 
@@ -378,7 +379,9 @@ struct opus_job {
 	atomic_int refs; /* the encoder's and the request's */
 	struct web_token token;
 	struct vault_reader *reader;
-	struct recording_row row; /* its texts are the request's */
+	struct id id;
+	int64_t started_at;
+	char etag[80]; /* by the time it is used the request's own memory has been used anew */
 	int fd, result;
 	atomic_bool finished, stop;
 };
@@ -425,8 +428,8 @@ static struct api_done *opus_next(struct api_req *req, void *state)
 		return api_fail(req, -EIO);
 	file.fd = job->fd;
 	job->fd = -1;
-	file.etag = arena_printf(req->arena, "%s-opus", job->row.sha256);
-	file.name = name_of(req, &job->row, "opus");
+	file.etag = job->etag;
+	file.name = name_of(req, job->id, job->started_at, "opus");
 	web_answer_file(req->web, &file);
 	return api_gone(req);
 }
@@ -439,7 +442,9 @@ static struct api_done *answer_opus(struct api_req *req, const struct recording_
 
 	atomic_init(&job->refs, 2);
 	job->reader = reader;
-	job->row = *row;
+	job->id = row->id;
+	job->started_at = row->started_at;
+	(void)snprintf(job->etag, sizeof(job->etag), "%s-opus", row->sha256);
 	job->fd = memfd_create("opus", MFD_CLOEXEC);
 	job->token = web_park_token(req->web);
 	if (job->fd < 0 || !work_submit(req->api->makers, &work)) {

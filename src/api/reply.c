@@ -54,7 +54,7 @@ static void remember(struct api_req *req, int status, const char *body, const ch
 static struct api_done *answer_json(struct api_req *req, int status, json_t *body,
 				    const char *location)
 {
-	char *text = json_dumps(body, JSON_COMPACT);
+	char *text = json_dumps(body, JSON_COMPACT | JSON_REAL_PRECISION(JOT_DIGITS));
 
 	json_decref(body);
 	bug_on(!text);

@@ -11,6 +11,8 @@
 struct field;
 struct json_t; /* jansson.h clashes with libre's headers */
 
+#define JOT_DIGITS 15 /* 4.38 comes out as that, not as 4.3799999999999999 */
+
 struct jot {
 	struct buf *buf;
 	int digits; /* of a real number; 0: all that it has (17) */

@@ -105,6 +105,10 @@ void call_set_ending(struct call *call, const struct ending *ending)
 	    (call->end_reason == END_CANCELED || call->end_reason == END_DECLINED ||
 	     call->end_reason == END_BUSY))
 		call->end_reason = END_COMPLETED;
+	/* Nobody took up what was still being rung for a room. */
+	if (!call->answered_at &&
+	    (ending->cause == ENDING_ROOM_ENDED || ending->cause == ENDING_MODERATOR_LEFT))
+		call->end_reason = END_CANCELED;
 	call->hangup_by = row->by ? row->by : who(leg);
 	call->sip_code = reason_code(call->end_reason);
 	call->q850 = reason_q850(call->end_reason);

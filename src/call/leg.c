@@ -59,6 +59,15 @@ enum leg_state leg_shown(const struct leg *leg)
 								     : shown[leg->fsm.state];
 }
 
+static void keep_uri(struct leg *leg)
+{
+	char address[VIEW_ADDR_SIZE];
+
+	channel_address(leg->channel, address);
+	free(leg->uri);
+	leg->uri = address[0] ? xstrdup(address) : NULL;
+}
+
 /* The channel is gone: so is what it held. */
 static void release(struct leg *leg)
 {
@@ -66,6 +75,7 @@ static void release(struct leg *leg)
 		return;
 	(void)str_copy(leg->codec, sizeof(leg->codec), channel_codec(leg->channel));
 	channel_quality(leg->channel, &leg->quality);
+	keep_uri(leg);
 	leg->channel = NULL;
 	leg->call->channels--;
 	budget_end(leg->call, leg);
@@ -236,6 +246,7 @@ struct leg *leg_move(struct leg *old, struct call *call, enum leg_role role)
 	bool metered = old->metered;
 
 	record_leave(old);
+	keep_uri(old);
 	channel = take(old->channel);
 	budget_end(old->call, old);
 	old->call->channels--;
@@ -360,5 +371,6 @@ void leg_forget(struct leg *leg)
 	fsm_fini(&leg->fsm);
 	chain_remove(&leg->call->legs, &leg->in_call);
 	leg->call->app->legs--;
+	free(leg->uri);
 	free(leg);
 }

@@ -155,6 +155,7 @@ struct leg {
 		NEWS_RESUMED
 	} hold_news; /* to be told once the far end has said yes or no */
 	char address[VIEW_ADDR_SIZE], codec[16];
+	char *uri;		     /* the far end's, once its channel is gone */
 	struct quality_view quality; /* the last known, once the channel is gone */
 	struct id profile_id;
 	int64_t created_at, ringing_at, answered_at, ended_at;

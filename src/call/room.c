@@ -404,6 +404,7 @@ static void conference_over(struct room *room)
 	timer_stop(&room->grace);
 	room->call = NULL;
 	room->started_at = 0;
+	room->recording_told = RECORDING_NONE;
 	room->locked = room->locked && room->kept;
 	bridge_free(take(room->bridge));
 	call->conducts = NULL;
@@ -448,10 +449,16 @@ void room_recording_changed(struct call *call)
 {
 	struct room *room = call->conducts;
 
+	enum recording_state now = record_shown(call);
+
+	/* One that is ready is none any more, which was told when it was stopped. */
+	if (now == room->recording_told)
+		return;
+	room->recording_told = now;
 	/* It began with the room, of which nobody knows yet. */
 	if (!room->members.count)
 		return;
 	room_publish(room, EVENT_CONFERENCE_CHANGED, NULL,
 		     json_pack("{s:s, s:s}", "what", "recording", "state",
-			       recording_state_names[record_shown(call)]));
+			       recording_state_names[now]));
 }

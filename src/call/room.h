@@ -34,6 +34,7 @@ struct room {
 	unsigned moderators;
 	struct timer talk; /* runs: who speaks was told a moment ago */
 	bool talk_news;
+	enum recording_state recording_told;
 	uint64_t pins_until_ms; /* wrong ones said by phone, within ten minutes */
 	unsigned pins_wrong;
 	struct timer grace; /* runs: the last moderator has gone, all others are about to */

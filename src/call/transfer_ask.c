@@ -190,7 +190,9 @@ static struct reply *go_on(struct call *call, const struct asker *asker,
 	enum transfer_event event = events[wish->action];
 
 	if (!transfer_runs(call) || !transfer_accepts(call->transfer, event))
-		return not_now(call, "There is no transfer of which that could be asked now.");
+		return not_now(
+			call,
+			"No transfer is under way that this could be done with: begin one with to and mode.");
 	if ((event == TRANSFER_EV_SWAP || event == TRANSFER_EV_CONFERENCE) &&
 	    !transfer_target(call->transfer))
 		return not_now(call, "The target has not answered yet.");

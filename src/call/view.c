@@ -37,7 +37,7 @@ static void leg_view_fill(const struct leg *leg, struct leg_view *view)
 	view->kind = leg->kind;
 	view->state = state_of(leg);
 	view->muted = leg->muted;
-	(void)str_copy(view->address, sizeof(view->address), leg->address);
+	(void)str_copy(view->address, sizeof(view->address), leg->uri ? leg->uri : leg->address);
 	(void)str_copy(view->codec, sizeof(view->codec), leg->codec);
 	view->quality = leg->quality;
 	channel_view(leg, view);

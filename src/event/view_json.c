@@ -218,7 +218,7 @@ static json_t *jotted(struct buf *text)
 json_t *call_view_json(const struct call_view *view)
 {
 	struct buf text = BUF_MAX(VIEW_TEXT_MAX);
-	struct jot out = { .buf = &text };
+	struct jot out = { .buf = &text, .digits = JOT_DIGITS };
 
 	jot_open(&out, NULL, '{');
 	call_view_jot(&out, view);
@@ -229,7 +229,7 @@ json_t *call_view_json(const struct call_view *view)
 static json_t *leg_json(const struct leg_view *leg)
 {
 	struct buf text = BUF_MAX(VIEW_TEXT_MAX);
-	struct jot out = { .buf = &text };
+	struct jot out = { .buf = &text, .digits = JOT_DIGITS };
 
 	leg_jot(&out, leg);
 	return jotted(&text);
@@ -238,7 +238,7 @@ static json_t *leg_json(const struct leg_view *leg)
 json_t *registration_view_json(const struct registration_view *view, bool with_history)
 {
 	struct buf text = BUF_MAX(VIEW_TEXT_MAX);
-	struct jot out = { .buf = &text };
+	struct jot out = { .buf = &text, .digits = JOT_DIGITS };
 
 	jot_open(&out, NULL, '{');
 	registration_view_jot(&out, view, with_history);

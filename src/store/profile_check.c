@@ -138,7 +138,9 @@ const char *profile_check_number(const void *value)
 {
 	const char *number = value;
 
-	return *number && all_of(number, "+*#-_.") ? NULL : "Not a telephone number.";
+	if (*number && all_of(number, "+*#-_."))
+		return NULL;
+	return "A number has digits, letters and + * # - _ . only, no spaces.";
 }
 
 const char *profile_check_room(const void *value)

@@ -108,6 +108,24 @@ def test_who_does_not_answer_is_told(tenant, line, far_end, room):
     assert tenant.get(f"/api/conferences/{room}/").status_code == 404
 
 
+def test_who_still_rings_when_the_room_is_ended_was_called_off(tenant, line, far_end, add, room):
+    events = tenant.events(TOPICS)
+    first = add(room, 440)
+    ringing = conference(tenant, room, "add", 202, profile_id=line["id"],
+                         to=far_end.number)["call"]["id"]
+    other = far_end.expect_invite()
+    other.ring()
+    events.wait_call("ringing", ringing)
+    conference(tenant, room, "end")
+    other.expect("CANCEL")
+    first.call.wait_ended()
+    ended = events.wait_ended(ringing)
+    assert (ended["end_reason"], ended["sip_code"], ended["hangup_by"]) == ("canceled", 487, "api")
+    told = events.wait_for("conference.member_failed")["detail"]
+    assert (told["call_id"], told["end_reason"]) == (ringing, "canceled")
+    assert tenant.log_row(ringing)["status"] == "canceled"
+
+
 def test_a_caller_says_the_pin(tenant, provider, far_end, room):
     line = tenant.registered_profile(provider, incoming={"type": "conference", "room": room})
     conference(tenant, room, "create", 201, pin="1234", max_members=2)

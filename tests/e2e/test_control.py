@@ -41,6 +41,17 @@ def settled():
     return time.monotonic() + EFFECT_S
 
 
+def test_a_leg_is_shown_as_it_was_after_its_end(tenant, talk):
+    call_id, events, desk, remote = talk()
+    desk.ear.wait_packets(60)  # long enough to be measured
+    live = {each["id"]: each["address"] for each in tenant.call(call_id)["legs"]}
+    remote.bye()
+    ended = events.wait_ended(call_id)
+    assert {each["id"]: each["address"] for each in ended["legs"]} == live
+    assert {each["id"]: each["address"] for each in tenant.call(call_id)["legs"]} == live
+    assert {each["id"]: each["address"] for each in tenant.log_row(call_id)["legs"]} == live
+
+
 # ---- mute ----
 
 

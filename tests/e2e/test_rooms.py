@@ -103,6 +103,9 @@ def test_a_room_is_recorded_as_one(tenant, provider, recordable, add, room):
     only(sound, rate, held, (TONES[0], TONES[2]))
     assert ear.level_of(sound[int(paused[0] * rate):int(paused[1] * rate)]) < 0.001
     only(sound, rate, left, TONES[1:3])
+    told = [m["detail"]["state"] for m in events.all("conference.member_changed")
+            if m["detail"]["what"] == "recording"]
+    assert told == ["recording", "paused", "recording", "none"], "each once"
     # Nobody is recorded any more; the log finds the room's row, and the sound by it.
     conference(tenant, room, "end")
     row = tenant.log_row(call["id"])

@@ -430,4 +430,4 @@ class Events:
     @property
     def last_seq(self):
         with self._news:
-            return max((m.get("seq", 0) for m in self.messages), default=0)
+            return max((m.get("seq") or 0 for m in self.messages), default=0)
