@@ -95,6 +95,8 @@ struct api {
 	struct ws *ws;
 	struct work_pool *hashers;
 	struct work_pool *makers; /* of prompts */
+	struct work_pool
+		*encoders; /* of recordings, for who asks for Opus: one core, whatever is asked */
 	struct throttle *throttle;
 	struct tickets *tickets;
 	struct events *events;
@@ -235,6 +237,7 @@ enum throttle_kind {
 	THROTTLE_LOGIN_ACCOUNT,
 	THROTTLE_SIGNUP,
 	THROTTLE_ROOM_PIN,
+	THROTTLE_OPUS, /* each is a whole recording encoded anew, also for a part of it */
 	THROTTLE_KINDS
 };
 struct throttle *throttle_new(void);

@@ -447,7 +447,7 @@ static struct api_done *answer_opus(struct api_req *req, const struct recording_
 	(void)snprintf(job->etag, sizeof(job->etag), "%s-opus", row->sha256);
 	job->fd = memfd_create("opus", MFD_CLOEXEC);
 	job->token = web_park_token(req->web);
-	if (job->fd < 0 || !work_submit(req->api->makers, &work)) {
+	if (job->fd < 0 || !work_submit(req->api->encoders, &work)) {
 		web_token_drop(job->token);
 		atomic_store(&job->refs, 1);
 		opus_unref(job);
@@ -522,9 +522,16 @@ static struct api_done *answer_sound(struct api_req *req, const struct recording
 				     int format)
 {
 	struct vault_reader *reader = NULL;
-	struct api_done *no = open_sound(req, row, &reader);
+	struct api_done *no;
+	unsigned wait = 0;
 	int r;
 
+	if (format > 0)
+		wait = throttle_take(req->api->throttle, THROTTLE_OPUS, id_str(req->user->id), NULL,
+				     clock_mono_ms());
+	if (wait)
+		return api_too_many(req, "too_many_attempts", (int)wait);
+	no = open_sound(req, row, &reader);
 	if (no)
 		return no;
 	r = audit(req, req->db, "recording.download", row->id,

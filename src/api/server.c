@@ -428,6 +428,7 @@ static int api_begin(struct api *api, const struct api_setup *setup)
 	api->dummy_hash = api_password_hash("nobody has this password");
 	api->hashers = work_pool_new("hash", api->setup.hashers, 64);
 	api->makers = work_pool_new("prompt", 2, 32);
+	api->encoders = work_pool_new("opus", 1, 32);
 	api->throttle = throttle_new();
 	api->tickets = tickets_new();
 	api->events = events_new(api);
@@ -464,6 +465,7 @@ struct api *api_stop(struct api *api)
 	/* Their last jobs wake requests that are gone: nothing comes of it. */
 	work_pool_free(api->hashers);
 	work_pool_free(api->makers);
+	work_pool_free(api->encoders);
 	events_free(api->events);
 	ws_stop(api->ws);
 	tickets_free(api->tickets);

@@ -24,7 +24,7 @@ static const struct {
 } limits[THROTTLE_KINDS] = {
 	[THROTTLE_LOGIN_PAIR] = { 300, 6 },	[THROTTLE_LOGIN_ADDRESS] = { 20, 100 },
 	[THROTTLE_LOGIN_ACCOUNT] = { 100, 60 }, [THROTTLE_SIGNUP] = { 20, 300 },
-	[THROTTLE_ROOM_PIN] = { 300, 10 },
+	[THROTTLE_ROOM_PIN] = { 300, 10 },	[THROTTLE_OPUS] = { 50, 20 },
 };
 
 struct throttle *throttle_new(void)
