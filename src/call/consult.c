@@ -84,7 +84,7 @@ static void keep_consult(struct transfer *transfer)
 	transfer->consult = NULL;
 	leg = leg_move(transfer->goes, consult, LEG_AGENT);
 	leg->is_caller = true;
-	leg->held = leg->on_hold = false;
+	leg->on_hold = false;
 	consult->first = leg;
 	if (!target) {
 		consult->ringback = rings; /* that is what he hears */
@@ -96,6 +96,7 @@ static void keep_consult(struct transfer *transfer)
 	bridge_hear(consult->bridge, leg->channel, target->channel, true);
 	bridge_hear(consult->bridge, target->channel, leg->channel, true);
 	consult->bridged = true;
+	hold_begin(consult); /* his phone may hold */
 	record_follow(consult);
 	monitor_follow(consult);
 }

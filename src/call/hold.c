@@ -21,11 +21,24 @@ bool call_is_held(const struct call *call)
 
 /* ---- how long ---- */
 
+/* In a room nobody waits for who holds: the others go on without it. */
+static bool holds_another(const struct call *call)
+{
+	const struct leg *leg;
+
+	chain_each(leg, &call->legs, in_call)
+		if (holds(leg) && !leg->member)
+			return true;
+	return false;
+}
+
 static void hold_over(struct timer *timer, void *arg)
 {
 	struct call *call = arg;
 
 	(void)timer;
+	if (!holds_another(call))
+		return;
 	if (!call->recalling && recall_begin(call)) {
 		timer_start(&call->hold_limit, call->ring_timeout_ms);
 		return;

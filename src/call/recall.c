@@ -83,6 +83,8 @@ void recall_answered(struct call *call, struct leg *leg)
 	else
 		call->second = leg;
 	hold_taken_over(old, leg);
+	leg->muted = old->muted;
+	channel_mute(leg->channel, leg->muted);
 	record_follow(call);
 	call_publish_leg(call, leg, "recalled");
 	leg_close(old, END_COMPLETED, false);

@@ -485,6 +485,32 @@ static void a_recall_that_nobody_heeds_ends_the_call(void **state)
 	assert_int_equal(sim_view(s)->end_reason, END_TIMEOUT);
 }
 
+/* Of the legs that are there, or were: whether its phone's last one is muted. */
+static bool phone_is_muted(struct sim *s)
+{
+	const struct call_view *view = sim_view(s);
+	bool muted = false;
+
+	for (unsigned i = 0; i < view->leg_count; i++)
+		if (view->legs[i].state == LEG_ANSWERED && !id_is_none(view->legs[i].device_id))
+			muted = view->legs[i].muted;
+	return muted;
+}
+
+static void mute_phone(struct sim *s)
+{
+	const struct call_view *view = sim_view(s);
+	struct command command = { .type = COMMAND_MUTE_LEG,
+				   .asker = { s->tenant, s->anna, ASKER_AGENT },
+				   .call_id = view->id,
+				   .on = true };
+
+	for (unsigned i = 0; i < view->leg_count; i++)
+		if (view->legs[i].state == LEG_ANSWERED && !id_is_none(view->legs[i].device_id))
+			command.leg_id = view->legs[i].id;
+	assert_int_equal(sim_do(s, &command)->code, REPLY_OK);
+}
+
 static void a_phone_that_holds_by_its_key_is_rung_back(void **state)
 {
 	struct sim *s = *state;
@@ -492,6 +518,7 @@ static void a_phone_that_holds_by_its_key_is_rung_back(void **state)
 	const char *invite;
 
 	up(s, &phone, &far);
+	mute_phone(s);
 	sim_request(&phone, "INVITE", NULL, sdp(8, "sendonly"));
 	sim_run(s, 5);
 	(void)sim_expect(&s->phone, "SIP/2.0 200");
@@ -510,6 +537,7 @@ static void a_phone_that_holds_by_its_key_is_rung_back(void **state)
 	(void)sim_expect(&s->phone, "BYE"); /* of the leg that held */
 	agree(s, 9, "sendrecv", "sendrecv");
 	assert_int_equal(sim_view(s)->state, CALL_ANSWERED);
+	assert_true(phone_is_muted(s));
 	assert_true(told(s, EVENT_CALL_RESUMED, "\"signalled\":true"));
 	(void)sim_hangup(s);
 	sim_run(s, 50);

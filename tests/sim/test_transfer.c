@@ -480,6 +480,35 @@ static void the_other_party_leaves_and_the_ringing_consult_goes_on(void **state)
 	assert_int_equal(view_of(s, consulted)->state, CALL_ENDED);
 }
 
+static void the_other_party_leaves_while_the_phone_holds_the_target(void **state)
+{
+	static const char holding[] = "v=0\r\no=- 7 8 IN IP4 10.0.0.9\r\ns=-\r\n"
+				      "c=IN IP4 10.0.0.9\r\nt=0 0\r\n"
+				      "m=audio 4000 RTP/AVP 0 8 101\r\n"
+				      "a=rtpmap:101 telephone-event/8000\r\na=sendonly\r\n";
+	struct sim *s = *state;
+	struct talk talk;
+	struct id consulted;
+
+	up(s, &talk);
+	target_answers(s, &talk, consult(s, &talk));
+	consulted = s->reply->consult_id;
+	sim_request(&talk.phone, "INVITE", NULL, holding);
+	sim_run(s, 5);
+	(void)sim_expect(&s->phone, "SIP/2.0 200");
+	sim_ack(&talk.phone, NULL);
+	sim_run(s, 5);
+	sim_request(&talk.stays, "BYE", NULL, NULL);
+	sim_run(s, 5);
+	assert_int_equal(view_of(s, talk.call)->state, CALL_ENDED);
+	assert_int_equal(view_of(s, consulted)->state, CALL_HELD);
+	agree(s); /* the target is told */
+	sim_request(&talk.phone, "BYE", NULL, NULL);
+	sim_run(s, 20);
+	(void)sim_expect(&s->provider, "BYE");
+	assert_int_equal(view_of(s, consulted)->state, CALL_ENDED);
+}
+
 static void completed_early_and_then_nobody_answers(void **state)
 {
 	struct sim *s = *state;
@@ -852,6 +881,7 @@ int main(void)
 		T(the_target_leaves_as_it_is_completed),
 		T(swapped_while_the_hold_is_still_open),
 		T(the_other_party_leaves_and_the_ringing_consult_goes_on),
+		T(the_other_party_leaves_while_the_phone_holds_the_target),
 		T(completed_early_and_then_nobody_answers),
 		T(accepted_and_never_a_word),
 		T(accepted_never_a_word_and_nobody_left),

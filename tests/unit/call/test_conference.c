@@ -203,6 +203,27 @@ static void a_call_of_two_becomes_a_room(void **state)
 	assert_true(remote->hung_up);
 }
 
+/* In a call of two it would be, after an hour. */
+static void who_holds_in_a_room_is_not_hung_up_for_it(void **state)
+{
+	struct world *world = *state;
+	struct channel *agent, *remote;
+	struct conference_wish wish = { .action = CONFERENCE_JOIN };
+
+	world_call(world, "030", CONNECT_ANY_DEVICE);
+	wish.call = world->reply->call->id;
+	agent = fake_dialled(world->engine, 1);
+	fake_say(agent, ENGINE_ANSWERED);
+	remote = fake_dialled(world->engine, 0);
+	fake_say(remote, ENGINE_ANSWERED);
+	fake_say(agent, ENGINE_HELD);
+	assert_int_equal(ask(world, wish)->code, REPLY_OK);
+	added(world, "0303");
+	world_advance(world, 3600001);
+	assert_false(agent->hung_up);
+	act(world, CONFERENCE_END);
+}
+
 static void an_end_sends_everybody_away(void **state)
 {
 	struct world *world = *state;
@@ -1148,6 +1169,7 @@ int main(void)
 		TEST(a_room_begins_with_its_first_member_and_ends_with_its_last),
 		TEST(the_log_has_a_row_for_the_room_and_one_for_each_member),
 		TEST(a_call_of_two_becomes_a_room),
+		TEST(who_holds_in_a_room_is_not_hung_up_for_it),
 		TEST(an_end_sends_everybody_away),
 		TEST(hanging_up_the_rooms_own_call_ends_it),
 		TEST(who_does_not_answer_does_not_join),
