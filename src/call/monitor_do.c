@@ -55,19 +55,30 @@ static struct reply *find_call(struct call_app *app, const struct asker *asker,
 	return NULL;
 }
 
+static bool has_leg(const struct call *call, const struct device *device)
+{
+	struct leg *leg;
+
+	chain_each(leg, &call->legs, in_call)
+		if (leg_is_live(leg) && id_eq(leg->device, device->id))
+			return true;
+	return false;
+}
+
+/* As a party, or as a supervisor who is there or being rung. */
 static bool is_on(const struct call *call, const struct device *device)
 {
 	struct room_member *member;
-	struct leg *leg;
+	struct monitor *monitor;
 
 	if (call->conducts)
 		chain_each(member, &call->conducts->members, in_room)
 			if (id_eq(member->leg->device, device->id))
 				return true;
-	chain_each(leg, &call->legs, in_call)
-		if (leg_is_live(leg) && id_eq(leg->device, device->id))
+	chain_each(monitor, &call->monitors, in_call)
+		if (monitor->own && has_leg(monitor->own, device))
 			return true;
-	return false;
+	return has_leg(call, device);
 }
 
 static bool rings_any(struct call_app *app, const struct call *call, const struct user *user)
@@ -89,7 +100,7 @@ static struct reply *find_device(struct call_app *app, const struct asker *asker
 	    (asker->role != ASKER_ADMIN && !id_eq(device->user->id, asker->user)))
 		return reply_error(REPLY_INVALID, "connect", "There is no such device.");
 	if (is_on(call, device))
-		return reply_error(REPLY_INVALID, "connect", "This phone is on the call itself.");
+		return reply_error(REPLY_INVALID, "connect", "This phone is on the call already.");
 	if (!engine_device_online(app->engine, id))
 		return reply_error(REPLY_NO_DEVICE, NULL, "This phone is not registered.");
 	ret->device = device;

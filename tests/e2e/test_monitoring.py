@@ -220,6 +220,25 @@ def test_two_supervisors_do_not_hear_each_others_whispers(talk, desks):
     assert live(one.client) == []
 
 
+def test_a_phone_that_listens_already_is_not_rung_again(talk, desks):
+    call, boss = talk(), desks(FIRST)
+    body = {"call_id": call.id, "mode": "listen"}
+    monitor, phone = boss.monitor(call.id, "listen", answer=False)
+    for _ in ("rings", "listens"):
+        again = boss.client.post("/api/live-monitoring/", body)
+        assert (again.status_code, again.json()["code"]) == (409, "no_device")
+        named = boss.client.post("/api/live-monitoring/", {
+            **body, "connect": {"device": boss.phone.device["id"]}})
+        assert named.status_code == 400 and "connect" in named.json()
+        if not call.events.all("monitor.started"):
+            phone.answer()
+            call.events.wait_for("monitor.started")
+    assert boss.phone.no_invite()
+    boss.client.delete(f"/api/live-monitoring/{monitor}/")
+    phone.wait_ended()
+    boss.monitor(call.id, "barge")
+
+
 def test_a_whisper_to_a_leg_that_is_named(tenant, talk, desks):
     call, boss = talk(), desks(FIRST)
     legs = {leg["role"]: leg["id"] for leg in tenant.call(call.id)["legs"]}
@@ -576,7 +595,7 @@ def test_what_cannot_be(tenant, tenants, line, talk, desks, far_ends):
         assert reply.status_code == 400 and field in reply.json(), (body, reply.text)
     on_it = tenant.post(path, {"call_id": call.id, "mode": "listen",
                                "connect": {"device": call.agent.phone.device["id"]}})
-    assert on_it.status_code == 400 and "call itself" in on_it.text
+    assert on_it.status_code == 400 and "on the call already" in on_it.text
     for body in ({"call_id": str(uuid.uuid4()), "mode": "listen"},
                  {"room": "nowhere", "mode": "listen"}):
         assert boss.client.post(path, body).status_code == 404
