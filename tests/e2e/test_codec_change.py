@@ -44,7 +44,9 @@ def one_stream(*listeners):
     for listener in listeners:
         packets = [p for p in listener.audio()]
         assert len({p.ssrc for p in packets}) == 1
-        assert listener.lost() == 0, "no number left out"
+        holes = [(a.seq, a.payload_type, b.seq, b.payload_type, round(b.at - packets[0].at, 3))
+                 for a, b in zip(packets, packets[1:]) if (b.seq - a.seq) & 0xFFFF != 1]
+        assert listener.lost() == 0, f"numbers left out among {len(packets)}: {holes}"
         steps = [(b.timestamp - a.timestamp) & 0xFFFFFFFF for a, b in zip(packets, packets[1:])]
         assert all(step < 0x80000000 for step in steps), "time never goes back"
 
