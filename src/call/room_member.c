@@ -331,8 +331,9 @@ bool room_leg_digit(struct leg *leg, char digit)
 {
 	struct room_member *member = leg->member;
 
+	/* Who is being sent away may still be saying a PIN. */
 	if (!member)
-		return false;
+		return leg->after_sound;
 	if (!member->in_lobby)
 		return key(member, digit);
 	lobby_digit(member, digit);

@@ -968,6 +968,7 @@ static void three_wrong_pins_are_enough(void **state)
 	assert_non_null(strstr(in->said, "Goodbye"));
 	fake_digits(in, "1234#");
 	assert_null(in->bridge);
+	assert_int_equal(world_events(world, EVENT_CALL_DTMF), 0); /* a PIN is nobody's business */
 	fake_sound_done(in, true);
 	world_expect_end(world, END_DECLINED, 603, HANGUP_PLATFORM);
 	act(world, CONFERENCE_END);
