@@ -190,7 +190,7 @@ const char *engine_line_unusable(struct engine *engine, struct id id)
 		return "The profile is not known here.";
 	switch (report.state) {
 	case REG_DISABLED:
-		return "The profile is not registered: registration is switched off, or its server is not known yet.";
+		return "The profile is not registered: ask for it with register-sip. (A trunk: its server is not known yet.)";
 	case REG_REGISTERING:
 		return "The profile is still registering.";
 	case REG_AUTH_FAILED:
