@@ -50,12 +50,12 @@ def http_load(address, token, paths, rate, seconds, clients=16):
 
 
 class Ears:
-    """Many WebSocket clients of one user, in a process of their own (bench/ws_ears.c)."""
+    """Many WebSocket clients, spread over these users, in a process of their own (bench/ws_ears.c)."""
 
-    def __init__(self, program, address, token, count, word, sources):
+    def __init__(self, program, address, tokens, count, word, sources):
         host, _, port = address.rpartition(":")
         self.process = subprocess.Popen(
-            [str(program), host, port, token, str(count), word, *sources],
+            [str(program), host, port, ",".join(tokens), str(count), word, *sources],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout.readline() == "ready\n", "the clients could not subscribe"
 

@@ -35,6 +35,7 @@ LIMITS = {f"JACKFIELD_LIMITS_{key}": str(value) for key, value in (
     ("CALLS_PER_PROFILE", 20000), ("CALLS_PER_TENANT", 20000))}
 NUMBER = "+493012345"
 REGISTRARS = 10
+TENANTS = 50
 SETTLE_S = 6  # sources are latched for three seconds, and settle in the two after
 KEEPALIVES_S = 30  # each profile keeps its path alive once in this time
 
@@ -217,17 +218,21 @@ def bench_api(bench, options):
 
 
 def bench_events(bench, options):
-    """From an INVITE at our socket to call.created at each of many WebSocket clients."""
+    """From an INVITE at our socket to call.created at each of many WebSocket clients: all of the call's tenant, and
+    spread over many tenants."""
     caller, callee = bench.trunks()
     program = bench.directory / "ws_ears"
     subprocess.run(["gcc", "-O2", "-std=gnu17", "-D_GNU_SOURCE", "-o", str(program),
                     str(ROOT / "bench/ws_ears.c")], check=True)
-    return [events_seen_by(bench, program, clients, caller, callee) for clients in options.clients]
+    others = [bench.daemon.signup().access for _ in range(TENANTS - 1)]
+    return [events_seen_by(bench, program, clients, [bench.admin.access, *more], caller, callee)
+            for clients in options.clients for more in ([], others)]
 
 
-def events_seen_by(bench, program, clients, caller, callee):
-    ears = load.Ears(program, bench.daemon.http, bench.admin.access, clients, '"call.created"',
+def events_seen_by(bench, program, clients, tokens, caller, callee):
+    ears = load.Ears(program, bench.daemon.http, tokens, clients, '"call.created"',
                      [net.fresh_address() for _ in range(1 + clients // 400)])
+    listeners = len(range(0, clients, len(tokens)))
     sent = []
     time.sleep(1)
     try:
@@ -241,7 +246,8 @@ def events_seen_by(bench, program, clients, caller, callee):
     finally:
         seen = ears.end()
     latencies = [at - sent[bisect.bisect(sent, at) - 1] for at in seen]
-    return {"clients": clients, "calls": len(sent), "missed": clients * len(sent) - len(seen),
+    return {"clients": clients, "tenants": len(tokens), "calls": len(sent),
+            "missed": listeners * len(sent) - len(seen),
             "latency_ms": load.percentiles(latencies),
             "cpu_us_per_delivery": round(1e6 * cpu / max(1, len(latencies)), 1),
             "threads_ms_per_call": per_unit(threads, len(sent))}

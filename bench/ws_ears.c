@@ -1,8 +1,8 @@
 /* bench/ws_ears.c - many WebSocket clients of the event stream in one small process: when each saw an event
  *
- *     ws_ears HOST PORT TOKEN COUNT WORD SOURCE...
+ *     ws_ears HOST PORT TOKEN[,TOKEN...] COUNT WORD SOURCE...
  *
- * COUNT clients, spread over the SOURCE addresses, subscribe to calls; "ready" is printed when each has its snapshot. From
+ * COUNT clients, spread over the TOKENs and the SOURCE addresses, subscribe to calls; "ready" is printed when each has its snapshot. From
  * then on every read that holds WORD (an event's type) is a line of its own at the end of input: the time of CLOCK_MONOTONIC
  * in seconds at which the kernel gave it to us. An event lies in one read, since frames are written whole.
  */
@@ -21,6 +21,7 @@
 
 #define TIMES_MAX (4u << 20)
 #define READ_SIZE 262144
+#define TOKENS_MAX 1000
 
 static int *socks;
 static uint8_t *subscribed;
@@ -152,6 +153,8 @@ static void listen_all(int epoll_fd, unsigned count, const char *word)
 
 int main(int argc, char **argv)
 {
+	static char *tokens[TOKENS_MAX];
+	unsigned token_count = 0;
 	struct rlimit limit;
 	struct epoll_event event = { .events = EPOLLIN, .data.u32 = UINT32_MAX };
 	unsigned count;
@@ -165,13 +168,16 @@ int main(int argc, char **argv)
 	limit.rlim_cur = limit.rlim_max;
 	(void)setrlimit(RLIMIT_NOFILE, &limit);
 	count = (unsigned)atoi(argv[4]);
+	for (char *token = strtok(argv[3], ","); token && token_count < TOKENS_MAX;
+	     token = strtok(NULL, ","))
+		tokens[token_count++] = token;
 	socks = calloc(count, sizeof(*socks));
 	subscribed = calloc(count, 1);
 	times = calloc(TIMES_MAX, sizeof(*times));
 	if (!socks || !subscribed || !times || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, 0, &event))
 		die("start");
 	for (unsigned i = 0; i < count; i++) {
-		socks[i] = client_open(argv[1], atoi(argv[2]), argv[3],
+		socks[i] = client_open(argv[1], atoi(argv[2]), tokens[i % token_count],
 				       argv[6 + i % (unsigned)(argc - 6)]);
 		event.data.u32 = i;
 		if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, socks[i], &event))
