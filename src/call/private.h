@@ -396,6 +396,8 @@ void answer_connect(struct call *call, struct connecting *connecting); /* answer
 /* record.c */
 void record_start(struct call *call, bool stereo); /* does nothing while one runs */
 void record_stop(struct call *call);
+/* Into a room, somebody who has to be told by a beep if it is recorded: now, and from now on. */
+void record_joined(struct call *call);
 /* Call it whenever a leg became a party of the call, or its role changed: who is a party is recorded. */
 void record_follow(struct call *call);
 void record_leave(struct leg *leg); /* it is on no recording any more */

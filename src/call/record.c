@@ -109,16 +109,31 @@ static void limit_over(struct timer *timer, void *arg)
 	publish(recording, EVENT_RECORDING_RESUMED);
 }
 
+/* Where its parties hear the beep; NULL: nowhere. A call that has become part of a room goes on with its own recording. */
+static struct bridge *beep_bridge(const struct call *call)
+{
+	const struct room *room = call->bridge ? NULL : room_of(call);
+
+	if (call->bridge)
+		return call->bridge;
+	if (!room || (call->conducts && !room_wants_beep(room)) ||
+	    (!call->conducts && record_shown(room->call) == RECORDING_ON))
+		return NULL; /* the room's recording beeps, if need be */
+	return room->bridge;
+}
+
 /* Nobody is to be recorded who does not know it, where the profile says so. */
 static void beep(struct timer *timer, void *arg)
 {
 	struct recording *recording = arg;
 	struct call *call = recording->call;
+	struct bridge *bridge;
 
 	if (!recording->tape || !call)
 		return;
-	if (call->bridge && recording->view.state == RECORD_RECORDING)
-		bridge_chime(call->bridge, CHIME_RECORDED);
+	bridge = beep_bridge(call);
+	if (bridge && recording->view.state == RECORD_RECORDING)
+		bridge_chime(bridge, CHIME_RECORDED);
 	timer_start(timer, BEEP_MS);
 }
 
@@ -211,8 +226,14 @@ void record_start(struct call *call, bool stereo)
 		room_tape(call, recording->tape);
 	else
 		record_follow(call);
-	if (call->profile && call->profile->spec->record_beep)
+	if (call->conducts || (call->profile && call->profile->spec->record_beep))
 		beep(&recording->beep, recording);
+}
+
+void record_joined(struct call *call)
+{
+	if (call->recording)
+		beep(&call->recording->beep, call->recording);
 }
 
 static bool is_party(const struct leg *leg)

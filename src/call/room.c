@@ -432,6 +432,16 @@ void room_ended(struct call *call)
 
 /* ---- its recording ---- */
 
+bool room_wants_beep(const struct room *room)
+{
+	const struct room_member *member;
+
+	chain_each(member, &room->members, in_room)
+		if (member_wants_beep(member))
+			return true;
+	return false;
+}
+
 void room_tape(struct call *call, struct tape *tape)
 {
 	if (call->conducts->bridge)

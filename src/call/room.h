@@ -84,6 +84,8 @@ void room_publish(struct room *room, enum event_type type, const struct room_mem
 		  json_t *detail);
 /* Somebody came, left, or changed: `member` alone, or (NULL) whoever is concerned. */
 void room_settle(struct room *room, struct room_member *member);
+/* Somebody in it must know when the room is recorded. */
+bool room_wants_beep(const struct room *room);
 /* Hangs up all who are in it or on the way; the room is empty then. */
 void room_clear(struct room *room, enum ending_cause cause);
 void room_free(struct room *room); /* an empty one */
@@ -141,7 +143,8 @@ bool pin_is(const char *pin, const char *digits); /* false for the empty one */
 /* room_member.c */
 struct room_member *room_enter(struct room *room, struct leg *leg);
 struct room_member *member_new(struct room *room, struct leg *leg);
-void member_come_in(struct room_member *member); /* a new one, or out of the lobby */
+void member_come_in(struct room_member *member);	  /* a new one, or out of the lobby */
+bool member_wants_beep(const struct room_member *member); /* when it is recorded */
 void member_promote(struct room_member *member, bool moderator);
 struct room_member *member_get(const struct room *room, struct id id);
 void member_publish(struct room_member *member, const char *what);

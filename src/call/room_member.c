@@ -104,6 +104,13 @@ static bool is_unrecorded(const struct leg *leg)
 	return profile && profile->spec->record == RECORD_NEVER;
 }
 
+bool member_wants_beep(const struct room_member *member)
+{
+	const struct profile *profile = member->leg->call->profile;
+
+	return profile && profile->spec->record_beep && !member->unrecorded;
+}
+
 void member_come_in(struct room_member *member)
 {
 	struct room *room = member->room;
@@ -129,6 +136,8 @@ void member_come_in(struct room_member *member)
 		channel_unrecorded(leg->channel, true);
 	channel_expect(leg->channel, MEMBER_SILENT_MS);
 	room_settle(room, member);
+	if (member_wants_beep(member))
+		record_joined(room->call);
 	monitor_follow(leg->call);
 	if (room->set.tones && room->members.count > 1)
 		bridge_chime(room->bridge, CHIME_JOINED);

@@ -666,6 +666,40 @@ static void on_demand(struct line_spec *spec)
 	spec->record = RECORD_ON_DEMAND;
 }
 
+static void with_beep(struct line_spec *spec)
+{
+	spec->record = RECORD_ON_DEMAND;
+	spec->record_beep = true;
+}
+
+static void a_recorded_room_beeps_where_a_members_profile_says_so(void **state)
+{
+	struct world *world = *state;
+	struct channel *one, *two;
+
+	one = added(world, "0301");
+	assert_int_equal(record(world, RECORD_START)->code, REPLY_OK);
+	world_advance(world, 20000);
+	assert_int_equal(one->bridge->chimes, 0);
+	world_put_line(world, world->line, world->anna, with_beep);
+	two = added(world, "0302");
+	assert_int_equal(one->bridge->chimes, 1);
+	world_advance(world, 31000);
+	assert_int_equal(one->bridge->chimes, 3);
+	assert_int_equal(record(world, RECORD_PAUSE)->code, REPLY_OK);
+	world_advance(world, 30000);
+	assert_int_equal(one->bridge->chimes, 3);
+	assert_int_equal(record(world, RECORD_STOP)->code, REPLY_OK);
+	fake_tape_done(world->engine, 0, 32000);
+	assert_int_equal(record(world, RECORD_START)->code, REPLY_OK);
+	assert_int_equal(one->bridge->chimes, 4); /* at once */
+	hang_up(two);
+	world_advance(world, 30000);
+	assert_int_equal(one->bridge->chimes, 4); /* who is left was never to be on a tape */
+	act(world, CONFERENCE_END);
+	fake_tape_done(world->engine, 0, 32000);
+}
+
 static void a_room_may_be_recorded_from_its_first_member_on(void **state)
 {
 	struct world *world = *state;
@@ -1187,6 +1221,7 @@ int main(void)
 		TEST(the_last_moderators_leaving_ends_it),
 		TEST(a_guest_hears_and_is_no_member),
 		TEST(a_room_is_recorded_as_one),
+		TEST(a_recorded_room_beeps_where_a_members_profile_says_so),
 		TEST(a_room_may_be_recorded_from_its_first_member_on),
 		TEST(what_is_made_is_kept_until_it_is_ended),
 		TEST(a_kept_room_that_is_ended_while_it_is_used_is_gone),
