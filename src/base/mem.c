@@ -30,6 +30,16 @@ void *xzalloc_array(size_t count, size_t size)
 	return mem;
 }
 
+void *xzalloc_lines(size_t size)
+{
+	size_t lines = (size + CACHE_LINE - 1) / CACHE_LINE;
+	void *mem = aligned_alloc(CACHE_LINE, (lines ? lines : 1) * CACHE_LINE);
+
+	if (!mem)
+		out_of_memory();
+	return memset(mem, 0, size);
+}
+
 void *xrealloc(void *mem, size_t size)
 {
 	void *moved = realloc(mem, size ? size : 1);

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define CACHE_LINE 64
 #define must_check __attribute__((warn_unused_result))
 #define format_printf(fmt, first) __attribute__((format(printf, fmt, first)))
 #define ARRAY_LEN(array) (sizeof(array) / sizeof((array)[0]))
@@ -19,6 +20,8 @@
 /* Return: zeroed memory, never NULL. Free with free(). */
 void *xzalloc(size_t size) __attribute__((malloc, returns_nonnull));
 void *xzalloc_array(size_t count, size_t size) __attribute__((malloc, returns_nonnull));
+/* Begins at a cache line. */
+void *xzalloc_lines(size_t size) __attribute__((malloc, returns_nonnull));
 void *xrealloc(void *mem, size_t size) __attribute__((returns_nonnull));
 /* NULL in, NULL out. */
 char *xstrdup(const char *str);
@@ -59,10 +62,8 @@ void *arena_alloc(struct arena *arena, size_t size);
 char *arena_strdup(struct arena *arena, const char *str);
 char *arena_strndup(struct arena *arena, const char *str, size_t len);
 char *arena_printf(struct arena *arena, const char *fmt, ...) format_printf(2, 3);
-/* Runs fn(arg) when the arena is reset or freed, the latest first: for what a region holds but did not allocate. */
+/* Runs fn(arg) when the arena is reset or freed, the latest first: for what a region holds but did not allocate
+ * (json_t).
+ */
 void arena_defer(struct arena *arena, void (*fn)(void *arg), void *arg);
 void arena_reset(struct arena *arena);
-/* Runs free_fn(mem) when the arena is reset or freed, the last deferred first: for things that only their own
- * function can free (json_t).
- */
-void arena_defer(struct arena *arena, void (*free_fn)(void *mem), void *mem);

@@ -22,9 +22,8 @@
 
 void latch_reset(struct mstream *stream)
 {
-	struct latch *latch = &stream->latch;
-
-	*latch = (struct latch){
+	stream->latched = false;
+	stream->latch = (struct latch){
 		.mode = stream->params.latch,
 		.signalled = stream->params.remote,
 		.until_us = stream->loop->now_us + LATCH_WINDOW_US,
@@ -53,7 +52,7 @@ static bool candidate_proves(struct latch *latch, const struct packet *packet,
 
 static bool take_source(struct mstream *stream, const union media_addr *from, bool by_signalling)
 {
-	stream->latch.locked = true;
+	stream->latched = true;
 	stream->latch.by_signalling = by_signalling;
 	if (!media_addr_eq(&stream->remote, from)) {
 		struct media_event event = { .type = MEDIA_EVENT_REMOTE, .remote = *from };
@@ -80,10 +79,10 @@ bool latch_try(struct mstream *stream, const struct packet *packet, const union 
 	bool signalled_ip = media_addr_ip_eq(&latch->signalled, from);
 
 	if (latch->mode == MEDIA_LATCH_STRICT) {
-		latch->locked = media_addr_eq(&latch->signalled, from);
-		return latch->locked;
+		stream->latched = media_addr_eq(&latch->signalled, from);
+		return stream->latched;
 	}
-	if (!latch->locked) {
+	if (!stream->latched) {
 		if (signalled_ip || media_addr_eq(&stream->remote, from))
 			return take_source(stream, from, signalled_ip);
 		return window_is_open(stream) && candidate_proves(latch, packet, from) &&

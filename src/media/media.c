@@ -9,7 +9,7 @@
 
 struct mstream *mstream_new(struct media_id id)
 {
-	struct mstream *stream = xzalloc(sizeof(*stream));
+	struct mstream *stream = xzalloc_lines(sizeof(*stream));
 
 	stream->object.kind = OBJECT_STREAM;
 	stream->object.id = id;

@@ -246,20 +246,22 @@ enum media_latch {
 
 /* What an offer/answer settled. */
 struct media_params {
+	/* what each packet asks for, together */
+	struct media_format tx; /* audio we send */
+	uint8_t tx_event_pt;	/* telephone-event we may send, or MEDIA_PT_NONE */
+	bool send, recv;	/* our direction; recv off suspends the watchdog */
+	bool rtcp_mux;		/* RFC 5761, agreed by both */
+	/* the rest */
+	bool opus_fec;
+	enum media_latch latch;
 	union media_addr
 		remote; /* c= and m=; none, or port 0: not known, nothing is sent until latched */
 	union media_addr remote_rtcp; /* a=rtcp; none: remote's port + 1, or the same with mux */
-	bool rtcp_mux;		      /* RFC 5761, agreed by both */
-	enum media_latch latch;
-	bool send, recv; /* our direction; recv off suspends the watchdog */
 	struct media_format
 		rx[MEDIA_MAX_FORMATS]; /* what we may receive, best first; ends with codec NONE */
-	struct media_format tx;	       /* audio we send */
-	uint8_t tx_event_pt;	       /* telephone-event we may send, or MEDIA_PT_NONE */
-	unsigned tx_event_rate;	       /* its clock: 0: that of tx */
+	unsigned tx_event_rate;	       /* the clock of tx_event_pt: 0: that of tx */
 	unsigned ptime_ms;	       /* we send packets of: 10, 20, 30, 40, 60; 0: 20 */
-	bool opus_fec;
-	unsigned watchdog_ms;			  /* 0: none */
+	unsigned watchdog_ms;	       /* 0: none */
 	struct media_crypto tx_crypto, rx_crypto; /* NONE: plain RTP */
 };
 

@@ -142,6 +142,27 @@ static void take_due(struct mstream *stream, uint64_t slot, bool stalled)
 	read_at(stream, slot + pace->period - pace->early);
 }
 
+/* What reading from `stream` will touch, and the first lines of the next one: both arrive while the
+ * kernel is asked for the packet.
+ */
+static void fetch_ahead(const struct mstream *stream, const struct mstream *next)
+{
+	const struct mstream *to = stream->relay_to;
+
+	__builtin_prefetch(&stream->receiver, 1);
+	__builtin_prefetch(&stream->remote_len);
+	if (to) {
+		__builtin_prefetch(&to->fd);
+		__builtin_prefetch(&to->tx);
+		__builtin_prefetch(&to->sender, 1);
+		__builtin_prefetch(&to->remote_len);
+	}
+	if (next) {
+		__builtin_prefetch(&next->pace, 1);
+		__builtin_prefetch(&next->on_rtp, 1);
+	}
+}
+
 static void take_slot(struct mstream **slot, uint64_t now, bool stalled)
 {
 	struct mstream *due = *slot, *stream;
@@ -151,8 +172,7 @@ static void take_slot(struct mstream **slot, uint64_t now, bool stalled)
 		due->pace.prev = &due;
 	while ((stream = due)) {
 		unlink_slot(stream);
-		if (due)
-			__builtin_prefetch(due);
+		fetch_ahead(stream, due);
 		take_due(stream, now, stalled);
 	}
 }
@@ -197,7 +217,7 @@ static bool is_settled(const struct mstream *stream)
 {
 	uint64_t now_us = stream->loop->now_us;
 
-	return stream->latch.locked && stream->remote_len && now_us >= stream->latch.until_us &&
+	return stream->latched && stream->remote_len && now_us >= stream->latch.until_us &&
 	       now_us - stream->rtp_us < FLOWING_US;
 }
 

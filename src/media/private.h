@@ -121,28 +121,27 @@ struct object {
 
 /* One RTP stream towards the far end, whatever feeds it (RFC 3550 5.1). */
 struct sender {
-	uint32_t ssrc;
-	uint16_t seq;	    /* of the next packet */
+	uint64_t sent_us;   /* when the last packet went */
 	uint32_t timestamp; /* of the last packet */
-	uint64_t sent_us;   /* when it went */
+	uint32_t ssrc;
 	uint32_t clock_rate;
 	uint32_t frame; /* the last packet's length in clock units */
+	uint64_t packets, octets;
+	uint16_t seq; /* of the next packet */
 	bool started, mark;
 	bool dialling; /* a digit of ours is on its way: nothing else goes out */
-	uint64_t packets, octets;
 	/* while relaying: how the source's numbers map to ours */
 	bool anchored;
-	uint32_t in_ssrc, timestamp_delta;
 	uint16_t in_first, in_last, seq_delta;
+	uint32_t in_ssrc, timestamp_delta;
 	/* a telephone-event being passed on by the mixing path */
-	uint64_t event_until_us; /* no audio before */
-	uint32_t event_in, event_timestamp;
 	bool event_any;
+	uint32_t event_in, event_timestamp;
+	uint64_t event_until_us; /* no audio before */
 };
 
 struct latch {
 	enum media_latch mode;
-	bool locked;	    /* a source was taken since the last update */
 	bool by_signalling; /* and it was on the signalled address */
 	uint64_t until_us;
 	union media_addr signalled;
@@ -217,35 +216,40 @@ typedef void tx_fn(struct mstream *stream, uint8_t *data, size_t len);
 struct mstream {
 	struct object object;
 	struct mloop *loop;
-	/* the packet path, in the order of use: few cache lines a packet */
+	/* The packet path, by cache lines: at 200 calls each stream is cold when its packet comes. What is
+	 * read as the source is in lines 0, 1, 2 and 4, as the destination in 0, 1, 3 and 4.
+	 */
 	struct pace pace;
 	int fd, rtcp_fd;
-	rx_fn *on_rtp;
+	_Alignas(CACHE_LINE) rx_fn *on_rtp;
 	tx_fn *tx;
 	struct mstream *relay_to; /* listeners relayed from here */
-	struct mstream *relay_next;
-	struct crypt *crypt_tx, *crypt_rx;
-	struct ear *ear;     /* NULL: does not listen for tones */
-	bool take_out;	     /* others are to be spared digits in its sound, */
-	struct sieve *sieve; /* by this, while it is mixed */
+	struct crypt *crypt_rx;
+	struct ear *ear; /* NULL: does not listen for tones */
 	struct tap *tap;
-	uint64_t heard_us;    /* last RTP or RTCP */
-	uint64_t rtp_us;      /* last RTP */
-	uint64_t read_us;     /* last datagram that epoll told of */
-	socklen_t remote_len; /* 0: nowhere to send */
-	bool connected;	      /* fd is, to remote */
+	uint64_t heard_us; /* last RTP or RTCP */
+	uint64_t rtp_us;   /* last RTP */
+	_Alignas(CACHE_LINE) struct receiver receiver;
+	_Alignas(CACHE_LINE) struct sender sender;
+	_Alignas(CACHE_LINE) socklen_t remote_len; /* 0: nowhere to send */
+	bool connected;				   /* fd is, to remote */
 	bool started, silent;
+	bool latched; /* a source was taken since the last update */
 	uint8_t rx_audio_pt;
 	enum media_codec rx_audio; /* what it sends now */
-	struct receiver receiver;
-	struct sender sender;
+	struct media_params params;
+	/* now and then */
+	struct latch latch;
 	union media_addr remote;
+	struct mstream *relay_next;
+	struct crypt *crypt_tx;
+	bool take_out;	      /* others are to be spared digits in its sound, */
+	struct sieve *sieve;  /* by this, while it is mixed */
+	uint64_t read_us;     /* last datagram that epoll told of */
 	uint64_t rx_audio_us; /* when rx_audio changed */
 	uint64_t dropped;
 	uint8_t rx_codec[128]; /* enum media_codec of each payload type, NONE: not ours */
 	/* settings */
-	struct media_params params;
-	struct latch latch;
 	union media_addr remote_rtcp;
 	enum media_idle idle;
 	bool echo;

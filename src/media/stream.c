@@ -193,12 +193,14 @@ void stream_take(struct mstream *stream, uint8_t *data, size_t len, const union 
 		drop(stream, &rx_bad);
 		return;
 	}
-	packet.codec = stream->rx_codec[packet.pt];
+	packet.codec = packet.pt == stream->rx_audio_pt ? (uint8_t)stream->rx_audio
+							: stream->rx_codec[packet.pt];
 	if (packet.codec == MEDIA_CODEC_NONE || !stream->params.recv) {
 		drop(stream, NULL);
 		return;
 	}
-	if ((!stream->latch.locked || !media_addr_eq(&stream->remote, from)) &&
+	if ((!stream->latched ||
+	     (from != &stream->remote && !media_addr_eq(&stream->remote, from))) &&
 	    !latch_try(stream, &packet, from)) {
 		drop(stream, &rx_stranger);
 		return;
@@ -363,7 +365,7 @@ void stream_update(struct mstream *stream, struct media_params *params)
 	const struct codec *codec = codec_get(params->tx.codec);
 	enum media_codec was = stream->params.tx.codec;
 	/* The signalled address is as it was, and somebody was latched: see latch.c. */
-	bool stays = stream->latch.locked && params->latch == stream->params.latch &&
+	bool stays = stream->latched && params->latch == stream->params.latch &&
 		     params->latch != MEDIA_LATCH_STRICT &&
 		     media_addr_eq(&params->remote, &stream->params.remote);
 	union media_addr remote = stays ? stream->remote : params->remote;

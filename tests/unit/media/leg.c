@@ -148,7 +148,7 @@ void leg_update(struct world *world, struct leg *leg)
 	(void)world;
 	stream_update(leg->stream, &leg->params);
 	leg->stream->tx = tx_keep;
-	leg->stream->latch.locked = true; /* latching has tests of its own */
+	leg->stream->latched = true; /* latching has tests of its own */
 }
 
 struct leg *leg_new(struct world *world, enum media_codec codec, double freq)
