@@ -11,6 +11,7 @@ machine, so figures are CPU time of the daemon alone, never wall-clock speed.
 import argparse
 import bisect
 import json
+import os
 import pathlib
 import re
 import subprocess
@@ -342,6 +343,18 @@ def bench_relay(bench, options):
     return two_way(bench, options, *bench.trunks())
 
 
+def bench_loops(bench, options):
+    """The media loops alone, and a bare loop beside them: what is ours and what the kernel's."""
+    build = pathlib.Path(os.environ["JACKFIELD_BIN"]).parents[2]
+    subprocess.run(["ninja", "-C", build, "bench/media_relay"], check=True, stdout=subprocess.DEVNULL)
+    results = []
+    for calls in options.calls:
+        done = subprocess.run([build / "bench/media_relay", build_blast(bench), str(calls), str(options.seconds)],
+                              check=True, capture_output=True, text=True)
+        results.append(json.loads(done.stdout))
+    return results
+
+
 def bench_recorded(bench, options):
     """The same, each call recorded in stereo from its answer on; then what became of the files."""
     results = two_way(bench, options, *bench.trunks(record="always"))
@@ -491,7 +504,7 @@ def bench_latency(bench, options):
 
 
 BENCHES = {"start": bench_start, "registrations": bench_registrations, "setup": bench_setup,
-           "live": bench_live, "relay": bench_relay, "recorded": bench_recorded,
+           "live": bench_live, "relay": bench_relay, "loops": bench_loops, "recorded": bench_recorded,
            "monitored": bench_monitored, "transcoded": bench_transcoded,
            "conference": bench_conference, "api": bench_api, "events": bench_events,
            "latency": bench_latency}
