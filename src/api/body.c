@@ -35,13 +35,10 @@ struct api_done *api_take_body(struct api_req *req)
 		req->body = json_object();
 		return NULL;
 	}
-	if (!type_is_json(type)) {
-		char message[160];
-
-		snprintf(message, sizeof(message),
-			 "Unsupported media type in request. Send application/json.");
-		return api_error_detail(req, 415, "unsupported_media_type", message);
-	}
+	if (!type_is_json(type))
+		return api_error_detail(
+			req, 415, "unsupported_media_type",
+			"Unsupported media type in request. Send application/json.");
 	/* A NUL inside a string is the member's fault, and named there. */
 	req->body = json_loadb(text, len, JSON_ALLOW_NUL, &error);
 	if (!req->body)

@@ -47,31 +47,6 @@ static void log_jot(struct jot *out, const struct call_view *view)
 	jot_close(out, '}');
 }
 
-/* ?profile_id= may come several times, or with commas. */
-static void filter_profiles(struct api_req *req, struct call_filter *filter, json_t **complaints)
-{
-	for (size_t i = 0; i < web_query_count(req->web); i++) {
-		const char *name, *value;
-
-		web_query_at(req->web, i, &name, &value);
-		if (!str_eq(name, "profile_id"))
-			continue;
-		while (*value) {
-			size_t len = strcspn(value, ",");
-			const char *text = arena_strndup(req->arena, value, len);
-
-			if (filter->profile_count == CALL_FILTER_IDS ||
-			    !id_parse(text, &filter->profiles[filter->profile_count])) {
-				field_complain(complaints, "profile_id",
-					       "Must be at most 32 valid UUIDs.");
-				return;
-			}
-			filter->profile_count++;
-			value += len + (value[len] == ',');
-		}
-	}
-}
-
 static void filter_words(struct api_req *req, struct call_filter *filter, json_t **complaints)
 {
 	const char *types = web_query(req->web, "type"), *statuses = web_query(req->web, "status");
@@ -89,7 +64,8 @@ static void filter_words(struct api_req *req, struct call_filter *filter, json_t
 static void filter_take(struct api_req *req, struct call_filter *filter, json_t **complaints)
 {
 	filter_words(req, filter, complaints);
-	filter_profiles(req, filter, complaints);
+	filter->profile_count =
+		api_filter_ids(req, "profile_id", CALL_FILTER_IDS, filter->profiles, complaints);
 	api_filter_id(req, "user_id", &filter->user, complaints);
 	api_filter_time(req, "started_after", &filter->started_after, complaints);
 	api_filter_time(req, "started_before", &filter->started_before, complaints);

@@ -253,9 +253,7 @@ struct api_done *api_call_not_live(struct api_req *req, struct id id, bool ended
 	else if (ended_is_fine)
 		answer = api_json(req, 200, call_view_json(view));
 	else
-		answer = api_json(req, 409,
-				  json_pack("{s:s, s:s, s:s}", "detail", "The call has ended.",
-					    "code", "wrong_state", "state", "ended"));
+		answer = api_wrong_state(req, "The call has ended.", "ended");
 	free(view);
 	return answer;
 }

@@ -112,18 +112,9 @@ static void take_record(const json_t *body, struct conference_wish *wish, json_t
 {
 	int word = api_word(body, "record", record_words, -1, complaints);
 
+	api_required(body, "record", complaints);
 	if (word >= 0)
 		wish->record.action = word;
-	else if (!*complaints)
-		field_complain(complaints, "record", "This field is required.");
-}
-
-static void take_volume(const json_t *body, struct conference_wish *wish, json_t **complaints)
-{
-	if (json_is_null(json_object_get(body, "volume")) || !json_object_get(body, "volume"))
-		field_complain(complaints, "volume", "This field is required.");
-	else
-		api_int(body, "volume", VOLUME_MIN, VOLUME_MAX, &wish->volume, complaints);
 }
 
 static void take_wish(struct api_req *req, struct conference_wish *wish, json_t **complaints)
@@ -131,8 +122,7 @@ static void take_wish(struct api_req *req, struct conference_wish *wish, json_t 
 	const json_t *body = req->body;
 	int action = api_word(body, "action", actions, -1, complaints);
 
-	if (action < 0 && !*complaints)
-		field_complain(complaints, "action", "This field is required.");
+	api_required(body, "action", complaints);
 	api_room(body, "room", wish->room, complaints);
 	if (action < 0)
 		return;
@@ -150,8 +140,10 @@ static void take_wish(struct api_req *req, struct conference_wish *wish, json_t 
 		take_record(body, wish, complaints);
 	} else if (wish->action >= CONFERENCE_MUTE && wish->action <= CONFERENCE_VOLUME) {
 		api_id(body, "member_id", true, &wish->member, complaints);
-		if (wish->action == CONFERENCE_VOLUME)
-			take_volume(body, wish, complaints);
+	}
+	if (wish->action == CONFERENCE_VOLUME) {
+		api_required(body, "volume", complaints);
+		api_int(body, "volume", VOLUME_MIN, VOLUME_MAX, &wish->volume, complaints);
 	}
 }
 

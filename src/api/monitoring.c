@@ -7,8 +7,6 @@
 
 #include "event/view_row.h"
 
-#define ROOM_NAME_MAX 64
-
 /* ---- which calls there are, and who is on them ---- */
 
 static void call_jot(struct jot *out, const struct reply *reply, unsigned i)
@@ -29,34 +27,6 @@ static void call_jot(struct jot *out, const struct reply *reply, unsigned i)
 	jot_close(out, '}');
 }
 
-static void take_profile(struct monitor_filter *filter, const char *text, json_t **complaints)
-{
-	if (filter->profile_count < MONITOR_FILTER_IDS &&
-	    id_parse(text, &filter->profiles[filter->profile_count]))
-		filter->profile_count++;
-	else
-		field_complain(complaints, "profile_id",
-			       filter->profile_count == MONITOR_FILTER_IDS
-				       ? "Too many."
-				       : "Must be a valid UUID.");
-}
-
-/* ?profile_id= may come several times, or with commas. */
-static void take_profiles(struct api_req *req, struct monitor_filter *filter, json_t **complaints)
-{
-	for (size_t i = 0; i < web_query_count(req->web); i++) {
-		const char *name, *value;
-
-		web_query_at(req->web, i, &name, &value);
-		while (str_eq(name, "profile_id") && *value && !*complaints) {
-			size_t len = strcspn(value, ",");
-
-			take_profile(filter, arena_strndup(req->arena, value, len), complaints);
-			value += len + (value[len] == ',');
-		}
-	}
-}
-
 static struct api_done *monitoring_list(struct api_req *req)
 {
 	struct command command = { .type = COMMAND_MONITOR_CALLS };
@@ -64,7 +34,8 @@ static struct api_done *monitoring_list(struct api_req *req)
 	json_t *complaints = NULL;
 	int state, direction;
 
-	take_profiles(req, &filter, &complaints);
+	filter.profile_count =
+		api_filter_ids(req, "profile_id", MONITOR_FILTER_IDS, filter.profiles, &complaints);
 	api_filter_id(req, "user_id", &filter.user, &complaints);
 	state = api_filter_word(req, "state", call_state_names, &complaints);
 	direction = api_filter_word(req, "direction", call_direction_names, &complaints);
@@ -118,9 +89,7 @@ static struct api_done *answer_ended(struct api_req *req, struct id id, enum aim
 	if (aim == TO_LEAVE)
 		return api_no_content(req);
 	if (aim == TO_CHANGE)
-		return api_json(req, 409,
-				json_pack("{s:s, s:s, s:s}", "detail", "It has ended.", "code",
-					  "wrong_state", "state", "ended"));
+		return api_wrong_state(req, "It has ended.", "ended");
 	view = monitor_view_of_row(&row);
 	done = api_json(req, 200, monitor_view_json(view));
 	free(view);
@@ -174,20 +143,16 @@ static void take_change(struct api_req *req, struct monitor_wish *wish, json_t *
 static void take_what(const json_t *body, struct monitor_wish *wish, json_t **complaints)
 {
 	bool call = is_given(body, "call_id"), room = is_given(body, "room");
-	const char *name;
 
 	if (call == room) {
 		field_complain(complaints, "call_id",
 			       call ? "Either call_id or room." : "This field is required.");
 		return;
 	}
-	if (call) {
+	if (call)
 		api_id(body, "call_id", true, &wish->call, complaints);
-		return;
-	}
-	name = api_str(body, "room", true, ROOM_NAME_MAX, complaints);
-	if (name)
-		(void)str_copy(wish->room, sizeof(wish->room), name);
+	else
+		api_room(body, "room", wish->room, complaints);
 }
 
 /* Not in anybody's transaction: it is to be there before the call loop hears of the wish. */
@@ -222,8 +187,7 @@ static struct api_done *monitor_start(struct api_req *req)
 	*wish = (struct monitor_wish){ .action = MONITOR_START, .monitor = id_new() };
 	take_what(req->body, wish, &complaints);
 	take_change(req, wish, &complaints);
-	if (!wish->has_mode)
-		field_complain(&complaints, "mode", "This field is required.");
+	api_required(req->body, "mode", &complaints);
 	api_bool(req->body, "follow_agent", &wish->follow_agent, &complaints);
 	api_connect(req, req->body, false, &wish->connect, &complaints);
 	if (complaints)

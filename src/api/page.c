@@ -97,6 +97,33 @@ void api_filter_id(struct api_req *req, const char *name, struct id *ret, json_t
 		field_complain(complaints, name, "Must be a valid UUID.");
 }
 
+unsigned api_filter_ids(struct api_req *req, const char *name, unsigned max, struct id *ret,
+			json_t **complaints)
+{
+	unsigned count = 0;
+
+	for (size_t i = 0; i < web_query_count(req->web); i++) {
+		const char *given, *value;
+		char message[64];
+
+		web_query_at(req->web, i, &given, &value);
+		while (str_eq(given, name) && *value) {
+			size_t len = strcspn(value, ",");
+
+			if (count == max ||
+			    !id_parse(arena_strndup(req->arena, value, len), &ret[count])) {
+				snprintf(message, sizeof(message),
+					 "Must be at most %u valid UUIDs.", max);
+				field_complain(complaints, name, message);
+				return 0;
+			}
+			count++;
+			value += len + (value[len] == ',');
+		}
+	}
+	return count;
+}
+
 int api_filter_word(struct api_req *req, const char *name, const char *const *names,
 		    json_t **complaints)
 {

@@ -120,6 +120,9 @@ struct api_done *api_file(struct api_req *req, const struct web_file *file) must
 struct api_done *api_error(struct api_req *req, int status, const char *code) must_check;
 struct api_done *api_error_detail(struct api_req *req, int status, const char *code,
 				  const char *detail) must_check;
+/* 409 with the state that it is in. `detail`: a sentence, or NULL for the usual one. */
+struct api_done *api_wrong_state(struct api_req *req, const char *detail, const char *state)
+	must_check;
 struct api_done *api_too_many(struct api_req *req, const char *code, int retry_after_s) must_check;
 /* 400 with {field: [message]}; `complaints` is taken over. */
 struct api_done *api_invalid(struct api_req *req, json_t *complaints) must_check;
@@ -158,6 +161,9 @@ void api_list_begin(struct api_req *req, const struct db_page_info *info, struct
 struct api_done *api_list_end(struct api_req *req, struct api_list_out *list) must_check;
 /* Filters: a value that cannot be is complained of. */
 void api_filter_id(struct api_req *req, const char *name, struct id *ret, json_t **complaints);
+/* One that may come several times, or with commas. Return: how many ids there are. */
+unsigned api_filter_ids(struct api_req *req, const char *name, unsigned max, struct id *ret,
+			json_t **complaints);
 /* Return: index in names or -1 when absent (or complained of). */
 int api_filter_word(struct api_req *req, const char *name, const char *const *names,
 		    json_t **complaints);

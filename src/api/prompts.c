@@ -7,6 +7,7 @@
 #include "base/work.h"
 #include "media/sound.h"
 #include "media/speech.h"
+#include "media/vault.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +21,6 @@
 #define PROMPTS_MAX 1000 /* of a tenant */
 #define NAME_MAX_LEN 128
 #define RATE 16000
-#define WAV_HEAD 44
 #define MAKE_WAIT_MS 40000
 
 enum make_result {
@@ -91,33 +91,19 @@ static enum make_result job_sound(const struct make_job *job, struct sound **ret
 	}
 }
 
-static void le_put(uint8_t *at, uint32_t value, unsigned bytes)
-{
-	for (unsigned i = 0; i < bytes; i++)
-		at[i] = (uint8_t)(value >> (8 * i));
-}
-
-/* RIFF/WAVE with linear PCM, one channel, 16 bits */
+/* The same file that recordings are given out as: 16-bit PCM, one channel. */
 static uint8_t *wav_make(const int16_t *pcm, size_t samples, size_t *ret_len)
 {
-	uint32_t bytes = (uint32_t)(samples * 2);
-	uint8_t *wav = xzalloc(WAV_HEAD + bytes);
+	static const struct vault_form form = { .rate = RATE, .channels = 1 };
+	uint8_t *wav = xzalloc(WAV_HEADER + samples * 2);
+	uint8_t *at = wav + WAV_HEADER;
 
-	memcpy(wav, "RIFF", 4);
-	le_put(wav + 4, WAV_HEAD - 8 + bytes, 4);
-	memcpy(wav + 8, "WAVEfmt ", 8);
-	le_put(wav + 16, 16, 4);
-	le_put(wav + 20, 1, 2);
-	le_put(wav + 22, 1, 2);
-	le_put(wav + 24, RATE, 4);
-	le_put(wav + 28, RATE * 2, 4);
-	le_put(wav + 32, 2, 2);
-	le_put(wav + 34, 16, 2);
-	memcpy(wav + 36, "data", 4);
-	le_put(wav + 40, bytes, 4);
-	for (size_t i = 0; i < samples; i++)
-		le_put(wav + WAV_HEAD + 2 * i, (uint16_t)pcm[i], 2);
-	*ret_len = WAV_HEAD + bytes;
+	wav_header(wav, &form, samples * 2);
+	for (size_t i = 0; i < samples; i++) {
+		*at++ = (uint8_t)pcm[i];
+		*at++ = (uint8_t)((uint16_t)pcm[i] >> 8);
+	}
+	*ret_len = WAV_HEADER + samples * 2;
 	return wav;
 }
 

@@ -161,14 +161,6 @@ static int delete_row(struct db *db, void *arg)
 	return r < 0 ? err_pass(r) : r;
 }
 
-static struct api_done *not_finished(struct api_req *req, const struct recording_row *row,
-				     const char *detail)
-{
-	return api_json(req, 409,
-			json_pack("{s:s, s:s, s:s}", "detail", detail, "code", "wrong_state",
-				  "state", row->state));
-}
-
 static void tell_call(struct api_req *req, const struct recording_row *row, struct id left)
 {
 	struct recording_deleted deleted = { row->id, left };
@@ -197,7 +189,7 @@ static struct api_done *recording_remove(struct api_req *req)
 	deleting.id = row.id;
 	r = db_transact(req->db, delete_row, &deleting);
 	if (r == DB_E_NONE)
-		return not_finished(req, &row, "A recording is deleted once it has ended.");
+		return api_wrong_state(req, "A recording is deleted once it has ended.", row.state);
 	if (r)
 		return api_fail(req, r);
 	tell_call(req, &row, deleting.left);
@@ -244,7 +236,7 @@ static struct api_done *recording_change(struct api_req *req)
 		return api_invalid(req, complaints);
 	r = db_transact(req->db, hold_row, &holding);
 	if (r == DB_E_NONE)
-		return not_finished(req, &row, "A recording is held once it has ended.");
+		return api_wrong_state(req, "A recording is held once it has ended.", row.state);
 	if (r)
 		return api_fail(req, r);
 	row.legal_hold = holding.held;
@@ -490,10 +482,8 @@ static struct api_done *open_sound(struct api_req *req, const struct recording_r
 	int r;
 
 	if (row->size <= WAV_HEADER)
-		return api_json(req, 409,
-				json_pack("{s:s, s:s, s:s}", "detail",
-					  "There is nothing to be heard of this recording.", "code",
-					  "wrong_state", "state", row->state));
+		return api_wrong_state(req, "There is nothing to be heard of this recording.",
+				       row->state);
 	r = recording_open_key(req->api->setup.seal, row, key);
 	if (!r)
 		r = vault_open(path_of(req, row), key, row->id.byte, ret);

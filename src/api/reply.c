@@ -225,13 +225,11 @@ static struct api_done *reply_error(struct api_req *req, int status, const char 
 				reply->detail[0] ? reply->detail : sentence(code));
 }
 
-static struct api_done *reply_wrong_state(struct api_req *req, const struct reply *reply)
+struct api_done *api_wrong_state(struct api_req *req, const char *detail, const char *state)
 {
-	const char *detail = reply->detail[0] ? reply->detail : sentence("wrong_state");
-
 	return api_json(req, 409,
-			json_pack("{s:s, s:s, s:s?}", "detail", detail, "code", "wrong_state",
-				  "state", reply->state));
+			json_pack("{s:s, s:s, s:s?}", "detail", detail ?: sentence("wrong_state"),
+				  "code", "wrong_state", "state", state));
 }
 
 static struct api_done *reply_answer(struct api_req *req, const struct reply *reply)
@@ -248,7 +246,7 @@ static struct api_done *reply_answer(struct api_req *req, const struct reply *re
 	case REPLY_PROFILE_IN_USE:
 		return reply_error(req, 409, "profile_in_use", reply);
 	case REPLY_WRONG_STATE:
-		return reply_wrong_state(req, reply);
+		return api_wrong_state(req, reply->detail[0] ? reply->detail : NULL, reply->state);
 	case REPLY_CALL_HELD:
 		return reply_error(req, 409, "call_held", reply);
 	case REPLY_DESTINATION:

@@ -157,9 +157,6 @@ int web_form_file(const struct web_req *req, uint64_t *ret_size, const char **re
 
 /* ---- Large bodies that go out; no worker is held while they do ---- */
 
-/* A file, or what was asked for of it: HEAD, If-None-Match (304), If-Match (412), Range with If-Range (206, 416)
- * are seen to (RFC 9110 13, 14). Several ranges at once are answered with the whole.
- */
 /* Bytes that are made as they are asked for, on the web thread: it must not block beyond reading a local file. */
 struct web_source {
 	uint64_t size;
@@ -176,6 +173,9 @@ struct web_file {
 	const char *name;		 /* of the download, UTF-8; NULL: none */
 	bool attachment;		 /* to be saved rather than shown */
 };
+/* A file, or what was asked for of it: HEAD, If-None-Match (304), If-Match (412), Range with If-Range (206, 416)
+ * are seen to (RFC 9110 13, 14). Several ranges at once are answered with the whole.
+ */
 void web_answer_file(struct web_req *req, const struct web_file *file);
 
 /* An answer of unknown length, made piece by piece: each turn gives one piece; the next turn comes when that has
