@@ -1,4 +1,4 @@
-/* Live monitoring (API.md section 7), and the audit that shows who did what
+/* Live monitoring (API.md section 7)
  *
  * A request to monitor is in the audit before anything rings: no supervision without a trace, whatever happens then. What
  * comes of it the journal writes.
@@ -162,18 +162,8 @@ static int audit_request(struct api_req *req, const struct monitor_wish *wish)
 				   wish->room[0] ? NULL : id_str(wish->call), "room",
 				   wish->room[0] ? wish->room : NULL, "mode",
 				   monitor_mode_names[wish->mode], "muted", wish->muted);
-	struct audit entry = {
-		.tenant_id = req->user->tenant,
-		.user_id = req->user->id,
-		.action = "monitor.requested",
-		.object = "monitor",
-		.object_id = wish->monitor,
-		.client_addr = web_peer(req->web),
-		.detail = detail,
-	};
-	int r = audit_insert(req->db, &entry, req->arena);
+	int r = api_audit(req, req->db, "monitor.requested", "monitor", wish->monitor, detail);
 
-	json_decref(detail);
 	return r < 0 ? err_pass(r) : r;
 }
 
@@ -235,33 +225,6 @@ static struct api_done *monitor_leave(struct api_req *req)
 	return api_no_content(req);
 }
 
-/* ---- the audit ---- */
-
-static struct api_done *audit_read(struct api_req *req)
-{
-	struct audit_filter filter = { 0 };
-	struct audit *rows = NULL;
-	struct db_page_info info;
-	json_t *complaints = NULL, *results;
-	struct api_done *no = api_page(req, &filter.page);
-	int r;
-
-	if (no)
-		return no;
-	api_filter_id(req, "user_id", &filter.user, &complaints);
-	api_filter_id(req, "object_id", &filter.object, &complaints);
-	filter.action = api_filter_text(req, "action", &complaints);
-	if (complaints)
-		return api_invalid(req, complaints);
-	r = audit_list(req->db, req->arena, req->user->tenant, &filter, &rows, &info);
-	if (r)
-		return api_fail(req, r);
-	results = json_array();
-	for (size_t i = 0; i < info.rows; i++)
-		json_array_append_new(results, field_to_json(audit_fields, &rows[i]));
-	return api_list(req, &info, results);
-}
-
 const struct api_route monitoring_routes[] = {
 	{ "GET", "/api/live-monitoring/", "listMonitoredCalls", monitoring_list, SCOPE_MONITOR, 0 },
 	{ "POST", "/api/live-monitoring/", "startMonitor", monitor_start, SCOPE_MONITOR,
@@ -270,6 +233,5 @@ const struct api_route monitoring_routes[] = {
 	{ "PATCH", "/api/live-monitoring/{id}/", "changeMonitor", monitor_change, SCOPE_MONITOR,
 	  0 },
 	{ "DELETE", "/api/live-monitoring/{id}/", "stopMonitor", monitor_leave, SCOPE_MONITOR, 0 },
-	{ "GET", "/api/audit/", "listAudit", audit_read, SCOPE_ADMIN, 0 },
 	{ 0 },
 };

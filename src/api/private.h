@@ -58,7 +58,7 @@ struct api_route {
 /* Tables, one a resource, each ending with { 0 }; api_tables lists them and ends with NULL. */
 extern const struct api_route auth_routes[], user_routes[], profile_routes[], device_routes[],
 	call_routes[], control_routes[], conference_routes[], call_log_routes[], recording_routes[],
-	prompt_routes[], monitoring_routes[], event_routes[], system_routes[];
+	prompt_routes[], monitoring_routes[], audit_routes[], event_routes[], system_routes[];
 extern const struct api_route *const api_tables[];
 
 struct api_user {
@@ -171,6 +171,11 @@ void api_filter_time(struct api_req *req, const char *name, int64_t *ret, json_t
 void api_filter_int(struct api_req *req, const char *name, int64_t min, int64_t max, int *ret,
 		    json_t **complaints);
 const char *api_filter_text(struct api_req *req, const char *name, json_t **complaints);
+
+/* ---- audit.c ---- */
+/* That the one who asks did it; in the transaction of `db`, if there is one. Takes `detail`, which may be NULL. */
+must_check int api_audit(struct api_req *req, struct db *db, const char *action, const char *object,
+			 struct id object_id, json_t *detail);
 
 /* ---- body.c ---- */
 /* Return: NULL with req->body set, or the 400 or 415. */

@@ -128,24 +128,6 @@ static char *path_of(const struct api_req *req, const struct recording_row *row)
 			    id_str(row->tenant_id), row->storage);
 }
 
-static int audit(struct api_req *req, struct db *db, const char *action, struct id object,
-		 json_t *detail)
-{
-	struct audit entry = {
-		.tenant_id = req->user->tenant,
-		.user_id = req->user->id,
-		.action = action,
-		.object = "recording",
-		.object_id = object,
-		.client_addr = web_peer(req->web),
-		.detail = detail,
-	};
-	int r = audit_insert(db, &entry, req->arena);
-
-	json_decref(detail);
-	return r < 0 ? err_pass(r) : r;
-}
-
 struct deleting {
 	struct api_req *req;
 	struct id id, left;
@@ -157,7 +139,8 @@ static int delete_row(struct db *db, void *arg)
 	int r = recording_delete(db, deleting->req->user->tenant, deleting->id, &deleting->left);
 
 	if (r == 0)
-		r = audit(deleting->req, db, "recording.delete", deleting->id, NULL);
+		r = api_audit(deleting->req, db, "recording.delete", "recording", deleting->id,
+			      NULL);
 	return r < 0 ? err_pass(r) : r;
 }
 
@@ -182,8 +165,6 @@ static struct api_done *recording_remove(struct api_req *req)
 
 	if (no)
 		return no;
-	if (req->user->role != USER_ADMIN)
-		return api_forbidden(req);
 	if (row.legal_hold)
 		return api_error(req, 409, "legal_hold");
 	deleting.id = row.id;
@@ -212,8 +193,9 @@ static int hold_row(struct db *db, void *arg)
 	int r = recording_hold(db, holding->req->user->tenant, holding->id, holding->held);
 
 	if (r == 0)
-		r = audit(holding->req, db, holding->held ? "recording.hold" : "recording.release",
-			  holding->id, NULL);
+		r = api_audit(holding->req, db,
+			      holding->held ? "recording.hold" : "recording.release", "recording",
+			      holding->id, NULL);
 	return r < 0 ? err_pass(r) : r;
 }
 
@@ -227,8 +209,6 @@ static struct api_done *recording_change(struct api_req *req)
 
 	if (no)
 		return no;
-	if (req->user->role != USER_ADMIN)
-		return api_forbidden(req);
 	holding.id = row.id;
 	holding.held = row.legal_hold;
 	api_bool(req->body, "legal_hold", &holding.held, &complaints);
@@ -272,8 +252,8 @@ static int keep_days(struct db *db, void *arg)
 	int r = recording_keep_put(db, keeping->req->user->tenant, keeping->days);
 
 	if (r == 0)
-		r = audit(keeping->req, db, "recording.retention", ID_NONE,
-			  json_pack("{s:i}", "days", keeping->days));
+		r = api_audit(keeping->req, db, "recording.retention", "recording", ID_NONE,
+			      json_pack("{s:i}", "days", keeping->days));
 	return r < 0 ? err_pass(r) : r;
 }
 
@@ -524,9 +504,9 @@ static struct api_done *answer_sound(struct api_req *req, const struct recording
 	no = open_sound(req, row, &reader);
 	if (no)
 		return no;
-	r = audit(req, req->db, "recording.download", row->id,
-		  json_pack("{s:s, s:s?}", "format", formats[format > 0], "range",
-			    range_asked(req)));
+	r = api_audit(req, req->db, "recording.download", "recording", row->id,
+		      json_pack("{s:s, s:s?}", "format", formats[format > 0], "range",
+				range_asked(req)));
 	if (r) {
 		vault_reader_free(reader);
 		return api_fail(req, r);
@@ -566,14 +546,12 @@ const struct api_route recording_routes[] = {
 	{ "POST", "/api/record-call/", "recordCall", record_call, SCOPE_CALLS_CONTROL, 0 },
 	{ "GET", "/api/recordings/", "listRecordings", recordings_list, SCOPE_REPORTS_READ, 0 },
 	{ "GET", "/api/recordings/{id}/", "getRecording", recording_read, SCOPE_REPORTS_READ, 0 },
-	{ "PATCH", "/api/recordings/{id}/", "updateRecording", recording_change, SCOPE_REPORTS_READ,
-	  0 },
+	{ "PATCH", "/api/recordings/{id}/", "updateRecording", recording_change, SCOPE_ADMIN, 0 },
 	{ "GET", "/api/recording-settings/", "getRecordingSettings", settings_read,
 	  SCOPE_REPORTS_READ, 0 },
 	{ "PATCH", "/api/recording-settings/", "updateRecordingSettings", settings_change,
 	  SCOPE_ADMIN, 0 },
-	{ "DELETE", "/api/recordings/{id}/", "deleteRecording", recording_remove,
-	  SCOPE_REPORTS_READ, 0 },
+	{ "DELETE", "/api/recordings/{id}/", "deleteRecording", recording_remove, SCOPE_ADMIN, 0 },
 	{ "GET", "/api/download-recording/", "downloadRecording", download, SCOPE_REPORTS_READ, 0 },
 	{ 0 },
 };

@@ -16,10 +16,9 @@ METRIC_COUNTER(denied_metric, "jackfield_api_denied_total",
 	       "Requests without a good token or without the right", NULL);
 
 const struct api_route *const api_tables[] = {
-	auth_routes,	  user_routes,	  profile_routes,    device_routes,
-	call_routes,	  control_routes, conference_routes, call_log_routes,
-	recording_routes, prompt_routes,  monitoring_routes, event_routes,
-	system_routes,	  NULL,
+	auth_routes,	   user_routes,	      profile_routes,  device_routes,	 call_routes,
+	control_routes,	   conference_routes, call_log_routes, recording_routes, prompt_routes,
+	monitoring_routes, audit_routes,      event_routes,    system_routes,	 NULL,
 };
 
 const char *const api_scope_names[] = {

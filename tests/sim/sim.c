@@ -396,6 +396,35 @@ unsigned sim_events(struct sim *sim, enum event_type type)
 	return count;
 }
 
+bool sim_told(struct sim *sim, enum event_type type, const char *what)
+{
+	take_events(sim);
+	for (unsigned i = sim->event_count; i-- > 0;)
+		if (sim->events[i]->type == type)
+			return sim->events[i]->detail && strstr(sim->events[i]->detail, what);
+	return false;
+}
+
+void sim_talk(struct sim *sim, struct sim_dialog *phone, struct sim_dialog *far, const char *sdp)
+{
+	assert_int_equal(sim_make(sim, "0301", CONNECT_ANY_DEVICE)->code, REPLY_OK);
+	sim_answer(&sim->phone, sim_expect(&sim->phone, "INVITE"), phone, sim_sdp);
+	sim_run(sim, 5);
+	(void)sim_expect(&sim->phone, "ACK");
+	sim_answer(&sim->provider, sim_expect(&sim->provider, "INVITE sip:0301@"), far, sdp);
+	sim_run(sim, 5);
+	(void)sim_expect(&sim->provider, "ACK");
+	assert_int_equal(sim_view(sim)->state, CALL_ANSWERED);
+}
+
+void sim_over(struct sim *sim)
+{
+	(void)sim_hangup(sim);
+	sim_run(sim, 20);
+	(void)sim_expect(&sim->provider, "BYE");
+	assert_int_equal(sim_events(sim, EVENT_CALL_ENDED), 1);
+}
+
 void sim_ended(struct sim *sim, enum end_reason reason, int code, enum hangup_by by)
 {
 	const struct call_view *view = sim_view(sim);

@@ -92,7 +92,14 @@ struct reply *sim_make(struct sim *sim, const char *to, enum connect_kind kind);
 struct reply *sim_hangup(struct sim *sim);
 const struct call_view *sim_view(struct sim *sim);
 unsigned sim_events(struct sim *sim, enum event_type type);
+/* Whether the last of that type says so in its detail. */
+bool sim_told(struct sim *sim, enum event_type type, const char *what);
 void sim_ended(struct sim *sim, enum end_reason reason, int code, enum hangup_by by);
+
+/* Anna's phone talks to somebody at the provider, who describes himself by `sdp`. */
+void sim_talk(struct sim *sim, struct sim_dialog *phone, struct sim_dialog *far, const char *sdp);
+/* And it is over: we hang up. */
+void sim_over(struct sim *sim);
 
 /* ---- the far ends ---- */
 

@@ -26,17 +26,9 @@ static const char *sdp(unsigned version, const char *direction)
 	return text;
 }
 
-/* Anna's phone talks to somebody at the provider. */
 static void up(struct sim *s, struct sim_dialog *phone, struct sim_dialog *far)
 {
-	assert_int_equal(sim_make(s, "0301", CONNECT_ANY_DEVICE)->code, REPLY_OK);
-	sim_answer(&s->phone, sim_expect(&s->phone, "INVITE"), phone, sim_sdp);
-	sim_run(s, 5);
-	(void)sim_expect(&s->phone, "ACK");
-	sim_answer(&s->provider, sim_expect(&s->provider, "INVITE sip:0301@"), far, sim_sdp);
-	sim_run(s, 5);
-	(void)sim_expect(&s->provider, "ACK");
-	assert_int_equal(sim_view(s)->state, CALL_ANSWERED);
+	sim_talk(s, phone, far, sim_sdp);
 }
 
 static enum reply_code hold(struct sim *s, bool on)
@@ -77,29 +69,6 @@ static void agree(struct sim *s, unsigned version, const char *offered, const ch
 	(void)sim_expect(&s->provider, "ACK");
 }
 
-static const struct event *last(struct sim *s, enum event_type type)
-{
-	for (unsigned i = s->event_count; i-- > 0;)
-		if (s->events[i]->type == type)
-			return s->events[i];
-	return NULL;
-}
-
-static bool told(struct sim *s, enum event_type type, const char *what)
-{
-	const struct event *event = last(s, type);
-
-	return event && event->detail && strstr(event->detail, what);
-}
-
-static void over(struct sim *s)
-{
-	(void)sim_hangup(s);
-	sim_run(s, 20);
-	(void)sim_expect(&s->provider, "BYE");
-	assert_int_equal(sim_events(s, EVENT_CALL_ENDED), 1);
-}
-
 static void a_hold_is_told_to_the_provider_alone(void **state)
 {
 	struct sim *s = *state;
@@ -109,18 +78,18 @@ static void a_hold_is_told_to_the_provider_alone(void **state)
 	assert_int_equal(hold(s, true), REPLY_OK);
 	assert_int_equal(sim_events(s, EVENT_CALL_HELD), 0);
 	agree(s, 8, "sendonly", "recvonly");
-	assert_true(told(s, EVENT_CALL_HELD, "\"signalled\":true"));
+	assert_true(sim_told(s, EVENT_CALL_HELD, "\"signalled\":true"));
 	assert_false(sim_view(s)->hold_remote);
 	assert_int_equal(hold(s, true), REPLY_OK);
 	assert_false(sim_heard(&s->provider, "INVITE"));
 	sim_run(s, 7000);
 	assert_int_equal(hold(s, false), REPLY_OK);
 	agree(s, 9, "sendrecv", "sendrecv");
-	assert_true(told(s, EVENT_CALL_RESUMED, "\"signalled\":true"));
+	assert_true(sim_told(s, EVENT_CALL_RESUMED, "\"signalled\":true"));
 	assert_int_equal(sim_view(s)->state, CALL_ANSWERED);
 	assert_int_equal(sim_view(s)->hold_s, 7);
 	assert_int_equal(sim_count(&s->phone, "INVITE"), 1);
-	over(s);
+	sim_over(s);
 }
 
 static void a_provider_that_refuses_does_not_hinder(void **state)
@@ -137,7 +106,7 @@ static void a_provider_that_refuses_does_not_hinder(void **state)
 		sim_run(s, 5);
 		(void)sim_expect(&s->provider, "ACK");
 		assert_int_equal(sim_events(s, EVENT_CALL_HELD), i + 1);
-		assert_true(told(s, EVENT_CALL_HELD, "\"signalled\":false"));
+		assert_true(sim_told(s, EVENT_CALL_HELD, "\"signalled\":false"));
 		assert_int_equal(sim_view(s)->state, CALL_HELD);
 		/* It never knew: there is nothing to take back. */
 		assert_int_equal(hold(s, false), REPLY_OK);
@@ -150,7 +119,7 @@ static void a_provider_that_refuses_does_not_hinder(void **state)
 	sim_run(s, 5);
 	assert_string_equal(direction_of(sim_expect(&s->provider, "SIP/2.0 200")), "sendrecv");
 	sim_ack(&far, NULL);
-	over(s);
+	sim_over(s);
 }
 
 static void both_hold_and_each_resumes_only_itself(void **state)
@@ -184,7 +153,7 @@ static void both_hold_and_each_resumes_only_itself(void **state)
 	assert_int_equal(hold(s, false), REPLY_OK);
 	agree(s, 13, "sendrecv", "sendrecv");
 	assert_int_equal(sim_view(s)->state, CALL_ANSWERED);
-	over(s);
+	sim_over(s);
 }
 
 static void an_inactive_answer_is_not_taken_for_a_hold_of_theirs(void **state)
@@ -199,7 +168,7 @@ static void an_inactive_answer_is_not_taken_for_a_hold_of_theirs(void **state)
 	assert_int_equal(hold(s, false), REPLY_OK);
 	agree(s, 9, "sendrecv", "sendrecv");
 	assert_int_equal(sim_view(s)->state, CALL_ANSWERED);
-	over(s);
+	sim_over(s);
 }
 
 /* Of our description (RFC 3264 8: it only ever goes up). */
@@ -245,14 +214,14 @@ static void holds_that_cross_are_both_told_in_the_end(void **state)
 	assert_false(sim_heard(&s->provider, "INVITE")); /* the answer has told them */
 	assert_true(sim_view(s)->hold_local && sim_view(s)->hold_remote);
 	assert_int_equal(sim_events(s, EVENT_CALL_HELD), 2);
-	assert_true(told(s, EVENT_CALL_HELD, "\"signalled\":true"));
+	assert_true(sim_told(s, EVENT_CALL_HELD, "\"signalled\":true"));
 	assert_int_equal(hold(s, false), REPLY_OK);
 	ours = sim_expect(&s->provider, "INVITE");
 	assert_string_equal(direction_of(ours), "recvonly");
 	assert_int_equal(version_of(ours), answered + 1);
 	sim_reply(&s->provider, ours, 200, NULL, NULL, sdp(9, "sendonly"));
 	sim_run(s, 5);
-	over(s);
+	sim_over(s);
 }
 
 /* A change of mind while the far end is waited for; and their offer in between is no hold. */
@@ -279,7 +248,7 @@ static void what_crossed_and_is_not_wanted_any_more_is_not_said(void **state)
 	assert_int_equal(sim_view(s)->state, CALL_ANSWERED);
 	sim_run(s, 4500);
 	assert_false(sim_heard(&s->provider, "INVITE"));
-	over(s);
+	sim_over(s);
 }
 
 static void a_resume_while_the_hold_is_open_follows_it(void **state)
@@ -302,7 +271,7 @@ static void a_resume_while_the_hold_is_open_follows_it(void **state)
 	assert_int_equal(sim_events(s, EVENT_CALL_HELD), 2);
 	assert_int_equal(sim_events(s, EVENT_CALL_RESUMED), 2);
 	assert_int_equal(sim_view(s)->state, CALL_ANSWERED);
-	over(s);
+	sim_over(s);
 }
 
 static void a_hold_waits_for_an_offer_that_is_open(void **state)
@@ -320,8 +289,8 @@ static void a_hold_waits_for_an_offer_that_is_open(void **state)
 	sim_ack(&far, NULL);
 	sim_run(s, 500);
 	agree(s, 9, "sendonly", "recvonly");
-	assert_true(told(s, EVENT_CALL_HELD, "\"signalled\":true"));
-	over(s);
+	assert_true(sim_told(s, EVENT_CALL_HELD, "\"signalled\":true"));
+	sim_over(s);
 }
 
 /* The INVITE had no offer: until the ACK there is nothing to say it by. */
@@ -341,8 +310,8 @@ static void a_hold_before_the_ack_is_told_after_it(void **state)
 	sim_ack(&far, sdp(1, "sendrecv"));
 	sim_run(s, 500);
 	agree(s, 2, "sendonly", "recvonly");
-	assert_true(told(s, EVENT_CALL_HELD, "\"signalled\":true"));
-	over(s);
+	assert_true(sim_told(s, EVENT_CALL_HELD, "\"signalled\":true"));
+	sim_over(s);
 }
 
 static void a_hangup_crosses_the_hold(void **state)
@@ -386,7 +355,7 @@ static void a_phones_hold_key_holds_the_provider(void **state)
 	agree(s, 9, "sendrecv", "sendrecv");
 	assert_int_equal(sim_view(s)->state, CALL_ANSWERED);
 	assert_int_equal(sim_view(s)->hold_s, 3);
-	over(s);
+	sim_over(s);
 }
 
 /* Session timers are kept alive on both legs; nothing else happens for hours. */
@@ -412,7 +381,7 @@ static void hours_of_hold_end_nothing(void **state)
 	assert_int_equal(hold(s, false), REPLY_OK);
 	agree(s, 9, "sendrecv", "sendrecv");
 	assert_in_range(sim_view(s)->hold_s, 238 * 60, 238 * 60 + 1);
-	over(s);
+	sim_over(s);
 }
 
 /* ---- held for too long ---- */
@@ -455,9 +424,9 @@ static void who_holds_for_too_long_is_rung_back_and_takes_it_with_any_key(void *
 	assert_int_equal(hold(s, true), REPLY_OK);
 	agree(s, 8, "sendonly", "recvonly");
 	hold_on(s, MAX_HOLD_MS - 1000);
-	assert_false(told(s, EVENT_CALL_UPDATED, "hold_recall"));
+	assert_false(sim_told(s, EVENT_CALL_UPDATED, "hold_recall"));
 	sim_run(s, 2000);
-	assert_true(told(s, EVENT_CALL_UPDATED, "hold_recall"));
+	assert_true(sim_told(s, EVENT_CALL_UPDATED, "hold_recall"));
 	assert_int_equal(sim_view(s)->state, CALL_HELD);
 	sim_info(&phone, "Signal=5\r\nDuration=100\r\n");
 	sim_run(s, 5);
@@ -466,7 +435,7 @@ static void who_holds_for_too_long_is_rung_back_and_takes_it_with_any_key(void *
 	assert_int_equal(sim_events(s, EVENT_CALL_DTMF), 0);
 	sim_run(s, 120000);
 	assert_int_equal(sim_events(s, EVENT_CALL_ENDED), 0);
-	over(s);
+	sim_over(s);
 }
 
 static void a_recall_that_nobody_heeds_ends_the_call(void **state)
@@ -529,7 +498,7 @@ static void a_phone_that_holds_by_its_key_is_rung_back(void **state)
 	forget(&s->phone);
 	forget(&s->phone2);
 	sim_run(s, 2000);
-	assert_true(told(s, EVENT_CALL_UPDATED, "hold_recall"));
+	assert_true(sim_told(s, EVENT_CALL_UPDATED, "hold_recall"));
 	invite = sim_expect(&s->phone2, "INVITE");
 	sim_answer(&s->phone2, invite, &again, sim_sdp);
 	sim_run(s, 50);
@@ -538,7 +507,7 @@ static void a_phone_that_holds_by_its_key_is_rung_back(void **state)
 	agree(s, 9, "sendrecv", "sendrecv");
 	assert_int_equal(sim_view(s)->state, CALL_ANSWERED);
 	assert_true(phone_is_muted(s));
-	assert_true(told(s, EVENT_CALL_RESUMED, "\"signalled\":true"));
+	assert_true(sim_told(s, EVENT_CALL_RESUMED, "\"signalled\":true"));
 	(void)sim_hangup(s);
 	sim_run(s, 50);
 	(void)sim_expect(&s->provider, "BYE");
@@ -604,13 +573,13 @@ static void a_hold_that_is_never_answered_is_ours_alone(void **state)
 	up(s, &phone, &far);
 	assert_int_equal(hold(s, true), REPLY_OK);
 	sim_run(s, 33000); /* Timer B */
-	assert_true(told(s, EVENT_CALL_HELD, "\"signalled\":false"));
+	assert_true(sim_told(s, EVENT_CALL_HELD, "\"signalled\":false"));
 	assert_int_equal(sim_view(s)->state, CALL_HELD);
 	sim_reply(&s->provider, sim_expect(&s->provider, "OPTIONS"), 200, NULL, NULL, NULL);
 	sim_run(s, 60000);
 	assert_int_equal(hold(s, false), REPLY_OK);
 	assert_int_equal(sim_view(s)->state, CALL_ANSWERED);
-	over(s);
+	sim_over(s);
 }
 
 static void who_answers_neither_hold_nor_question_is_gone(void **state)
@@ -648,11 +617,11 @@ static void a_glare_without_end_is_given_up_and_held_all_the_same(void **state)
 		if (sim_heard(&s->provider, "INVITE"))
 			assert_in_range(waited_ms, 2090, 4010);
 	}
-	assert_true(told(s, EVENT_CALL_HELD, "\"signalled\":false"));
+	assert_true(sim_told(s, EVENT_CALL_HELD, "\"signalled\":false"));
 	assert_int_equal(sim_view(s)->state, CALL_HELD);
 	assert_int_equal(hold(s, false), REPLY_OK);
 	assert_int_equal(sim_view(s)->state, CALL_ANSWERED);
-	over(s);
+	sim_over(s);
 }
 
 static void a_hangup_crosses_the_resume(void **state)
@@ -720,7 +689,7 @@ static void a_null_address_is_a_hold(void **state)
 		sim_run(s, 5);
 		assert_false(sim_view(s)->hold_remote);
 	}
-	over(s);
+	sim_over(s);
 }
 
 int main(void)

@@ -17,22 +17,9 @@ static int end(void **state)
 static const char no_events[] =
 	"v=0\r\no=- 7 7 IN IP4 10.0.0.9\r\ns=-\r\nc=IN IP4 10.0.0.9\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n";
 
-/* Anna's phone talks to somebody at the provider who describes itself so. */
-static void up_with(struct sim *s, struct sim_dialog *phone, struct sim_dialog *far,
-		    const char *sdp)
-{
-	assert_int_equal(sim_make(s, "0301", CONNECT_ANY_DEVICE)->code, REPLY_OK);
-	sim_answer(&s->phone, sim_expect(&s->phone, "INVITE"), phone, sim_sdp);
-	sim_run(s, 5);
-	(void)sim_expect(&s->phone, "ACK");
-	sim_answer(&s->provider, sim_expect(&s->provider, "INVITE sip:0301@"), far, sdp);
-	sim_run(s, 5);
-	(void)sim_expect(&s->provider, "ACK");
-}
-
 static void up(struct sim *s, struct sim_dialog *phone, struct sim_dialog *far)
 {
-	up_with(s, phone, far, no_events);
+	sim_talk(s, phone, far, no_events);
 }
 
 static enum reply_code dial(struct sim *s, const char *digits, enum dtmf_mode method,
@@ -70,22 +57,6 @@ static void answer(struct sim *s, const char *message, int code)
 	sim_run(s, 5);
 }
 
-static bool told(struct sim *s, enum event_type type, const char *what)
-{
-	for (unsigned i = s->event_count; i-- > 0;)
-		if (s->events[i]->type == type)
-			return s->events[i]->detail && strstr(s->events[i]->detail, what);
-	return false;
-}
-
-static void over(struct sim *s)
-{
-	(void)sim_hangup(s);
-	sim_run(s, 20);
-	(void)sim_expect(&s->provider, "BYE");
-	assert_int_equal(sim_events(s, EVENT_CALL_ENDED), 1);
-}
-
 static void the_next_digit_waits_for_the_answer_to_the_last(void **state)
 {
 	struct sim *s = *state;
@@ -105,12 +76,12 @@ static void the_next_digit_waits_for_the_answer_to_the_last(void **state)
 	answer(s, first, 200); /* at once: its own length is kept all the same */
 	assert_false(sim_heard(&s->provider, "INFO"));
 	sim_run(s, 150);
-	assert_true(
-		told(s, EVENT_CALL_DTMF_SENT, "\"complete\":true,\"sent\":2,\"sip_code\":null"));
+	assert_true(sim_told(s, EVENT_CALL_DTMF_SENT,
+			     "\"complete\":true,\"sent\":2,\"sip_code\":null"));
 	answer(s, info(s, '3'), 200);
 	sim_run(s, 150);
 	assert_int_equal(sim_events(s, EVENT_CALL_DTMF_SENT), 2);
-	over(s);
+	sim_over(s);
 }
 
 static void a_refused_digit_ends_its_operation_and_is_told(void **state)
@@ -124,12 +95,12 @@ static void a_refused_digit_ends_its_operation_and_is_told(void **state)
 	answer(s, info(s, '1'), 200);
 	sim_run(s, 150);
 	answer(s, info(s, '2'), 500);
-	assert_true(
-		told(s, EVENT_CALL_DTMF_SENT, "\"complete\":false,\"sent\":1,\"sip_code\":500"));
+	assert_true(sim_told(s, EVENT_CALL_DTMF_SENT,
+			     "\"complete\":false,\"sent\":1,\"sip_code\":500"));
 	answer(s, info(s, '5'), 200); /* what was asked for beside it goes on */
 	sim_run(s, 150);
-	assert_true(told(s, EVENT_CALL_DTMF_SENT, "\"complete\":true,\"sent\":1"));
-	over(s);
+	assert_true(sim_told(s, EVENT_CALL_DTMF_SENT, "\"complete\":true,\"sent\":1"));
+	sim_over(s);
 }
 
 static void who_knows_no_info_gets_tones_instead(void **state)
@@ -142,14 +113,14 @@ static void who_knows_no_info_gets_tones_instead(void **state)
 	answer(s, info(s, '1'), 415);
 	sim_run(s, 10000); /* there is no media loop here to say that they are out */
 	assert_false(sim_heard(&s->provider, "INFO"));
-	assert_true(told(s, EVENT_CALL_DTMF_SENT,
-			 "\"method\":\"inband\",\"complete\":true,\"sent\":2"));
+	assert_true(sim_told(s, EVENT_CALL_DTMF_SENT,
+			     "\"method\":\"inband\",\"complete\":true,\"sent\":2"));
 	/* Who insists on INFO is given nothing else. */
 	assert_int_equal(dial(s, "3", DTMF_INFO, MASK_PROFILE), REPLY_OK);
 	answer(s, info(s, '3'), 415);
-	assert_true(
-		told(s, EVENT_CALL_DTMF_SENT, "\"complete\":false,\"sent\":0,\"sip_code\":415"));
-	over(s);
+	assert_true(sim_told(s, EVENT_CALL_DTMF_SENT,
+			     "\"complete\":false,\"sent\":0,\"sip_code\":415"));
+	sim_over(s);
 }
 
 static void a_digit_that_is_never_answered_does_not_end_the_call(void **state)
@@ -160,12 +131,12 @@ static void a_digit_that_is_never_answered_does_not_end_the_call(void **state)
 	up(s, &phone, &far);
 	assert_int_equal(dial(s, "12", DTMF_INFO, MASK_PROFILE), REPLY_OK);
 	sim_run(s, 33000); /* Timer F */
-	assert_true(
-		told(s, EVENT_CALL_DTMF_SENT, "\"complete\":false,\"sent\":0,\"sip_code\":408"));
+	assert_true(sim_told(s, EVENT_CALL_DTMF_SENT,
+			     "\"complete\":false,\"sent\":0,\"sip_code\":408"));
 	answer(s, sim_expect(&s->provider, "OPTIONS"), 200);
 	sim_run(s, 60000);
 	assert_int_equal(sim_events(s, EVENT_CALL_ENDED), 0);
-	over(s);
+	sim_over(s);
 }
 
 static void a_digit_for_a_call_that_is_gone_ends_it_here_too(void **state)
@@ -194,16 +165,16 @@ static void what_cannot_be_sent_any_more_is_not_said_to_be_sent(void **state)
 	struct sim *s = *state;
 	struct sim_dialog phone, far;
 
-	up_with(s, &phone, &far, with_events);
+	sim_talk(s, &phone, &far, with_events);
 	assert_int_equal(dial(s, ",,12", DTMF_AUTO, MASK_PROFILE), REPLY_OK);
 	sim_request(&far, "INVITE", "Allow: INVITE, ACK, BYE\r\n", opus_alone);
 	sim_run(s, 5);
 	(void)sim_expect(&s->provider, "SIP/2.0 200");
 	sim_ack(&far, NULL);
 	sim_run(s, 4000);
-	assert_true(told(s, EVENT_CALL_DTMF_SENT, "\"complete\":false,\"sent\":0"));
+	assert_true(sim_told(s, EVENT_CALL_DTMF_SENT, "\"complete\":false,\"sent\":0"));
 	assert_int_equal(dial(s, "1", DTMF_AUTO, MASK_PROFILE), REPLY_UNSUPPORTED);
-	over(s);
+	sim_over(s);
 }
 
 static void a_hangup_crosses_a_digit(void **state)
@@ -221,7 +192,7 @@ static void a_hangup_crosses_a_digit(void **state)
 	assert_false(sim_heard(&s->provider, "INFO"));
 	sim_ended(s, END_COMPLETED, 200, HANGUP_CALLEE);
 	assert_int_equal(sim_events(s, EVENT_CALL_DTMF_SENT), 1);
-	assert_true(told(s, EVENT_CALL_DTMF_SENT, "\"complete\":false"));
+	assert_true(sim_told(s, EVENT_CALL_DTMF_SENT, "\"complete\":false"));
 }
 
 static void a_hold_stops_digits_that_wait(void **state)
@@ -239,13 +210,13 @@ static void a_hold_stops_digits_that_wait(void **state)
 	hold.call_id = sim_view(s)->id;
 	assert_int_equal(sim_do(s, &hold)->code, REPLY_OK);
 	sim_run(s, 5);
-	assert_true(told(s, EVENT_CALL_DTMF_SENT, "\"complete\":false"));
+	assert_true(sim_told(s, EVENT_CALL_DTMF_SENT, "\"complete\":false"));
 	answer(s, message, 500); /* of an operation that is over already */
 	sim_run(s, 500);
 	assert_false(sim_heard(&s->provider, "INFO"));
 	assert_int_equal(sim_events(s, EVENT_CALL_DTMF_SENT), 1);
 	assert_int_equal(dial(s, "1", DTMF_INFO, MASK_PROFILE), REPLY_CALL_HELD);
-	over(s);
+	sim_over(s);
 }
 
 static void which_digits_come_in_can_be_kept_secret(void **state)
@@ -256,21 +227,21 @@ static void which_digits_come_in_can_be_kept_secret(void **state)
 	up(s, &phone, &far);
 	sim_info(&far, "Signal=7\r\nDuration=100\r\n");
 	sim_run(s, 5);
-	assert_true(told(s, EVENT_CALL_DTMF, "\"digit\":\"7\""));
-	assert_true(told(s, EVENT_CALL_DTMF, "\"masked\":false"));
+	assert_true(sim_told(s, EVENT_CALL_DTMF, "\"digit\":\"7\""));
+	assert_true(sim_told(s, EVENT_CALL_DTMF, "\"masked\":false"));
 	assert_int_equal(dial(s, "", DTMF_AUTO, MASK_ON), REPLY_OK);
 	sim_run(s, 1000);
 	sim_info(&far, "Signal=8\r\nDuration=100\r\n");
 	sim_run(s, 5);
 	assert_int_equal(sim_events(s, EVENT_CALL_DTMF), 2);
-	assert_true(told(s, EVENT_CALL_DTMF, "\"digit\":null"));
-	assert_true(told(s, EVENT_CALL_DTMF, "\"masked\":true"));
+	assert_true(sim_told(s, EVENT_CALL_DTMF, "\"digit\":null"));
+	assert_true(sim_told(s, EVENT_CALL_DTMF, "\"masked\":true"));
 	assert_int_equal(dial(s, "", DTMF_AUTO, MASK_OFF), REPLY_OK);
 	sim_run(s, 1000);
 	sim_info(&far, "Signal=9\r\nDuration=100\r\n");
 	sim_run(s, 5);
-	assert_true(told(s, EVENT_CALL_DTMF, "\"digit\":\"9\""));
-	over(s);
+	assert_true(sim_told(s, EVENT_CALL_DTMF, "\"digit\":\"9\""));
+	sim_over(s);
 }
 
 int main(void)

@@ -21,17 +21,10 @@ static int end_at_once(void **state)
 	return 0;
 }
 
-/* Anna's phone talks to somebody at the provider. Return: the call. */
+/* Return: the call. */
 static struct id up(struct sim *s, struct sim_dialog *phone, struct sim_dialog *far)
 {
-	assert_int_equal(sim_make(s, "0301", CONNECT_ANY_DEVICE)->code, REPLY_OK);
-	sim_answer(&s->phone, sim_expect(&s->phone, "INVITE"), phone, sim_sdp);
-	sim_run(s, 5);
-	(void)sim_expect(&s->phone, "ACK");
-	sim_answer(&s->provider, sim_expect(&s->provider, "INVITE sip:0301@"), far, sim_sdp);
-	sim_run(s, 5);
-	(void)sim_expect(&s->provider, "ACK");
-	assert_int_equal(sim_view(s)->state, CALL_ANSWERED);
+	sim_talk(s, phone, far, sim_sdp);
 	return sim_view(s)->id;
 }
 

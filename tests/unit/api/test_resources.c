@@ -272,6 +272,15 @@ static void roles_decide(void **state)
 	assert_int_equal(status_of(rig, "PATCH", path, supervisor.access, "{\"name\": \"x\"}"),
 			 403);
 	assert_int_equal(status_of(rig, "GET", "/api/users/", supervisor.access, NULL), 403);
+	/* What only admins may do is refused before it is looked for. */
+	assert_int_equal(status_of(rig, "DELETE", "/api/recordings/" NOBODY "/", supervisor.access,
+				   NULL),
+			 403);
+	assert_int_equal(status_of(rig, "PATCH", "/api/recordings/" NOBODY "/", supervisor.access,
+				   "{\"legal_hold\": true}"),
+			 403);
+	assert_int_equal(status_of(rig, "DELETE", "/api/recordings/" NOBODY "/", ada.access, NULL),
+			 404);
 	{
 		auto_got got;
 
