@@ -97,11 +97,9 @@ struct reply *do_answer_call(struct call_app *app, struct command *command)
 		return reply_new(REPLY_NOT_FOUND);
 	if (!call_may_touch(call, &command->asker))
 		return reply_new(REPLY_FORBIDDEN);
-	if (call->direction != CALL_INCOMING || call->fsm.state != PHASE_DIAL) {
-		bad = reply_error(REPLY_WRONG_STATE, NULL, "This call cannot be taken any more.");
-		bad->state = call_state_names[call->shown];
-		return bad;
-	}
+	if (call->direction != CALL_INCOMING || call->fsm.state != PHASE_DIAL)
+		return reply_wrong_state(call_state_names[call->shown],
+					 "This call cannot be taken any more.");
 	bad = find_party(app, &command->asker, call, &to);
 	if (bad)
 		return bad;

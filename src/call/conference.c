@@ -1,8 +1,6 @@
 /* conference: what the API asks of rooms. */
 #include "call/room.h"
 
-#define PAGE_MAX 500
-
 static struct reply *reply_room(const struct room *room)
 {
 	struct reply *reply = reply_new(REPLY_OK);
@@ -150,11 +148,9 @@ static struct reply *move_call(struct call_app *app, const struct asker *asker,
 	if (room && !count && room_of(call) == room)
 		return reply_room(room); /* it is there already */
 	if (call->fsm.state != PHASE_UP || call->conducts || !count || transfer_runs(call) ||
-	    call->consult_of) {
-		bad = reply_error(REPLY_WRONG_STATE, NULL, "Only a call that is up can be moved.");
-		bad->state = call_state_names[call_shown(call)];
-		return bad;
-	}
+	    call->consult_of)
+		return reply_wrong_state(call_state_names[call_shown(call)],
+					 "Only a call that is up can be moved.");
 	bad = entry_refusal(app, asker, wish);
 	if (!bad && room && room_admits(room, count))
 		bad = reply_error(REPLY_ROOM_FULL, NULL, "The room has no place for both.");
@@ -215,12 +211,8 @@ static struct reply *ring_in(struct call_app *app, const struct asker *asker,
 		bad = find_phone(app, asker, wish->device, &device, &user);
 	if (bad)
 		return bad;
-	if (!permit_call(app, user->tenant)) {
-		bad = reply_error(REPLY_LIMIT, NULL,
-				  "There are as many calls as there may be at once.");
-		bad->retry_after_s = 10;
-		return bad;
-	}
+	if (!permit_call(app, user->tenant))
+		return permit_refusal();
 	call = call_new(app, user->tenant, CALL_INTERNAL);
 	call->counted = true;
 	call_add_user(call, user);
@@ -364,11 +356,9 @@ static struct reply *record(struct room *room, const struct conference_wish *wis
 {
 	struct reply *bad;
 
-	if (!room->call) {
-		bad = reply_error(REPLY_WRONG_STATE, NULL, "Nobody is in the room.");
-		bad->state = conference_state_names[CONFERENCE_OPEN];
-		return bad;
-	}
+	if (!room->call)
+		return reply_wrong_state(conference_state_names[CONFERENCE_OPEN],
+					 "Nobody is in the room.");
 	bad = record_act(room->call, &wish->record);
 	return bad ? bad : reply_room(room);
 }
@@ -442,7 +432,7 @@ struct reply *do_conference(struct call_app *app, struct command *command)
 struct reply *do_conferences(struct call_app *app, struct command *command)
 {
 	struct reply *reply = reply_new(REPLY_OK);
-	unsigned limit = command->limit && command->limit < PAGE_MAX ? command->limit : PAGE_MAX;
+	unsigned limit = page_limit(command);
 
 	reply->conferences = room_views(app, &command->asker, command->offset, limit, &reply->count,
 					&reply->total);

@@ -128,15 +128,13 @@ static struct reply *carry_out(struct call *call, struct leg *leg,
 
 static struct reply *not_now(const struct call *call, const struct leg *leg)
 {
-	struct reply *reply;
-
 	if (call_is_held(call))
 		return reply_error(REPLY_CALL_HELD, NULL, "The call is on hold.");
 	if (leg && (leg_shown(leg) == LEG_ANSWERED || leg_shown(leg) == LEG_EARLY_MEDIA))
 		return NULL;
-	reply = reply_error(REPLY_WRONG_STATE, NULL, "This leg has not been answered.");
-	reply->state = leg ? leg_state_names[leg_shown(leg)] : call_state_names[call->shown];
-	return reply;
+	return reply_wrong_state(leg ? leg_state_names[leg_shown(leg)]
+				     : call_state_names[call->shown],
+				 "This leg has not been answered.");
 }
 
 struct reply *do_dtmf(struct call_app *app, struct command *command)

@@ -187,6 +187,14 @@ struct reply *reply_error(enum reply_code code, const char *field, const char *f
 	return reply;
 }
 
+struct reply *reply_wrong_state(const char *state, const char *detail)
+{
+	struct reply *reply = reply_error(REPLY_WRONG_STATE, NULL, "%s", detail);
+
+	reply->state = state;
+	return reply;
+}
+
 struct reply *reply_call(struct call *call)
 {
 	struct reply *reply = reply_new(REPLY_OK);

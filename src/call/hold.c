@@ -263,15 +263,6 @@ void hold_begin(struct call *call)
 
 /* ---- hold-call ---- */
 
-static struct reply *not_now(const struct call *call)
-{
-	struct reply *reply =
-		reply_error(REPLY_WRONG_STATE, NULL, "Only two who talk can hold each other.");
-
-	reply->state = call_state_names[call_shown(call)];
-	return reply;
-}
-
 void hold_set(struct call *call, struct leg *holder, bool on)
 {
 	struct leg *leg = hold_partner(call, holder);
@@ -298,7 +289,8 @@ struct reply *do_hold_call(struct call_app *app, struct command *command)
 	leg = call->fsm.state == PHASE_UP ? leg_far(call, &command->asker) : NULL;
 	holder = leg ? hold_partner(call, leg) : NULL;
 	if (!holder || !call->bridge || transfer_runs(call))
-		return not_now(call);
+		return reply_wrong_state(call_state_names[call_shown(call)],
+					 "Only two who talk can hold each other.");
 	hold_set(call, holder, command->on);
 	return reply_call(call);
 }

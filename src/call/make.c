@@ -96,11 +96,8 @@ static struct reply *admit(struct call_app *app, const struct asker *asker, stru
 	if (r)
 		return reply_refused(app, r, "to", making->profile);
 	bad = find_first(app, asker, making);
-	if (!bad && !permit_call(app, making->profile->tenant)) {
-		bad = reply_error(REPLY_LIMIT, NULL,
-				  "There are as many calls as there may be at once.");
-		bad->retry_after_s = 10;
-	}
+	if (!bad && !permit_call(app, making->profile->tenant))
+		bad = permit_refusal();
 	if (bad) {
 		outbound_release(&making->to);
 		outbound_release(&making->number);
@@ -205,11 +202,9 @@ struct reply *do_make_call(struct call_app *app, struct command *command)
 		return reply_error(REPLY_FORBIDDEN, "profile_id",
 				   "This profile belongs to somebody else.");
 	making.user = user_want(app, asker->user, making.profile->tenant);
-	if (making.wish->record && making.profile->spec->record == RECORD_NEVER)
-		return reply_error(
-			REPLY_NO_RECORDING, NULL,
-			"This profile says that its calls are never recorded; set its record to on_demand to allow it.");
-	bad = admit(app, asker, &making);
+	bad = making.wish->record ? record_refusal(making.profile) : NULL;
+	if (!bad)
+		bad = admit(app, asker, &making);
 	if (bad)
 		return bad;
 

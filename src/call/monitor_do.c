@@ -1,21 +1,11 @@
 /* Live monitoring: what the API asks. Who may is known there; here it is what is possible. */
 #include "call/monitor.h"
 
-#define PAGE_MAX 500
-
 static struct reply *reply_monitor(const struct monitor *monitor)
 {
 	struct reply *reply = reply_new(REPLY_OK);
 
 	reply->monitor = monitor_view_make(monitor);
-	return reply;
-}
-
-static struct reply *wrong_state(const char *state, const char *detail)
-{
-	struct reply *reply = reply_error(REPLY_WRONG_STATE, NULL, "%s", detail);
-
-	reply->state = state;
 	return reply;
 }
 
@@ -39,8 +29,8 @@ static struct reply *find_call(struct call_app *app, const struct asker *asker,
 		if (!room)
 			return reply_error(REPLY_NOT_FOUND, NULL, "There is no such room.");
 		if (!room->call)
-			return wrong_state(conference_state_names[CONFERENCE_OPEN],
-					   "Nobody is in this room.");
+			return reply_wrong_state(conference_state_names[CONFERENCE_OPEN],
+						 "Nobody is in this room.");
 		call = room->call;
 	} else {
 		call = call_get(app, wish->call);
@@ -48,9 +38,10 @@ static struct reply *find_call(struct call_app *app, const struct asker *asker,
 	if (!call || !id_eq(call->tenant->id, asker->tenant))
 		return reply_error(REPLY_NOT_FOUND, NULL, "There is no such call.");
 	if (call_is_over(call))
-		return wrong_state(call_state_names[CALL_ENDED], "The call has ended.");
+		return reply_wrong_state(call_state_names[CALL_ENDED], "The call has ended.");
 	if (call->fsm.state != PHASE_UP)
-		return wrong_state(call_state_names[call->shown], "This call is not answered yet.");
+		return reply_wrong_state(call_state_names[call->shown],
+					 "This call is not answered yet.");
 	*ret_call = call;
 	return NULL;
 }
@@ -167,14 +158,9 @@ static struct reply *admit(struct call_app *app, const struct call *call,
 	if (wish->follow_agent && (!agent || id_is_none(agent->user)))
 		return reply_error(REPLY_INVALID, "follow_agent",
 				   "Nobody of yours is on this call.");
-	if (call->monitors.count >= CALL_MONITORS_MAX) {
-		bad = reply_error(REPLY_LIMIT, NULL, "Too many listen to this call already.");
-	} else if (!permit_call(app, call->tenant)) {
-		bad = reply_error(REPLY_LIMIT, NULL,
-				  "There are as many calls as there may be at once.");
-		bad->retry_after_s = 10;
-	}
-	return bad;
+	if (call->monitors.count >= CALL_MONITORS_MAX)
+		return reply_error(REPLY_LIMIT, NULL, "Too many listen to this call already.");
+	return permit_call(app, call->tenant) ? NULL : permit_refusal();
 }
 
 static void begin_own(struct call *own)
@@ -285,7 +271,7 @@ static struct reply *change(struct monitor *monitor, const struct monitor_wish *
 	struct reply *bad;
 
 	if (monitor_is_over(monitor))
-		return wrong_state(monitor_state_names[MONITOR_ENDED], "It has ended.");
+		return reply_wrong_state(monitor_state_names[MONITOR_ENDED], "It has ended.");
 	/* While it waits nobody is there to be found. */
 	if (monitor->call && (wish->has_mode || wish->has_target)) {
 		bad = check_target(monitor->call, mode, target);
@@ -375,7 +361,7 @@ struct reply *do_monitor_calls(struct call_app *app, struct command *command)
 {
 	const struct monitor_filter *filter = command->body;
 	struct tenant *tenant = tenant_want(app, command->asker.tenant);
-	unsigned limit = command->limit && command->limit < PAGE_MAX ? command->limit : PAGE_MAX;
+	unsigned limit = page_limit(command);
 	struct reply *reply = reply_new(REPLY_OK);
 
 	reply->calls = xzalloc_array(limit + 1, sizeof(*reply->calls));

@@ -149,17 +149,13 @@ bool call_may_touch(const struct call *call, const struct asker *asker)
 struct reply *call_for(struct call_app *app, const struct command *command, struct call **ret_call)
 {
 	struct call *call = call_get(app, command->call_id);
-	struct reply *reply;
 
 	if (!call || !call_may_see(call, &command->asker))
 		return reply_new(REPLY_NOT_FOUND);
 	if (!call_may_touch(call, &command->asker))
 		return reply_new(REPLY_FORBIDDEN);
-	if (call_is_over(call)) {
-		reply = reply_error(REPLY_WRONG_STATE, NULL, "The call has ended.");
-		reply->state = call_state_names[CALL_ENDED];
-		return reply;
-	}
+	if (call_is_over(call))
+		return reply_wrong_state(call_state_names[CALL_ENDED], "The call has ended.");
 	*ret_call = call;
 	return NULL;
 }
@@ -167,15 +163,11 @@ struct reply *call_for(struct call_app *app, const struct command *command, stru
 struct reply *leg_for(const struct call *call, const struct command *command, struct leg **ret_leg)
 {
 	struct leg *leg = leg_get(call, command->leg_id);
-	struct reply *reply;
 
 	if (!leg)
 		return reply_error(REPLY_INVALID, "leg_id", "This call has no such leg.");
-	if (!leg_is_live(leg)) {
-		reply = reply_error(REPLY_WRONG_STATE, NULL, "This leg has ended.");
-		reply->state = leg_state_names[LEG_ENDED];
-		return reply;
-	}
+	if (!leg_is_live(leg))
+		return reply_wrong_state(leg_state_names[LEG_ENDED], "This leg has ended.");
 	*ret_leg = leg;
 	return NULL;
 }

@@ -24,6 +24,15 @@ bool permit_call(struct call_app *app, struct tenant *tenant)
 	return true;
 }
 
+struct reply *permit_refusal(void)
+{
+	struct reply *reply =
+		reply_error(REPLY_LIMIT, NULL, "There are as many calls as there may be at once.");
+
+	reply->retry_after_s = 10;
+	return reply;
+}
+
 void permit_call_end(struct tenant *tenant)
 {
 	tenant->calls_now--;

@@ -314,6 +314,7 @@ must_check int outbound_dial(struct leg *leg, struct outbound *outbound, struct 
 
 /* permit.c */
 must_check bool permit_call(struct call_app *app, struct tenant *tenant); /* at its limit: false */
+struct reply *permit_refusal(void); /* permit_call() said no */
 void permit_call_end(struct tenant *tenant);
 must_check bool permit_leg(struct profile *profile);
 void permit_leg_end(struct profile *profile);
@@ -403,6 +404,8 @@ void record_follow(struct call *call);
 void record_leave(struct leg *leg); /* it is on no recording any more */
 void record_done(struct call_app *app, struct id id, const struct tape_end *end);
 void record_forget(struct call *call); /* the call goes */
+/* Calls of this profile are never recorded; or NULL. */
+struct reply *record_refusal(const struct profile *profile);
 /* What the API asks for. Return: NULL when it is done, or the refusal. */
 struct reply *record_act(struct call *call, const struct record_wish *wish);
 enum recording_state record_shown(const struct call *call);
@@ -534,6 +537,7 @@ void answer_give(struct answer answer, struct reply *reply); /* takes it */
 struct reply *reply_new(enum reply_code code);
 struct reply *reply_error(enum reply_code code, const char *field, const char *fmt, ...)
 	format_printf(3, 4);
+struct reply *reply_wrong_state(const char *state, const char *detail); /* state: a static name */
 struct reply *reply_call(struct call *call);
 struct call_gate *call_gate_new(size_t capacity);
 void call_gate_free(struct call_gate *gate);
@@ -551,5 +555,6 @@ command_fn do_make_call, do_answer_call, do_hangup_call, do_mute_leg, do_dtmf, d
 	do_device_drop, do_devices, do_user_put, do_user_drop, do_tenant_put, do_conference,
 	do_conferences, do_conference_get, do_room_put, do_record, do_recording_repaired,
 	do_recording_deleted, do_transfer_call, do_monitor, do_monitor_calls;
+unsigned page_limit(const struct command *command); /* query.c: entries of one reply */
 void waiters_tell(struct call_app *app, struct profile *profile, bool over);
 void drainers_tell(struct call_app *app, bool over);

@@ -44,10 +44,15 @@ static struct call_view **views(struct call_app *app, const struct asker *asker,
 	return list;
 }
 
+unsigned page_limit(const struct command *command)
+{
+	return command->limit && command->limit < PAGE_MAX ? command->limit : PAGE_MAX;
+}
+
 struct reply *do_calls(struct call_app *app, struct command *command)
 {
 	struct reply *reply = reply_new(REPLY_OK);
-	unsigned limit = command->limit && command->limit < PAGE_MAX ? command->limit : PAGE_MAX;
+	unsigned limit = page_limit(command);
 
 	reply->calls =
 		views(app, &command->asker, command->offset, limit, &reply->count, &reply->total);

@@ -49,9 +49,8 @@ static void remember(struct recording *recording)
 	call->last_recording = (void *)xmemdup(&recording->view, sizeof(recording->view));
 }
 
-static struct event *event_with(const struct recording *recording, enum event_type type)
+static struct event *event_with(const struct recording_view *view, enum event_type type)
 {
-	const struct recording_view *view = &recording->view;
 	struct event *event = event_new(type, view->tenant);
 
 	event->call_id = view->call_id;
@@ -71,7 +70,7 @@ static void publish_call(struct recording *recording)
 	if (!call)
 		return;
 	recording->view.call_seq = ++call->seq;
-	event = event_with(recording, EVENT_CALL_UPDATED);
+	event = event_with(&recording->view, EVENT_CALL_UPDATED);
 	event->call = call_view_make(call);
 	event->detail = xasprintf("{\"what\":\"recording\",\"recording_id\":\"%s\"}",
 				  id_str(recording->view.id));
@@ -84,7 +83,7 @@ static void publish(struct recording *recording, enum event_type type)
 {
 	remember(recording);
 	publish_call(recording);
-	event_publish(recording->app->bus, event_with(recording, type));
+	event_publish(recording->app->bus, event_with(&recording->view, type));
 }
 
 enum recording_state record_shown(const struct call *call)
@@ -96,6 +95,17 @@ enum recording_state record_shown(const struct call *call)
 
 /* ---- its life ---- */
 
+static void pause_it(struct recording *recording, bool paused)
+{
+	tape_pause(recording->tape, paused);
+	recording->view.state = paused ? RECORD_PAUSED : RECORD_RECORDING;
+	if (paused)
+		timer_start(&recording->limit, PAUSE_MAX_MS);
+	else
+		timer_stop(&recording->limit);
+	publish(recording, paused ? EVENT_RECORDING_PAUSED : EVENT_RECORDING_RESUMED);
+}
+
 static void limit_over(struct timer *timer, void *arg)
 {
 	struct recording *recording = arg;
@@ -104,9 +114,7 @@ static void limit_over(struct timer *timer, void *arg)
 	if (!recording->tape)
 		return;
 	log_info("a paused recording goes on by itself", LOG_ID("call", recording->view.call_id));
-	tape_pause(recording->tape, false);
-	recording->view.state = RECORD_RECORDING;
-	publish(recording, EVENT_RECORDING_RESUMED);
+	pause_it(recording, false);
 }
 
 /* Where its parties hear the beep; NULL: nowhere. A call that has become part of a room goes on with its own recording. */
@@ -321,17 +329,6 @@ void record_stop(struct call *call)
 	publish_call(recording);
 }
 
-static void pause_it(struct recording *recording, bool paused)
-{
-	tape_pause(recording->tape, paused);
-	recording->view.state = paused ? RECORD_PAUSED : RECORD_RECORDING;
-	if (paused)
-		timer_start(&recording->limit, PAUSE_MAX_MS);
-	else
-		timer_stop(&recording->limit);
-	publish(recording, paused ? EVENT_RECORDING_PAUSED : EVENT_RECORDING_RESUMED);
-}
-
 static void recording_free(struct recording *recording)
 {
 	timer_stop(&recording->limit);
@@ -442,26 +439,29 @@ void recordings_fini(struct call_app *app)
 
 /* ---- by command ---- */
 
-static struct reply *wrong_state(const char *state, const char *detail)
+struct reply *record_refusal(const struct profile *profile)
 {
-	struct reply *reply = reply_error(REPLY_WRONG_STATE, NULL, "%s", detail);
-
-	reply->state = state;
-	return reply;
+	if (profile->spec->record != RECORD_NEVER)
+		return NULL;
+	return reply_error(
+		REPLY_NO_RECORDING, NULL,
+		"This profile says that its calls are never recorded; set its record to on_demand to allow it.");
 }
 
 static struct reply *may_start(struct call *call)
 {
+	struct reply *never;
+
 	if (!call->app->seal)
 		return reply_error(REPLY_UNSUPPORTED, NULL, "Calls cannot be recorded here.");
-	if (call->profile && call->profile->spec->record == RECORD_NEVER)
-		return reply_error(
-			REPLY_NO_RECORDING, NULL,
-			"This profile says that its calls are never recorded; set its record to on_demand to allow it.");
+	never = call->profile ? record_refusal(call->profile) : NULL;
+	if (never)
+		return never;
 	if (call->fsm.state != PHASE_UP)
-		return wrong_state(call_state_names[call->shown], "This call is not answered yet.");
+		return reply_wrong_state(call_state_names[call->shown],
+					 "This call is not answered yet.");
 	if (record_shown(call) == RECORDING_PAUSED)
-		return wrong_state("paused", "The recording is paused: resume it.");
+		return reply_wrong_state("paused", "The recording is paused: resume it.");
 	return NULL;
 }
 
@@ -479,13 +479,13 @@ struct reply *record_act(struct call *call, const struct record_wish *wish)
 		return NULL;
 	case RECORD_STOP:
 		if (now == RECORDING_NONE && !call->last_recording)
-			return wrong_state("none", "This call is not recorded.");
+			return reply_wrong_state("none", "This call is not recorded.");
 		record_stop(call);
 		return NULL;
 	case RECORD_PAUSE:
 	case RECORD_RESUME:
 		if (now == RECORDING_NONE)
-			return wrong_state("none", "This call is not recorded.");
+			return reply_wrong_state("none", "This call is not recorded.");
 		if ((now == RECORDING_PAUSED) != (wish->action == RECORD_PAUSE))
 			pause_it(call->recording, wish->action == RECORD_PAUSE);
 		return NULL;
@@ -495,16 +495,11 @@ struct reply *record_act(struct call *call, const struct record_wish *wish)
 
 struct reply *do_record(struct call_app *app, struct command *command)
 {
-	struct call *call = call_get(app, command->call_id);
-	struct reply *reply;
+	struct call *call;
+	struct reply *reply = call_for(app, command, &call);
 
-	if (!call || !call_may_see(call, &command->asker))
-		return reply_new(REPLY_NOT_FOUND);
-	if (!call_may_touch(call, &command->asker))
-		return reply_new(REPLY_FORBIDDEN);
-	if (call_is_over(call))
-		return wrong_state(call_state_names[CALL_ENDED], "The call has ended.");
-	reply = record_act(call, command->body);
+	if (!reply)
+		reply = record_act(call, command->body);
 	if (reply)
 		return reply;
 	reply = reply_new(REPLY_OK);
@@ -516,15 +511,10 @@ struct reply *do_record(struct call_app *app, struct command *command)
 struct reply *do_recording_repaired(struct call_app *app, struct command *command)
 {
 	const struct recording_view *view = command->body;
-	struct event *event = event_new(view->state == RECORD_READY ? EVENT_RECORDING_READY
-								    : EVENT_RECORDING_FAILED,
-					view->tenant);
 
-	event->call_id = view->call_id;
-	event->profile_id = view->profile_id;
-	event->user_id = view->user_id;
-	event->recording = take(command->body);
-	event_publish(app->bus, event);
+	event_publish(app->bus,
+		      event_with(view, view->state == RECORD_READY ? EVENT_RECORDING_READY
+								   : EVENT_RECORDING_FAILED));
 	return reply_new(REPLY_OK);
 }
 

@@ -4,10 +4,7 @@
 
 static struct reply *not_now(const struct call *call, const char *detail)
 {
-	struct reply *reply = reply_error(REPLY_WRONG_STATE, NULL, "%s", detail);
-
-	reply->state = call_state_names[call_shown(call)];
-	return reply;
+	return reply_wrong_state(call_state_names[call_shown(call)], detail);
 }
 
 static struct reply *reply_transfer(struct call *call, const struct call *consult)
@@ -78,15 +75,10 @@ void transfer_at_once(struct transfer *transfer, const struct aim *aim, const st
 /* The target is rung in a call of its own, which counts as one. */
 static struct reply *room_for_another(struct call *call)
 {
-	struct reply *reply;
-
-	if (permit_call(call->app, call->tenant)) {
-		permit_call_end(call->tenant);
-		return NULL;
-	}
-	reply = reply_error(REPLY_LIMIT, NULL, "There are as many calls as there may be at once.");
-	reply->retry_after_s = 10;
-	return reply;
+	if (!permit_call(call->app, call->tenant))
+		return permit_refusal();
+	permit_call_end(call->tenant);
+	return NULL;
 }
 
 static bool needs_no_answer(const struct aim *aim)
