@@ -296,58 +296,36 @@ struct testing {
 	void *arg;
 };
 
-/* A message: printable, but for its newlines. */
-static void message_text(const char *key, const char *text, struct buf *out)
+static void step_jot(struct jot *out, const struct probe_step *step)
 {
-	buf_addf(out, ",\"%s\":", key);
-	if (!text) {
-		buf_adds(out, "null");
-		return;
-	}
-	buf_addc(out, '"');
-	for (; *text; text++) {
-		if (*text == '"' || *text == '\\')
-			buf_addc(out, '\\');
-		if (*text == '\n')
-			buf_adds(out, "\\n");
-		else
-			buf_addc(out, *text);
-	}
-	buf_addc(out, '"');
-}
-
-static void step_text(const struct probe_step *step, struct buf *out)
-{
-	buf_adds(out, "{\"name\":");
-	json_text_str(out, step->name);
-	buf_addf(out, ",\"ok\":%s,\"ms\":%u,\"detail\":", step->ok ? "true" : "false", step->ms);
-	json_text_str(out, step->detail);
-	message_text("sent", step->sent, out);
-	message_text("received", step->received, out);
-	buf_addc(out, '}');
+	jot_open(out, NULL, '{');
+	jot_text(out, "name", step->name);
+	jot_bool(out, "ok", step->ok);
+	jot_int(out, "ms", step->ms);
+	jot_text(out, "detail", step->detail);
+	jot_text(out, "sent", step->sent);
+	jot_text(out, "received", step->received);
+	jot_close(out, '}');
 }
 
 static void tested(const struct probe_result *result, void *arg)
 {
 	struct testing *testing = arg;
 	static const char *const nat[] = { "unknown", "none", "behind" };
-	auto_(buf_fini) struct buf out = BUF_MAX(131072);
-	bool first = true;
+	auto_(buf_fini) struct buf text = BUF_MAX(131072);
+	struct jot out = { .buf = &text };
 
-	buf_addf(&out, "{\"ok\":%s,\"nat\":\"%s\",\"seen_as\":", result->ok ? "true" : "false",
-		 nat[result->nat]);
-	json_text_str(&out, result->seen_as);
-	buf_adds(&out, ",\"steps\":[");
-	for (unsigned i = 0; i < result->count; i++) {
-		if (!result->steps[i].ran)
-			continue;
-		if (!first)
-			buf_addc(&out, ',');
-		first = false;
-		step_text(&result->steps[i], &out);
-	}
-	buf_adds(&out, "]}");
-	testing->done(testing->arg, out.failed ? "{\"ok\":false,\"steps\":[]}" : out.data);
+	jot_open(&out, NULL, '{');
+	jot_bool(&out, "ok", result->ok);
+	jot_text(&out, "nat", nat[result->nat]);
+	jot_text(&out, "seen_as", result->seen_as);
+	jot_open(&out, "steps", '[');
+	for (unsigned i = 0; i < result->count; i++)
+		if (result->steps[i].ran)
+			step_jot(&out, &result->steps[i]);
+	jot_close(&out, ']');
+	jot_close(&out, '}');
+	testing->done(testing->arg, text.failed ? "{\"ok\":false,\"steps\":[]}" : text.data);
 	free(testing);
 }
 

@@ -132,6 +132,12 @@ static void contact_line(struct exchange *ex, struct flow *flow, struct outmsg *
 
 #define TEXT_MAX 8192
 
+static void printable_put(struct buf *out, const char *text, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		buf_addc(out, text[i] >= 0x20 && text[i] < 0x7f ? text[i] : '?');
+}
+
 /* `response="..."` of the credentials in that line is hidden: it could be used to guess the password. */
 static void line_put(struct buf *out, const char *line, size_t len)
 {
@@ -144,10 +150,11 @@ static void line_put(struct buf *out, const char *line, size_t len)
 		   : NULL;
 	size_t shown = secret ? (at ? (size_t)(at - line) + sizeof(key) - 1 : 0) : len;
 
-	for (size_t i = 0; i < shown; i++)
-		buf_addc(out, line[i] >= 0x20 && line[i] < 0x7f ? line[i] : '?');
+	printable_put(out, line, shown);
 	if (secret)
-		buf_addf(out, "(hidden)%.*s", end ? (int)(line + len - end) : 0, end ? end : "");
+		buf_adds(out, "(hidden)");
+	if (end)
+		printable_put(out, end, (size_t)(line + len - end));
 	buf_addc(out, '\n');
 }
 
