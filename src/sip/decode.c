@@ -1,8 +1,8 @@
 /* sip/decode.c - a message's bytes to libre's struct sip_msg, and the way to its headers
  *
- * One pass, one allocation for a message of common size. A header is known by its whole name (libre knows it by twelve bits of a hash, so that any
- * name may be made to look like another). Lines are in msg->hdrl; the single values of comma lists are beside them in an
- * index of ours, which hangs at msg->sock, a member that nothing else uses.
+ * One pass, one allocation for a message of common size. A header is known by its whole name (libre knows it by twelve
+ * bits of a hash, so that any name may be made to look like another). Lines are in msg->hdrl; the single values of comma
+ * lists are beside them in an index of ours, which hangs at msg->sock, a member that nothing else uses.
  */
 #include "sip/private.h"
 
@@ -155,16 +155,6 @@ static int line_add(struct values *values, const struct sip_hdr *hdr)
 	return 0;
 }
 
-static void value_trim(struct pl *value)
-{
-	while (value->l && strchr(" \t\r\n", *value->p)) {
-		value->p++;
-		value->l--;
-	}
-	while (value->l && strchr(" \t\r\n", value->p[value->l - 1]))
-		value->l--;
-}
-
 /* To the comma that ends the first value of a list, or to the end: not one in a quoted string, nor in brackets. */
 static size_t value_len(const struct pl *text)
 {
@@ -195,10 +185,11 @@ static int list_add(struct values *values, struct sip_hdr *line, bool in_values)
 	if (value_len(&rest) == rest.l)
 		return value_add(values, line);
 	for (;;) {
-		hdr.val = (struct pl){ .p = rest.p, .l = value_len(&rest) };
-		rest.p += hdr.val.l;
-		rest.l -= hdr.val.l;
-		value_trim(&hdr.val);
+		size_t len = value_len(&rest);
+
+		hdr.val = parse_trimmed((struct pl){ .p = rest.p, .l = len });
+		rest.p += len;
+		rest.l -= len;
 		r = value_add(values, &hdr);
 		if (r || !rest.l)
 			break;
@@ -296,12 +287,11 @@ static int header_take(struct values *values, const struct pl *line)
 
 	if (!colon)
 		return PARSE_E_BAD;
-	hdr.name = (struct pl){ .p = line->p, .l = (size_t)(colon - line->p) };
-	value_trim(&hdr.name);
+	hdr.name = parse_trimmed((struct pl){ .p = line->p, .l = (size_t)(colon - line->p) });
 	if (!hdr.name.l)
 		return PARSE_E_BAD;
-	hdr.val = (struct pl){ .p = colon + 1, .l = (size_t)(line->p + line->l - colon) - 1 };
-	value_trim(&hdr.val);
+	hdr.val = parse_trimmed(
+		(struct pl){ .p = colon + 1, .l = (size_t)(line->p + line->l - colon) - 1 });
 	known = name_find(&hdr.name);
 	if (!known)
 		return value_add(values, &hdr);

@@ -209,48 +209,22 @@ struct reason_scan {
 	size_t size;
 };
 
-static void reason_one(struct reason_scan *scan, struct pl value)
-{
-	struct pl params = value, cause, text;
-	uint32_t number;
-
-	if (!parse_param(&params, "cause", &cause) || !inmsg_u32(&cause, 699, &number))
-		return;
-	if (value.l >= 5 && !strncasecmp(value.p, "Q.850", 5) && number < 128)
-		scan->q850 = (uint16_t)number;
-	if (value.l >= 3 && !strncasecmp(value.p, "SIP", 3) && number == 200)
-		scan->elsewhere = true;
-	if (scan->text && !scan->text[0] && parse_param(&params, "text", &text)) {
-		if (text.l >= 2 && text.p[0] == '"') {
-			text.p++;
-			text.l -= 2;
-		}
-		text_clean(scan->text, scan->size, text.p, text.l);
-	}
-}
-
 static bool reason_header(const struct sip_hdr *hdr, const struct sip_msg *msg, void *arg)
 {
-	struct pl rest = hdr->val;
-	bool quoted = false;
+	const struct pl *value = &hdr->val;
+	struct reason_scan *scan = arg;
+	struct pl cause, text;
+	uint32_t number;
 
 	(void)msg;
-	/* several values may share a line */
-	for (size_t i = 0; i <= rest.l; i++) {
-		if (i < rest.l && rest.p[i] == '"')
-			quoted = !quoted;
-		if (i == rest.l || (rest.p[i] == ',' && !quoted)) {
-			struct pl one = { .p = rest.p, .l = i };
-
-			while (one.l && *one.p == ' ')
-				pl_advance(&one, 1);
-			reason_one(arg, one);
-			if (i == rest.l)
-				break;
-			pl_advance(&rest, (ssize_t)i + 1);
-			i = (size_t)-1;
-		}
-	}
+	if (!parse_param(value, "cause", &cause) || !inmsg_u32(&cause, 699, &number))
+		return false;
+	if (value->l >= 5 && !strncasecmp(value->p, "Q.850", 5) && number < 128)
+		scan->q850 = (uint16_t)number;
+	if (value->l >= 3 && !strncasecmp(value->p, "SIP", 3) && number == 200)
+		scan->elsewhere = true;
+	if (scan->text && !scan->text[0] && parse_param(value, "text", &text))
+		text_clean(scan->text, scan->size, text.p, text.l);
 	return false;
 }
 

@@ -102,7 +102,7 @@ static struct pl take_to(struct pl *text, char c)
 	return taken;
 }
 
-static struct pl trimmed(struct pl text)
+struct pl parse_trimmed(struct pl text)
 {
 	skip_space(&text);
 	while (text.l && is(text.p[text.l - 1], IS_SPACE))
@@ -328,13 +328,14 @@ int parse_addr(const struct pl *text, struct sip_addr *ret)
 	size_t at = text->l ? bracket_at(text) : 0;
 
 	if (at < text->l) {
-		addr.dname = or_null(without_quotes(trimmed((struct pl){ .p = text->p, .l = at })));
+		addr.dname = or_null(
+			without_quotes(parse_trimmed((struct pl){ .p = text->p, .l = at })));
 		skip(&rest, at + 1);
 		addr.auri = take_to(&rest, '>');
 		if (!skip_char(&rest, '>'))
 			return PARSE_E_BAD;
 	} else {
-		addr.auri = trimmed(take_to(&rest, ';'));
+		addr.auri = parse_trimmed(take_to(&rest, ';'));
 	}
 	addr.params = or_null(rest);
 	if (parse_uri(&addr.auri, &addr.uri))

@@ -16,6 +16,8 @@ enum {
 	PARSE_E_BAD = 1,
 };
 
+/* Without the white space around it, folds included. */
+struct pl parse_trimmed(struct pl text);
 /* "sip:user:password@host:port;params?headers", and tel: with the number as host. The host comes without the
  * brackets of an IPv6 address and af tells whether it is one; params begin with ';', headers with '?'.
  */

@@ -2,7 +2,6 @@
 
 #include "base/hmap.h"
 #include "base/metric.h"
-#include "sip/session_private.h"
 
 #include <openssl/rand.h>
 #include <stdio.h>
@@ -22,11 +21,6 @@ uint32_t ua_random(uint32_t below)
 
 /* ---- Replaces ---- */
 
-static bool param_named(struct pl *rest, const char *name, struct pl *value)
-{
-	return parse_param(rest, name, value);
-}
-
 /* A dialog's ids as Replaces has them. */
 struct replaced_ids {
 	struct pl call_id, to_tag, from_tag;
@@ -45,8 +39,8 @@ static bool replaces_decode(const char *value, struct replaced_ids *ret)
 	while (ret->call_id.l && ret->call_id.p[ret->call_id.l - 1] == ' ')
 		ret->call_id.l--;
 	params = (struct pl){ .p = semicolon, .l = whole.l - (size_t)(semicolon - value) };
-	if (!param_named(&params, "to-tag", &ret->to_tag) ||
-	    !param_named(&params, "from-tag", &ret->from_tag))
+	if (!parse_param(&params, "to-tag", &ret->to_tag) ||
+	    !parse_param(&params, "from-tag", &ret->from_tag))
 		return false;
 	ret->early_only = parse_has_param(&params, "early-only");
 	return true;
