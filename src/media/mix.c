@@ -5,17 +5,12 @@
 
 #include <math.h>
 
-static int16_t saturate(int32_t v)
-{
-	return (int16_t)(v > INT16_MAX ? INT16_MAX : v < INT16_MIN ? INT16_MIN : v);
-}
-
 static void apply_gain(int16_t *pcm, unsigned samples, int gain_db)
 {
 	int32_t gain = (int32_t)lround(GAIN_UNITY * pow(10, gain_db / 20.0));
 
 	for (unsigned i = 0; i < samples; i++)
-		pcm[i] = saturate((int32_t)((int64_t)pcm[i] * gain / GAIN_UNITY));
+		pcm[i] = pcm_clip((int32_t)((int64_t)pcm[i] * gain / GAIN_UNITY));
 }
 
 /* A voice is well above -45 dBm0; room noise of a quiet office is below. */
@@ -160,7 +155,7 @@ static void tell_member(struct mstream *member, const int32_t *total, unsigned v
 	if (member->bridge->asides)
 		add_asides(member, sum, samples);
 	for (unsigned i = 0; i < samples; i++)
-		pcm[i] = saturate(sum[i]);
+		pcm[i] = pcm_clip(sum[i]);
 	outlet_push(member, pcm, samples);
 }
 

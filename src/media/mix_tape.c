@@ -63,9 +63,7 @@ static unsigned collect(const struct mbridge *bridge, const int32_t *total, unsi
 			sum[j] -= member->frame[j];
 	}
 	for (unsigned i = 0; i < samples; i++)
-		pcm[i] = (int16_t)(sum[i] > INT16_MAX	? INT16_MAX
-				   : sum[i] < INT16_MIN ? INT16_MIN
-							: sum[i]);
+		pcm[i] = pcm_clip(sum[i]);
 	return voices;
 }
 

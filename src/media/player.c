@@ -74,11 +74,8 @@ static bool player_read(struct mplayer *player, unsigned rate, int16_t *out)
 
 static void apply_gain(int16_t *pcm, unsigned samples, int gain)
 {
-	for (unsigned i = 0; i < samples; i++) {
-		int v = pcm[i] * gain / GAIN_UNITY;
-
-		pcm[i] = (int16_t)(v > INT16_MAX ? INT16_MAX : v < INT16_MIN ? INT16_MIN : v);
-	}
+	for (unsigned i = 0; i < samples; i++)
+		pcm[i] = pcm_clip(pcm[i] * gain / GAIN_UNITY);
 }
 
 void player_tick(struct mstream *stream)

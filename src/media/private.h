@@ -36,6 +36,11 @@
 #define TICK_SAMPLES_MAX (RATE_MAX / 1000 * TICK_MS)
 #define GAIN_UNITY 4096
 
+static inline int16_t pcm_clip(int32_t v)
+{
+	return (int16_t)(v > INT16_MAX ? INT16_MAX : v < INT16_MIN ? INT16_MIN : v);
+}
+
 struct mloop;
 struct mstream;
 struct mbridge;
@@ -476,7 +481,6 @@ void player_end(struct mstream *stream, bool complete);
 void player_tick(struct mstream *stream);
 
 /* tap.c */
-struct recorder;
 struct tap *tap_new(struct recorder *recorder, uint64_t number, enum media_side side,
 		    unsigned rate);
 struct tap *tap_free(struct tap *tap);

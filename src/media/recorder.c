@@ -2,6 +2,7 @@
 
 #include "base/metric.h"
 #include "base/hmap.h"
+#include "media/private.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -20,7 +21,6 @@
 #define TICK_MAX (2 * RECORD_PART)
 #define HASH_CHUNKS 32 /* a round: half a MiB */
 #define FREE_CHECK_ROUNDS 20
-#define TICK_MS 20
 
 METRIC_GAUGE(recordings_now, "jackfield_recordings", "Recordings being written", NULL);
 METRIC_COUNTER(frames_lost, "jackfield_recording_frames_lost_total",
@@ -55,7 +55,7 @@ enum phase { WAITING, RUNNING, HASHING };
 struct recording {
 	struct hnode node;
 	struct recording *next, **link;
-	uint64_t number, owner;
+	uint64_t number;
 	struct media_record record; /* its path is ours */
 	enum phase phase;
 	struct vault *vault;
@@ -133,7 +133,7 @@ static void tell(struct recorder *recorder, struct recording *recording, uint64_
 {
 	struct media_recorded end = {
 		.number = recording->number,
-		.owner = recording->owner,
+		.owner = recording->record.owner,
 		.error = recording->error,
 		.bytes = bytes,
 		.ms = bytes / (channels_of(recording) * 2u) * 1000 /
@@ -184,11 +184,6 @@ static void hash_on(struct recorder *recorder, struct recording *recording, unsi
 
 /* ---- from frames to the file ---- */
 
-static int16_t saturate(int v)
-{
-	return (int16_t)(v > INT16_MAX ? INT16_MAX : v < INT16_MIN ? INT16_MIN : v);
-}
-
 /* One tick as it goes to the file; silence where nobody spoke. */
 static unsigned weave(const struct recording *recording, const struct window_tick *tick,
 		      int16_t out[static 2 * TICK_MAX])
@@ -203,7 +198,7 @@ static unsigned weave(const struct recording *recording, const struct window_tic
 			out[2 * i] = (int16_t)left;
 			out[2 * i + 1] = (int16_t)right;
 		} else {
-			out[i] = saturate(left + right);
+			out[i] = pcm_clip(left + right);
 		}
 	}
 	return samples * channels_of(recording) * 2;
@@ -248,7 +243,7 @@ static void add(struct window_tick *tick, const struct frame_part *part, unsigne
 		return;
 	}
 	for (unsigned i = 0; i < part->count; i++)
-		to[i] = saturate(to[i] + part->pcm[i]);
+		to[i] = pcm_clip(to[i] + part->pcm[i]);
 }
 
 static void take_part(struct recording *recording, const struct frame_part *part)
@@ -327,7 +322,6 @@ static void order_open(struct recorder *recorder, const struct order *order)
 
 	recording->number = order->number;
 	recording->record = *order->record;
-	recording->owner = order->record->owner;
 	recording->first = recording->cursor = order->tick;
 	recording->paused_at = UINT64_MAX;
 	recording->phase = WAITING;
@@ -449,7 +443,7 @@ void recorder_round(struct recorder *recorder, uint64_t now_tick)
 
 static uint64_t tick_now(void)
 {
-	return clock_mono_us() / (TICK_MS * 1000);
+	return clock_mono_us() / TICK_US;
 }
 
 static void finish_all(struct recorder *recorder)

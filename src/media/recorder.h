@@ -15,7 +15,6 @@
 #include "media/vault.h"
 
 #define RECORD_PART 160 /* samples a message at most: a tick at 8 kHz, half of one at 16 kHz */
-#define TICKS_A_SECOND 50
 
 struct recorder;
 
