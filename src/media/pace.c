@@ -128,13 +128,13 @@ static void take_due(struct mstream *stream, uint64_t slot, bool stalled)
 			read_at(stream, slot + 1);
 		return;
 	}
-	if (!pace->on)
-		return;
 	/* More may wait where it came out of step, or was there before it was due. */
 	if (stalled || pace->missed > pace->early + 1u || (pace->early && !pace->missed) ||
 	    pace->period == 1)
-		while (n < BURST_MAX && read_one(stream))
+		while (n < BURST_MAX && pace->on && read_one(stream))
 			n++;
+	if (!pace->on)
+		return;
 	pace->reads = (uint8_t)(pace->reads + n);
 	measure(pace, slot);
 	pace->early = pace->period > 1 && (late || pace->reads % PROBE_EVERY == 0);
