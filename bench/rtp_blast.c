@@ -7,8 +7,8 @@
  * pcmu, the payload carries the sender's index, a serial number and the time it left, so that the receiver,
  * behind the relay, can tell what arrived, in what order and how late. With opus or a mixed one (PCMU) among them there is
  * a transcoder or a mixer in between: ends say something like a voice, and packets are only counted, by their headers.
- Prints one JSON object. Exit 1 when its own pace failed (the machine was too busy for the
- * figures to mean anything).
+ *
+ * Prints one JSON object. Exit 1 when its own pace failed (the machine was too busy for the figures to mean anything).
  */
 #include <arpa/inet.h>
 #include <errno.h>

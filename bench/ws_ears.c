@@ -2,9 +2,9 @@
  *
  *     ws_ears HOST PORT TOKEN[,TOKEN...] COUNT WORD SOURCE...
  *
- * COUNT clients, spread over the TOKENs and the SOURCE addresses, subscribe to calls; "ready" is printed when each has its snapshot. From
- * then on every read that holds WORD (an event's type) is a line of its own at the end of input: the time of CLOCK_MONOTONIC
- * in seconds at which the kernel gave it to us. An event lies in one read, since frames are written whole.
+ * COUNT clients, spread over the TOKENs and the SOURCE addresses, subscribe to calls; "ready" is printed when each has its
+ * snapshot. From then on every read that holds WORD (an event's type) is a line of its own at the end of input: the time of
+ * CLOCK_MONOTONIC in seconds at which the kernel gave it to us. An event lies in one read, since frames are written whole.
  */
 #include <arpa/inet.h>
 #include <errno.h>

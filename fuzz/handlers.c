@@ -1,7 +1,7 @@
 /* fuzz/handlers.c - a body to each handler that takes one, over HTTP, on a real database
  *
- * The first byte chooses the route, the rest is the body, or the query of a GET. Whatever comes, there is an answer, it is none of the
- * server's own errors (500), and what is refused is refused in JSON.
+ * The first byte chooses the route, the rest is the body, or the query of a GET. Whatever comes, there is an answer, it
+ * is none of the server's own errors (500), and what is refused is refused in JSON.
  */
 #include "api/private.h"
 

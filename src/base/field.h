@@ -29,8 +29,8 @@ enum {
 	FIELD_NULLABLE = 1 << 3,   /* a body may say null */
 	FIELD_NO_DB = 1 << 4,	   /* not a column */
 	FIELD_NO_JSON = 1 << 5,	   /* neither in bodies nor in replies (tenant_id, hashes) */
-	FIELD_ZERO_NULL = 1 << 7,  /* a number that is null in replies when it is 0 */
 	FIELD_MULTILINE = 1 << 6,  /* a string that may hold tabs and line ends */
+	FIELD_ZERO_NULL = 1 << 7,  /* a number that is null in replies when it is 0 */
 };
 
 struct field {

@@ -22,8 +22,7 @@ struct poller *poller_new(void);
 struct poller *poller_free(struct poller *poller);
 
 /* On the calling thread's poller. What was watched of that descriptor before is replaced. Return: 0, or a negative errno
- * (the thread has none, there are no more watches to
- * be had, or it cannot be waited for).
+ * (the thread has none, there are no more watches to be had, or it cannot be waited for).
  */
 must_check int poller_watch(int fd, unsigned events, poller_fn *fn, void *arg);
 /* Before the descriptor is closed. Events that were fetched already are not delivered. Not watched: nothing happens. */

@@ -378,8 +378,8 @@ void media_bridge_mute(struct media *media, struct media_id stream, bool muted, 
 void media_bridge_watch(struct media *media, struct media_id bridge, bool on);
 /* A short sound into what all its mixed listeners hear, over the voices; replaces one that runs. */
 void media_bridge_chime(struct media *media, struct media_id bridge, struct sound *sound);
-/* Of a member's voice: nobody but `to`, of the same bridge, hears it, and no recording of the bridge has it; when `to` leaves
- * nobody does. MEDIA_NONE: it is like the others again.
+/* Of a member's voice: nobody but `to`, of the same bridge, hears it, and no recording of the bridge has it; when `to`
+ * leaves nobody does. MEDIA_NONE: it is like the others again.
  */
 void media_bridge_aside(struct media *media, struct media_id stream, struct media_id to);
 /* Nobody hears it, until media_bridge_aside() says who does; unlike a muted one it is there at once then. */

@@ -25,14 +25,15 @@ struct inmsg {
 	 */
 };
 
-/* Decodes the message at mb->pos and leaves mb->pos at its body; keeps a reference to `mb`. libre's accessors
- * (sip_msg_hdr() and the like) find nothing in it: these do. Return: 0 with *ret_msg a new reference, PARSE_E_BAD or
- * INMSG_E_MANY.
- */
 enum {
 	INMSG_E_MANY =
 		PARSE_E_BAD + 1, /* more values than any honest message has: not to be answered */
 };
+
+/* Decodes the message at mb->pos and leaves mb->pos at its body; keeps a reference to `mb`. libre's accessors
+ * (sip_msg_hdr() and the like) find nothing in it: these do. Return: 0 with *ret_msg a new reference, PARSE_E_BAD or
+ * INMSG_E_MANY.
+ */
 must_check int inmsg_decode(struct sip_msg **ret_msg, struct mbuf *mb);
 /* Values of that header in order of coming, or from the last; of a list of addresses or tokens each for itself. Return:
  * the one at which `fn` said true, or NULL.

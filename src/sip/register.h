@@ -126,7 +126,8 @@ struct probe_result {
 struct probe;
 
 /* Resolves, reaches, asks OPTIONS, and fetches the bindings with a REGISTER that has no Contact (which proves the
- * password and changes nothing). `done` exactly once (the result lives no longer), within 15 s, never from inside; then the probe is gone.
+ * password and changes nothing). `done` exactly once (the result lives no longer), within 15 s, never from inside; then
+ * the probe is gone.
  * Return: 0 or ACCOUNT_E_*.
  */
 must_check int probe_start(struct ua *ua, const struct account_setup *setup,

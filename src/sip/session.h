@@ -227,8 +227,8 @@ bool session_info(struct session *session, struct session_body body);
 must_check int session_refer(struct session *session, const char *to,
 			     const struct session *replaces, const char *referred_by);
 /* Tells the far end who it talks to now (RFC 4916's use, by P-Asserted-Identity): UPDATE where they take it, else a
- * re-INVITE that changes nothing else. `domain`: of the number; NULL: the account's. SESSION_E_STATE: an offer is open; it is told
- * after that.
+ * re-INVITE that changes nothing else. `domain`: of the number; NULL: the account's. SESSION_E_STATE: an offer is open;
+ * it is told after that.
  */
 must_check int session_identify(struct session *session, const struct session_id *id,
 				const char *domain);

@@ -210,9 +210,9 @@ void session_take_caps(struct session *session, const struct sip_msg *msg);
 void session_common_lines(const struct session *session, struct buf *out); /* Allow, Supported */
 void session_contact(struct session *session, const struct flow *flow, struct outmsg *lines);
 void session_up(struct session *session);
-/* The end of a request that only asks after the far end: "no such call" and silence are news. */
 /* Asks whether the far end is still there (OPTIONS, which everybody answers): if not, the session ends. */
 void session_check(struct session *session);
+/* The end of a request that only asks after the far end: "no such call" and silence are news. */
 void session_checked(struct session *session, struct errand *errand, uint16_t code,
 		     const struct inmsg *in);
 bool session_in(const struct session *session, enum session_state state);
