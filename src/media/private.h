@@ -145,9 +145,12 @@ struct sender {
 	uint64_t event_until_us; /* no audio before */
 };
 
+/* What speaks for a source: nothing, the signalled IP, or the very address and port. */
+enum standing { STANDING_NONE, STANDING_HOST, STANDING_EXACT };
+
 struct latch {
 	enum media_latch mode;
-	bool by_signalling; /* and it was on the signalled address */
+	enum standing standing; /* of the source that was taken */
 	uint64_t until_us;
 	union media_addr signalled;
 	/* a candidate elsewhere proves itself by two packets in sequence */

@@ -151,6 +151,53 @@ static void the_announced_one_wins_over_a_stranger_that_came_first(void **state)
 	world_free(scene.world);
 }
 
+/* What was on its way from the old port when the far end was moved to another one of the same host. */
+static void a_port_that_was_left_does_not_keep_the_new_one_out(void **state)
+{
+	struct scene scene = scene_new(MEDIA_LATCH_WINDOW);
+	union media_addr left = scene.signalled, moved = test_addr("192.0.2.1", 5002);
+
+	(void)state;
+	say(&scene, &left, 1, 7);
+	world_run(scene.world, 10000);
+	scene.leg->params.remote = moved;
+	stream_update(scene.leg->stream, &scene.leg->params);
+	say(&scene, &left, 2, 7);
+	say(&scene, &moved, 700, 8);
+	expect_remote(&scene, &moved, 2);
+	say(&scene, &left, 3, 7);
+	say(&scene, &moved, 701, 8);
+	say(&scene, &left, 4, 7);
+	say(&scene, &left, 5, 7);
+	expect_remote(&scene, &moved, 2);
+	assert_int_equal(taken(&scene), 4);
+	world_free(scene.world);
+}
+
+/* The same behind a NAT that gives each port of theirs another one than it signals. */
+static void another_port_follows_one_that_has_fallen_silent(void **state)
+{
+	struct scene scene = scene_new(MEDIA_LATCH_WINDOW);
+	union media_addr next = test_addr("192.0.2.1", 4446);
+
+	(void)state;
+	say(&scene, &scene.other, 1, 7);
+	say(&scene, &next, 50, 8); /* while the other speaks it is somebody else's */
+	say(&scene, &next, 51, 8);
+	expect_remote(&scene, &scene.other, 1);
+	world_run(scene.world, 200);
+	say(&scene, &next, 60, 8);
+	expect_remote(&scene, &scene.other, 1);
+	say(&scene, &next, 61, 8);
+	expect_remote(&scene, &next, 2);
+	assert_int_equal(taken(&scene), 2);
+	world_run(scene.world, 3000);
+	say(&scene, &scene.other, 80, 9);
+	say(&scene, &scene.other, 81, 9);
+	expect_remote(&scene, &next, 2);
+	world_free(scene.world);
+}
+
 static void a_nat_that_binds_anew_is_followed(void **state)
 {
 	struct scene scene = scene_new(MEDIA_LATCH_WINDOW);
@@ -338,6 +385,8 @@ int main(void)
 		cmocka_unit_test(after_three_seconds_a_stranger_is_not_believed),
 		cmocka_unit_test(an_attacker_cannot_take_over_what_is_latched),
 		cmocka_unit_test(the_announced_one_wins_over_a_stranger_that_came_first),
+		cmocka_unit_test(a_port_that_was_left_does_not_keep_the_new_one_out),
+		cmocka_unit_test(another_port_follows_one_that_has_fallen_silent),
 		cmocka_unit_test(a_nat_that_binds_anew_is_followed),
 		cmocka_unit_test(a_rebinding_is_not_believed_while_the_source_still_sends),
 		cmocka_unit_test(a_new_offer_answer_opens_the_window_again),
