@@ -30,6 +30,7 @@ static json_t *page_link(struct api_req *req, unsigned number)
 	const char *proto =
 		req->api->setup.trust_forwarded ? web_header(req->web, "X-Forwarded-Proto") : NULL;
 	auto_(buf_fini) struct buf link = BUF_MAX(16384);
+	json_t *text;
 	char mark = '?';
 
 	buf_addf(&link, "%s://%s%s", str_eq(proto, "https") ? "https" : "http",
@@ -46,7 +47,8 @@ static json_t *page_link(struct api_req *req, unsigned number)
 	}
 	if (number > 1)
 		buf_addf(&link, "%cpage=%u", mark, number);
-	return link.failed ? json_null() : json_string(link.data);
+	text = link.failed ? NULL : json_string(link.data);
+	return text ?: json_null(); /* a Host may be anything */
 }
 
 struct api_done *api_list(struct api_req *req, const struct db_page_info *info, json_t *results)
@@ -56,8 +58,7 @@ struct api_done *api_list(struct api_req *req, const struct db_page_info *info, 
 
 	return api_json(req, 200,
 			json_pack("{s:I, s:o, s:o, s:o}", "count", (json_int_t)info->count, "next",
-				  next ?: json_null(), "previous", previous ?: json_null(),
-				  "results", results));
+				  next, "previous", previous, "results", results));
 }
 
 #define LIST_MAX (64u << 20)
@@ -128,16 +129,17 @@ int api_filter_word(struct api_req *req, const char *name, const char *const *na
 		    json_t **complaints)
 {
 	const char *text = web_query(req->web, name);
-	char message[160];
 
 	if (!text || !*text)
 		return -1;
 	for (int i = 0; names[i]; i++)
 		if (str_eq(names[i], text))
 			return i;
-	snprintf(message, sizeof(message),
-		 "Select a valid choice. %.80s is not one of the available choices.", text);
-	field_complain(complaints, name, message);
+	field_complain(
+		complaints, name,
+		arena_printf(req->arena,
+			     "Select a valid choice. %s is not one of the available choices.",
+			     text));
 	return -1;
 }
 

@@ -180,6 +180,47 @@ static void lists_come_in_pages(void **state)
 	}
 }
 
+/* Every answer is JSON that says something, whatever a client sends. */
+static void odd_requests_break_no_list(void **state)
+{
+	struct rig *rig = *state;
+	struct person ada;
+	char id[40], odd[400] = "/api/recordings/?state=";
+	auto_(buf_fini) struct buf text = BUF_MAX(1 << 16);
+	auto_(free) char *request = NULL;
+	json_t *json;
+	int fd;
+
+	sign_up(rig, &ada);
+	add_profile(rig, &ada, "odd1", id);
+	add_profile(rig, &ada, "odd2", id);
+	request = xasprintf("GET /api/list-sip-profiles/?page_size=1 HTTP/1.1\r\nHost: \xff\r\n"
+			    "Authorization: Bearer %s\r\n\r\n",
+			    ada.access);
+	fd = peer_connect(rig->port);
+	peer_text(fd, request);
+	assert_int_equal(peer_answer(fd, &text, false), 200);
+	close(fd);
+	json = json_loads(strstr(text.data, "\r\n\r\n") + 4, 0, NULL);
+	assert_non_null(json);
+	assert_true(json_is_null(json_object_get(json, "next")));
+	json_decref(json);
+
+	for (unsigned i = 0; i < 30; i++)
+		strcat(odd, "%E2%82%AC");
+	{
+		auto_got got;
+		json_t *messages;
+
+		ask(rig, "GET", odd, ada.access, NULL, NULL, &got);
+		assert_int_equal(got.status, 400);
+		messages = json_object_get(got.json, "state");
+		assert_int_equal(json_array_size(messages), 1);
+		assert_non_null(strstr(json_string_value(json_array_get(messages, 0)),
+				       "\u20ac is not one"));
+	}
+}
+
 static void an_idempotency_key_answers_again(void **state)
 {
 	struct rig *rig = *state;
@@ -781,6 +822,7 @@ int main(void)
 		TEST(profiles_live_and_die),
 		TEST(every_bad_field_is_named),
 		TEST(lists_come_in_pages),
+		TEST(odd_requests_break_no_list),
 		TEST(an_idempotency_key_answers_again),
 		TEST(other_tenants_things_are_not_there),
 		TEST(roles_decide),
