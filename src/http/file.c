@@ -127,23 +127,50 @@ static void file_describe(struct web_req *req, const struct web_file *file)
 	web_add_header(req, "Accept-Ranges", "bytes");
 }
 
-static void file_drop(const struct web_file *file)
+/* ---- a regular file as a source ---- */
+
+static ssize_t fd_read(void *arg, uint64_t at, char *buf, size_t max)
 {
-	if (file->source)
-		file->source->free(file->source->arg);
-	else
-		close(file->fd);
+	return pread(*(int *)arg, buf, max, (off_t)at);
 }
 
-static void file_send(struct web_req *req, const struct web_file *file, uint64_t size)
+static void fd_free(void *arg)
 {
-	uint64_t at = 0, len = size;
+	close(*(int *)arg);
+	free(arg);
+}
+
+/* Takes the descriptor. Return: false when it is none of a regular file. */
+static bool fd_source(int fd, struct web_source *ret)
+{
+	struct stat st = { 0 };
+
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+		log_error("http: what was to be sent is no file");
+		close(fd);
+		return false;
+	}
+	*ret = (struct web_source){
+		.size = (uint64_t)st.st_size,
+		.read = fd_read,
+		.free = fd_free,
+		.arg = xmemdup(&fd, sizeof(fd)),
+	};
+	return true;
+}
+
+/* ---- the answer ---- */
+
+static void file_send(struct web_req *req, const struct web_file *file,
+		      const struct web_source *source)
+{
+	uint64_t size = source->size, at = 0, len = size;
 	enum file_range range =
 		range_holds(req, file) ? file_range_parse(web_header(req, "Range"), size, &at, &len)
 				       : RANGE_NONE;
 
 	if (range == RANGE_BEYOND) {
-		file_drop(file);
+		source->free(source->arg);
 		web_add_header(req, "Content-Range",
 			       arena_printf(req->arena, "bytes */%llu", (unsigned long long)size));
 		web_answer_error(req, 416, "range_not_satisfiable",
@@ -156,16 +183,12 @@ static void file_send(struct web_req *req, const struct web_file *file, uint64_t
 			arena_printf(req->arena, "bytes %llu-%llu/%llu", (unsigned long long)at,
 				     (unsigned long long)(at + len - 1), (unsigned long long)size));
 	disposition_add(req, file);
-	if (len && file->source) {
-		req->source = *file->source;
-		req->file_at = at;
-		req->file_len = len;
-	} else if (len) {
-		req->file_fd = file->fd;
+	if (len) {
+		req->source = *source;
 		req->file_at = at;
 		req->file_len = len;
 	} else {
-		file_drop(file);
+		source->free(source->arg);
 	}
 	web_answer(req, range == RANGE_GOOD ? 206 : 200, file->type, NULL, 0);
 }
@@ -173,61 +196,23 @@ static void file_send(struct web_req *req, const struct web_file *file, uint64_t
 void web_answer_file(struct web_req *req, const struct web_file *file)
 {
 	int status = preconditions(req, file);
-	struct stat st = { 0 };
+	struct web_source source = { 0 };
 
-	file_describe(req, file);
-	if (status) {
-		file_drop(file);
-		if (status == 304)
-			web_answer(req, 304, NULL, NULL, 0);
-		else
-			web_answer_error(req, 412, "precondition_failed",
-					 "The file is not the one that was asked for.");
-	} else if (file->source) {
-		file_send(req, file, file->source->size);
-	} else if (fstat(file->fd, &st) < 0 || !S_ISREG(st.st_mode)) {
-		file_drop(file);
-		log_error("http: what was to be sent is no file");
+	if (file->source) {
+		source = *file->source;
+	} else if (!fd_source(file->fd, &source)) {
 		web_answer_error(req, 500, "error", "A server error occurred.");
-	} else {
-		file_send(req, file, (uint64_t)st.st_size);
+		return;
 	}
-}
-
-/* ---- sources ---- */
-
-struct spout {
-	struct web_source source;
-	uint64_t at;
-};
-
-static ssize_t source_read(void *arg, uint64_t at, char *buf, size_t max)
-{
-	struct spout *spout = arg;
-	ssize_t n = spout->source.read(spout->source.arg, spout->at + at, buf, max);
-
-	return n > 0 ? n : MHD_CONTENT_READER_END_WITH_ERROR;
-}
-
-static void source_free(void *arg)
-{
-	struct spout *spout = arg;
-
-	spout->source.free(spout->source.arg);
-	free(spout);
-}
-
-struct MHD_Response *source_response(struct web_req *req)
-{
-	struct spout *spout = xzalloc(sizeof(*spout));
-	struct MHD_Response *response;
-
-	spout->source = req->source;
-	spout->at = req->file_at;
-	req->source.free = NULL;
-	response = MHD_create_response_from_callback(req->file_len, 32 * 1024, source_read, spout,
-						     source_free);
-	if (!response)
-		source_free(spout);
-	return response;
+	file_describe(req, file);
+	if (!status) {
+		file_send(req, file, &source);
+		return;
+	}
+	source.free(source.arg);
+	if (status == 304)
+		web_answer(req, 304, NULL, NULL, 0);
+	else
+		web_answer_error(req, 412, "precondition_failed",
+				 "The file is not the one that was asked for.");
 }

@@ -98,9 +98,10 @@ struct web_req {
 	size_t answer_len;
 	unsigned header_count;
 	struct web_pair header[WEB_HEADER_MAX];
-	int file_fd; /* of a file's answer, else -1 */
+	struct web_source source; /* of a file's answer; free is NULL else */
 	uint64_t file_at, file_len;
-	struct web_source source; /* of a file without a descriptor; free is NULL else */
+	uint64_t deadline_ms,
+		suspended_ms; /* when its phase has to be over; since when that stands still */
 	bool streaming;
 	struct web_piece {
 		char *data;
@@ -159,6 +160,8 @@ enum file_range file_range_parse(const char *text, uint64_t size, uint64_t *ret_
 				 uint64_t *ret_len);
 /* Whether a list of entity tags names ours. Weak ones count only where `weak` (RFC 9110 8.8.3.2). */
 bool file_etag_listed(const char *list, const char *etag, bool weak);
+
+/* ---- source.c ---- */
 struct MHD_Response *source_response(struct web_req *req);
 
 /* ---- listen.c ---- */
@@ -179,6 +182,7 @@ bool crew_has_room(const struct crew *crew);
 /* ---- web.c ---- */
 enum web_msg_kind {
 	WEB_MSG_ANSWERED,
+	WEB_MSG_FILLED,	 /* a piece of a source has been read */
 	WEB_MSG_RECEIVE, /* the body may come */
 	WEB_MSG_PARKED,
 	WEB_MSG_WAKE,
@@ -195,6 +199,12 @@ struct web_msg {
 void web_send(struct web *web, const struct web_msg *msg);
 /* The web thread's: one more piece of a streamed answer is wanted. Return: false when there is no time for it. */
 bool web_want_piece(struct web_req *req);
+/* The web thread's: a piece of a source is to be read; WEB_MSG_FILLED follows. Return: as above. */
+struct work;
+bool web_read(struct web_req *req, const struct work *work);
+/* How many sources are open. Return: false when it may be no more. */
+bool web_sources_more(struct web *web);
+void web_sources_less(struct web *web);
 struct web_bell *web_bell_ref(struct web *web);
 const char *web_cors_origin(const struct web *web,
 			    const char *origin); /* the origin itself if allowed, or NULL */

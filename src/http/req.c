@@ -3,6 +3,8 @@
  */
 #include "http/private.h"
 
+#include "base/jot.h"
+
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <strings.h>
@@ -19,7 +21,6 @@ struct web_req *req_new(struct web *web, struct MHD_Connection *conn, const char
 	req->arena = arena_new();
 	req->uri = arena_strndup(req->arena, uri, strnlen(uri, WEB_URI_MAX + 1));
 	req->query_text = "";
-	req->file_fd = -1;
 	return req;
 }
 
@@ -38,8 +39,6 @@ struct web_req *req_free(struct web_req *req)
 	form_free(req->form);
 	free(req->answer);
 	free(req->piece.data);
-	if (req->file_fd >= 0)
-		close(req->file_fd);
 	if (req->source.free)
 		req->source.free(req->source.arg);
 	arena_free(req->arena);
@@ -310,26 +309,24 @@ void web_answer(struct web_req *req, int status, const char *type, char *body, s
 	web_send(req->web, &(struct web_msg){ .kind = WEB_MSG_ANSWERED, .req = req });
 }
 
-/* `code` and `detail` are our own words: no quotes or backslashes but those of a 405. A 400 has the form of a
- * form's errors.
- */
+/* A 400 has the form of a form's errors. `detail` may hold what the client sent (a method). */
 static char *error_body(int status, const char *code, const char *detail)
 {
-	struct buf out = BUF_MAX(1024);
+	struct buf text = BUF_MAX(1024);
+	struct jot out = { .buf = &text };
 
+	jot_open(&out, NULL, '{');
 	if (status == 400) {
-		buf_addf(&out, "{\"non_field_errors\": [\"%s\"]}", detail);
-		return out.data;
+		jot_open(&out, "non_field_errors", '[');
+		jot_text(&out, NULL, detail);
+		jot_close(&out, ']');
+	} else {
+		jot_text(&out, "detail", detail);
+		jot_word(&out, "code", code);
 	}
-	buf_adds(&out, "{\"detail\": \"");
-	for (const char *c = detail; *c; c++) {
-		if (*c == '"' || *c == '\\')
-			buf_addc(&out, '\\');
-		buf_addc(&out, *c);
-	}
-	buf_addf(&out, "\", \"code\": \"%s\"}", code);
-	bug_on(out.failed);
-	return out.data;
+	jot_close(&out, '}');
+	bug_on(text.failed);
+	return text.data;
 }
 
 void web_answer_error(struct web_req *req, int status, const char *code, const char *detail)
@@ -383,13 +380,6 @@ static struct MHD_Response *answer_response(struct web_req *req)
 
 	if (req->streaming)
 		return stream_response(req);
-	if (req->file_fd >= 0) {
-		response = MHD_create_response_from_fd_at_offset64(req->file_len, req->file_fd,
-								   req->file_at);
-		if (response)
-			req->file_fd = -1; /* closed with the response */
-		return response;
-	}
 	if (req->source.free)
 		return source_response(req);
 	if (req->answer) {
@@ -441,12 +431,25 @@ static void answer_headers(struct web_req *req, struct MHD_Response *response)
 	}
 }
 
+/* As many files are on their way as may be. */
+static void req_defer(struct web_req *req)
+{
+	req->source.free(req->source.arg);
+	req->source.free = NULL;
+	req->file_len = 0;
+	req->header_count = 0; /* they told of the file */
+	web_add_header(req, "Retry-After", "5");
+	req_error(req, 503, "overloaded", "Too many files are being sent. Try again in a moment.");
+}
+
 enum MHD_Result req_send(struct web_req *req)
 {
-	struct MHD_Response *response =
-		req->endpoint ? upgrade_response(req) : answer_response(req);
+	struct MHD_Response *response;
 	enum MHD_Result result;
 
+	if (req->source.free && !web_sources_more(req->web))
+		req_defer(req);
+	response = req->endpoint ? upgrade_response(req) : answer_response(req);
 	if (!response)
 		return MHD_NO;
 	answer_headers(req, response);

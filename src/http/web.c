@@ -5,6 +5,7 @@
 #include "http/private.h"
 
 #include "base/metric.h"
+#include "base/work.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -16,6 +17,7 @@
 #define RING_CAPACITY 16384
 #define HEADERS_MAX (16 * 1024)
 #define STOP_MS 8000
+#define READERS 4 /* of files on their way out */
 
 METRIC_COUNTER(requests_2xx, "jackfield_http_requests_total", "Requests answered", "class=\"2xx\"");
 METRIC_COUNTER(requests_4xx, "jackfield_http_requests_total", "Requests answered", "class=\"4xx\"");
@@ -39,8 +41,9 @@ struct web {
 	bool thread_runs;
 	atomic_bool stopping;
 	uint64_t stop_at_ms;
-	struct hmap suspended; /* requests with a worker, in the queue or parked */
-	unsigned parked, live;
+	struct work_pool *readers;
+	struct hmap suspended; /* requests with a worker or a reader, in the queue or parked */
+	unsigned parked, live, sources;
 };
 
 void web_send(struct web *web, const struct web_msg *msg)
@@ -116,9 +119,21 @@ struct web_bell *web_bell_ref(struct web *web)
 static void req_deadline(struct web_req *req, uint64_t bytes)
 {
 	uint64_t more = bytes / WEB_BYTES_PER_S;
+	unsigned seconds =
+		req->web->setup.body_timeout_s + (unsigned)(more < 864000 ? more : 864000);
 
-	peer_deadline(req->conn,
-		      req->web->setup.body_timeout_s + (unsigned)(more < 864000 ? more : 864000));
+	req->deadline_ms = clock_mono_ms() + seconds * 1000ull;
+	peer_deadline(req->conn, seconds);
+}
+
+/* The same phase goes on; what we took of it ourselves is given back. */
+static void req_deadline_again(struct web_req *req)
+{
+	uint64_t now = clock_mono_ms(), left;
+
+	req->deadline_ms += now - req->suspended_ms;
+	left = req->deadline_ms > now ? req->deadline_ms - now : 0;
+	peer_deadline(req->conn, (unsigned)(left / 1000) + 1);
 }
 
 /* ---- Requests ---- */
@@ -164,6 +179,7 @@ static void *on_uri(void *cls, const char *uri, struct MHD_Connection *conn)
 static void req_suspend(struct web_req *req)
 {
 	peer_deadline(req->conn, 0);
+	req->suspended_ms = clock_mono_ms();
 	MHD_suspend_connection(req->conn);
 	req->suspended = true;
 	hmap_add(&req->web->suspended, &req->by_id, id_hash(req->id));
@@ -204,6 +220,30 @@ bool web_want_piece(struct web_req *req)
 	req_suspend(req);
 	req_submit(req);
 	return true;
+}
+
+bool web_read(struct web_req *req, const struct work *work)
+{
+	struct web *web = req->web;
+
+	if ((web->stop_at_ms && clock_mono_ms() > web->stop_at_ms) ||
+	    !work_submit(web->readers, work))
+		return false;
+	req_suspend(req);
+	return true;
+}
+
+bool web_sources_more(struct web *web)
+{
+	if (web->sources >= web->setup.max_files)
+		return false;
+	web->sources++;
+	return true;
+}
+
+void web_sources_less(struct web *web)
+{
+	web->sources--;
 }
 
 /* The headers are there. */
@@ -394,6 +434,10 @@ static void web_on_message(struct web *web, const struct web_msg *msg)
 			req_deadline(msg->req, msg->req->piece.len);
 		req_resume(msg->req);
 		break;
+	case WEB_MSG_FILLED:
+		req_deadline_again(msg->req);
+		req_resume(msg->req);
+		break;
 	case WEB_MSG_RECEIVE:
 		msg->req->state = REQ_READING;
 		req_resume(msg->req);
@@ -503,6 +547,7 @@ static void web_defaults(struct web_setup *setup)
 {
 	setup->max_connections = setup->max_connections ?: 10000;
 	setup->max_per_address = setup->max_per_address ?: 500;
+	setup->max_files = setup->max_files ?: 1024;
 	setup->body_max = setup->body_max ?: 64 * 1024;
 	setup->header_timeout_s = setup->header_timeout_s ?: 15;
 	setup->body_timeout_s = setup->body_timeout_s ?: 60;
@@ -521,6 +566,7 @@ static int web_begin(struct web *web)
 	r = web_watch(web, ring_fd(web->ring));
 	if (r)
 		return err_pass(r);
+	web->readers = work_pool_new("reader", READERS, web->setup.max_files);
 	if (!crew_start(web->crew))
 		return WEB_E_CREW;
 	r = web_start_mhd(web);
@@ -570,6 +616,7 @@ struct web *web_stop(struct web *web)
 		web->listen_fd = -1;
 	}
 	crew_free(web->crew);
+	work_pool_free(web->readers);
 	if (web->listen_fd >= 0)
 		close(web->listen_fd);
 	if (web->epoll_fd >= 0)

@@ -64,6 +64,8 @@ struct web_setup {
 	 */
 	unsigned body_timeout_s;
 	unsigned idle_timeout_s; /* between requests of a connection; 0: 75 */
+	unsigned
+		max_files; /* on their way out at once, 64 KiB of memory each; beyond: 503; 0: 1,024 */
 	struct web_crew crew;
 	struct ws *ws; /* for web_upgrade(); NULL: none. Outlives the server */
 };
@@ -157,12 +159,13 @@ int web_form_file(const struct web_req *req, uint64_t *ret_size, const char **re
 
 /* ---- Large bodies that go out; no worker is held while they do ---- */
 
-/* Bytes that are made as they are asked for, on the web thread: it must not block beyond reading a local file. */
+/* Bytes that are made as they are asked for, on a thread that may wait for the disk; one read at a time.
+ */
 struct web_source {
 	uint64_t size;
 	/* Return: bytes put into buf, at most max; 0 or less cuts the connection. */
 	ssize_t (*read)(void *arg, uint64_t at, char *buf, size_t max);
-	void (*free)(void *arg);
+	void (*free)(void *arg); /* on another thread than `read` */
 	void *arg;
 };
 struct web_file {

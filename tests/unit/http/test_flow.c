@@ -16,7 +16,7 @@
 #define FILE_SIZE 100000
 #define PIECES 40
 
-static atomic_int turns, streams_freed;
+static atomic_int turns, streams_freed, sources_freed;
 static size_t sunk;
 static unsigned sunk_sum;
 
@@ -115,6 +115,39 @@ static void handle_file(struct web_req *req)
 						 .attachment = true });
 }
 
+/* A disk that takes its time: a tenth of a second for what is asked at once. */
+static ssize_t slow_read(void *arg, uint64_t at, char *buf, size_t max)
+{
+	size_t part = max < 30000 ? max : 30000;
+
+	usleep(100000);
+	if (arg && at >= 100000)
+		return -1;
+	for (size_t i = 0; i < part; i++)
+		buf[i] = (char)('a' + (at + i) % 26);
+	return (ssize_t)part;
+}
+
+static void slow_free(void *arg)
+{
+	(void)arg;
+	atomic_fetch_add(&sources_freed, 1);
+}
+
+static void handle_slow(struct web_req *req)
+{
+	struct web_source source = {
+		.size = 200000,
+		.read = slow_read,
+		.free = slow_free,
+		.arg = web_query(req, "broken") ? &sources_freed : NULL,
+	};
+
+	web_answer_file(req,
+			&(struct web_file){
+				.source = &source, .fd = -1, .type = "audio/wav", .etag = "s1" });
+}
+
 static void stream_freed(void *arg)
 {
 	free(arg);
@@ -156,6 +189,7 @@ static const struct web_route routes[] = {
 	{ "POST", "/memory", 1 << 21, WEB_BODY_LATER, handle_memory },
 	{ "POST", "/form", 1 << 21, WEB_BODY_LATER, handle_form },
 	{ "GET", "/file", 0, 0, handle_file },
+	{ "GET", "/slow", 0, 0, handle_slow },
 	{ "GET", "/stream", 0, 0, handle_stream },
 	{ 0 },
 };
@@ -187,6 +221,7 @@ static int setup(void **state)
 		.header_timeout_s = 1,
 		.body_timeout_s = 1,
 		.idle_timeout_s = 2,
+		.max_files = 10,
 		.crew = { .workers = 1,
 			  .queue = 3,
 			  .start = worker_start,
@@ -197,6 +232,7 @@ static int setup(void **state)
 
 	atomic_store(&turns, 0);
 	atomic_store(&streams_freed, 0);
+	atomic_store(&sources_freed, 0);
 	assert_int_equal(web_start(&web_setup, routes, &web), 0);
 	*state = web;
 	return 0;
@@ -496,6 +532,63 @@ static void a_slow_reader_holds_no_worker(void **state)
 		close(slow[i]);
 }
 
+#define SLOW "GET /slow HTTP/1.1\r\nHost: x\r\n\r\n"
+
+static void a_slow_disk_delays_nobody_else(void **state)
+{
+	auto_(buf_fini) struct buf text = BUF_MAX(1 << 19);
+	unsigned port = web_port(*state);
+	int slow[10], fd = peer_connect(port);
+	uint64_t began, longest = 0;
+
+	for (unsigned i = 0; i < ARRAY_LEN(slow); i++) {
+		slow[i] = peer_connect(port);
+		peer_text(slow[i], SLOW);
+		usleep(10000); /* the queue before the worker is short */
+	}
+	for (unsigned i = 0; i < 20; i++) {
+		began = clock_mono_ms();
+		assert_int_equal(ask_on(fd, &text, "GET /file?empty=1 HTTP/1.1\r\nHost: x\r\n\r\n"),
+				 200);
+		if (clock_mono_ms() - began > longest)
+			longest = clock_mono_ms() - began;
+		usleep(5000);
+	}
+	assert_in_range(longest, 0, 50);
+	/* One more than may be on their way: it is told when to come again, and nothing of the file. */
+	assert_int_equal(ask_on(fd, &text, SLOW), 503);
+	has(&text, "Retry-After: ");
+	assert_null(strstr(text.data, "ETag"));
+	for (unsigned i = 0; i < ARRAY_LEN(slow); i++)
+		close(slow[i]);
+	close(fd);
+	for (unsigned i = 0; i < 300 && atomic_load(&sources_freed) < 11; i++)
+		usleep(10000);
+	assert_int_equal(atomic_load(&sources_freed), 11);
+}
+
+static void what_is_read_in_pieces_comes_whole(void **state)
+{
+	auto_(buf_fini) struct buf text = BUF_MAX(1 << 19);
+	int fd = peer_connect(web_port(*state));
+	const char *body;
+
+	assert_int_equal(ask_on(fd, &text,
+				"GET /slow HTTP/1.1\r\nHost: x\r\nRange: bytes=29-180028\r\n\r\n"),
+			 206);
+	body = strstr(text.data, "\r\n\r\n") + 4;
+	assert_int_equal(text.len - (size_t)(body - text.data), 180000);
+	for (unsigned i = 0; i < 180000; i++)
+		assert_int_equal(body[i], 'a' + (29 + i) % 26);
+	assert_int_equal(ask_on(fd, &text, "HEAD /slow HTTP/1.1\r\nHost: x\r\n\r\n"), 200);
+	has(&text, "Content-Length: 200000");
+	/* A file that cannot be read to its end is seen to fail. */
+	assert_int_equal(ask_on(fd, &text, "GET /slow?broken=1 HTTP/1.1\r\nHost: x\r\n\r\n"), 0);
+	assert_true(peer_closed(fd, 500));
+	close(fd);
+	assert_int_equal(atomic_load(&sources_freed), 3);
+}
+
 /* ---- out: pieces ---- */
 
 /* What came until the peer closed or a second passed. */
@@ -587,6 +680,8 @@ int main(void)
 		TEST(a_file_or_a_part_of_it),
 		TEST(files_are_asked_for_conditionally),
 		TEST(a_slow_reader_holds_no_worker),
+		TEST(a_slow_disk_delays_nobody_else),
+		TEST(what_is_read_in_pieces_comes_whole),
 		TEST(a_stream_comes_in_chunks_to_its_end),
 		TEST(the_head_of_a_stream_takes_one_turn),
 		TEST(a_stream_that_fails_is_seen_to_fail),

@@ -210,7 +210,7 @@ static void routes_are_found_with_and_without_slash(void **state)
 	       "id=42 a=1 b=x y");
 	expect(fix->port, "GET /api/things/42 HTTP/1.1\r\nHost: x\r\n\r\n", 200, "id=42");
 	expect(fix->port, "GET /api/nothing/ HTTP/1.1\r\nHost: x\r\n\r\n", 404,
-	       "\"code\": \"not_found\"");
+	       "{\"detail\":\"Not found.\",\"code\":\"not_found\"}");
 	expect(fix->port, "GET /api//things HTTP/1.1\r\nHost: x\r\n\r\n", 404);
 	expect(fix->port, "GET /api/things/a/b HTTP/1.1\r\nHost: x\r\n\r\n", 404);
 	expect(fix->port, "GET /api/things/a%00b HTTP/1.1\r\nHost: x\r\n\r\n", 400,
@@ -227,6 +227,9 @@ static void methods_are_told(void **state)
 
 	expect(fix->port, "PUT /api/things/ HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", 405,
 	       "Allow: GET, POST, HEAD, OPTIONS", "Method \\\"PUT\\\" not allowed.");
+	/* What is said back of it is JSON, whatever it was. */
+	expect(fix->port, "P\xff\x01\\ /api/things/ HTTP/1.1\r\nHost: x\r\n\r\n", 405,
+	       "{\"detail\":\"Method \\\"P?\\u0001\\\\\\\" not allowed.\",");
 	expect(fix->port, "OPTIONS /api/things/1 HTTP/1.1\r\nHost: x\r\n\r\n", 200,
 	       "Allow: GET, DELETE, HEAD, OPTIONS");
 	fd = peer_connect(fix->port);
