@@ -131,6 +131,7 @@ void room_free(struct room *room)
 	hmap_del(&room->app->rooms, &room->node);
 	chain_remove(&room->tenant->rooms, &room->in_tenant);
 	explicit_bzero(&room->set, sizeof(room->set));
+	free(room->guesses);
 	free(room);
 }
 

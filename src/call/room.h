@@ -35,8 +35,7 @@ struct room {
 	struct timer talk; /* runs: who speaks was told a moment ago */
 	bool talk_news;
 	enum recording_state recording_told;
-	uint64_t pins_until_ms; /* wrong ones said by phone, within ten minutes */
-	unsigned pins_wrong;
+	struct room_guesses *guesses; /* wrong PINs by phone, of late; NULL: none */
 	struct timer grace; /* runs: the last moderator has gone, all others are about to */
 };
 
@@ -139,6 +138,11 @@ void lobby_digit(struct room_member *member, char digit);
 void dismiss(struct leg *leg, enum ending_cause cause,
 	     const char *words);		  /* a last word, then it ends */
 bool pin_is(const char *pin, const char *digits); /* false for the empty one */
+
+/* room_guesses.c: PINs that are tried out by phone */
+/* Too many were wrong already, of this caller or in all: it is not asked for one. */
+bool guesses_used_up(struct room *room, const struct leg *caller);
+void guess_was_wrong(struct room *room, const struct leg *caller);
 
 /* room_member.c */
 struct room_member *room_enter(struct room *room, struct leg *leg);

@@ -8,8 +8,6 @@
 #define FIRST_DIGIT_MS 10000 /* after the question */
 #define NEXT_DIGIT_MS 5000
 #define TRIES 3
-#define WRONG_MAX 30 /* by phone, in a room; then nobody is asked any more */
-#define WRONG_MS 600000
 
 #define PIN_WANTED "Please enter the conference number, then press the pound key."
 #define CONFIRM_WANTED "You are invited to a conference. To join it, please press 1."
@@ -71,26 +69,9 @@ static void let_in(struct room_member *member)
 	member_come_in(member);
 }
 
-/* Whoever calls again and again finds a short PIN in hours. Those who need none, or show it by the API, still come in. */
-static bool pins_are_shut(struct room *room)
-{
-	if (wheel_now_ms(room->app->wheel) >= room->pins_until_ms)
-		room->pins_wrong = 0;
-	return room->pins_wrong >= WRONG_MAX;
-}
-
-static void count_wrong(struct room *room)
-{
-	if (!pins_are_shut(room) && room->pins_wrong++ == 0)
-		room->pins_until_ms = wheel_now_ms(room->app->wheel) + WRONG_MS;
-	if (pins_are_shut(room))
-		log_warn("a room's PIN is being tried out: nobody is asked for it for a while",
-			 LOG_ID("room", room->id));
-}
-
 static void ask_pin(struct room_member *member)
 {
-	if (!pins_are_shut(member->room))
+	if (!guesses_used_up(member->room, member->leg))
 		ask(member, PIN_WANTED);
 	else if (member->room->set.pin[0])
 		refuse(member, ENDING_ROOM_REFUSED, "Please try again later. Goodbye.");
@@ -107,12 +88,12 @@ static void pin_check(struct room_member *member)
 		     (!room->set.pin[0] && !member->digits[0]);
 
 	if (!right && member->digits[0])
-		count_wrong(room);
+		guess_was_wrong(room, member->leg);
 	explicit_bzero(member->digits, sizeof(member->digits));
 	if (right) {
 		member->moderator = moderator;
 		let_in(member);
-	} else if (++member->tries < TRIES && !pins_are_shut(room)) {
+	} else if (++member->tries < TRIES && !guesses_used_up(room, member->leg)) {
 		ask(member, "That is not the right number. Please try again.");
 	} else {
 		refuse(member, ENDING_PIN, "That is not the right number. Goodbye.");

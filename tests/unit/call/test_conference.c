@@ -1008,31 +1008,69 @@ static void three_wrong_pins_are_enough(void **state)
 	act(world, CONFERENCE_END);
 }
 
-static void a_pin_is_not_to_be_tried_out_by_phone(void **state)
+static void guesses_wrong(struct world *world, const char *from, unsigned calls)
 {
-	struct world *world = *state;
-	struct channel *in;
+	for (unsigned i = 0; i < calls; i++) {
+		struct channel *in = dials_in(world, from);
 
-	made(world, "1234", "");
-	for (unsigned i = 0; i < 10; i++) {
-		in = dials_in(world, "0170");
 		fake_digits(in, "1#2#3#");
-		assert_non_null(strstr(in->said, "Goodbye"));
+		assert_non_null(strstr(in->said, "not the right number. Goodbye"));
 		fake_sound_done(in, true);
 		fake_settle(world->engine);
 	}
-	in = dials_in(world, "0170");
+}
+
+static void is_asked_no_more(struct world *world, const char *from)
+{
+	struct channel *in = dials_in(world, from);
+
 	assert_non_null(strstr(in->said, "later"));
 	fake_digits(in, "1234#");
 	assert_null(in->bridge);
 	fake_sound_done(in, true);
 	fake_settle(world->engine);
-	/* Who may come in without it does. */
-	hang_up(added(world, "0301"));
-	world_advance(world, 600001);
-	in = dials_in(world, "0170");
+}
+
+static void comes_in(struct world *world, const char *from)
+{
+	struct channel *in = dials_in(world, from);
+
 	fake_digits(in, "1234#");
 	assert_non_null(in->bridge);
+	hang_up(in);
+	fake_settle(world->engine);
+}
+
+static void a_pin_is_not_to_be_tried_out_by_phone(void **state)
+{
+	struct world *world = *state;
+
+	made(world, "1234", "");
+	guesses_wrong(world, "0170", 3);
+	is_asked_no_more(world, "0170");
+	/* Who may come in without it does, and nobody else pays for it. */
+	hang_up(added(world, "0301"));
+	comes_in(world, "0171");
+	world_advance(world, 600001);
+	comes_in(world, "0170");
+	act(world, CONFERENCE_END);
+}
+
+static void nor_under_many_numbers(void **state)
+{
+	struct world *world = *state;
+	char from[16];
+
+	made(world, "1234", "");
+	for (unsigned i = 0; i < 100; i++) {
+		(void)snprintf(from, sizeof(from), "0171%u", i);
+		if (i == 99)
+			comes_in(world, "0180");
+		guesses_wrong(world, from, 1);
+	}
+	is_asked_no_more(world, "0180");
+	world_advance(world, 600001);
+	comes_in(world, "0180");
 	act(world, CONFERENCE_END);
 }
 
@@ -1043,12 +1081,7 @@ static void wrong_pins_do_not_shut_a_room_that_is_open_to_all(void **state)
 	struct channel *in;
 
 	made(world, "", "9999");
-	for (unsigned i = 0; i < 10; i++) {
-		in = dials_in(world, "0170");
-		fake_digits(in, "1#2#3#");
-		fake_sound_done(in, true);
-		fake_settle(world->engine);
-	}
+	guesses_wrong(world, "0170", 3);
 	in = dials_in(world, "0170");
 	assert_non_null(in->bridge);
 	fake_digits(in, "9999#");
@@ -1233,6 +1266,7 @@ int main(void)
 		TEST(who_dials_in_says_the_pin),
 		TEST(three_wrong_pins_are_enough),
 		TEST(a_pin_is_not_to_be_tried_out_by_phone),
+		TEST(nor_under_many_numbers),
 		TEST(wrong_pins_do_not_shut_a_room_that_is_open_to_all),
 		TEST(waiting_can_be_asked_for_and_given_up_at_any_time),
 		TEST(who_waits_for_the_moderator_hears_and_says_nothing),
