@@ -26,8 +26,9 @@ struct api_setup {
 	const char *recordings_dir;
 	const struct seal *seal;
 	struct call_gate *gate;
-	struct event_bus *bus; /* the hub reads it */
-	const char *origins;   /* comma-separated; NULL: none but our own */
+	struct event_bus *bus;	 /* the hub reads it */
+	struct journal *journal; /* whose rows some answers wait for; NULL: none do */
+	const char *origins;	 /* comma-separated; NULL: none but our own */
 	bool trust_forwarded;
 	bool allow_private; /* users may name private and loopback servers */
 	enum api_signup signup;

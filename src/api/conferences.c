@@ -1,9 +1,12 @@
 /* Conference rooms: one `action` a request (API.md section 6) */
 #include "api/private.h"
 
+#include "event/journal.h"
+
 #define GRACE_MAX_S 3600
 #define VOLUME_MIN (-40) /* dB */
 #define VOLUME_MAX 12
+#define ROW_WAIT_MS 2000
 
 static const char *const actions[] = {
 	[CONFERENCE_CREATE] = "create",
@@ -160,8 +163,9 @@ static struct api_done *answer_room(struct api_req *req, int status, struct repl
 	return api_json(req, status, body);
 }
 
-/* A room's PIN is short: who tries one after the other soon has to wait. */
-static struct api_done *ask_with_pin(struct api_req *req, int status, struct command *command)
+/* A room's PIN is short: who tries one after the other soon has to wait. Return: NULL with *ret_reply, or the answer. */
+static struct api_done *ask_with_pin(struct api_req *req, struct command *command,
+				     struct reply **ret_reply)
 {
 	struct throttle *throttle = req->api->throttle;
 	const char *user = id_str(req->user->id);
@@ -176,7 +180,28 @@ static struct api_done *ask_with_pin(struct api_req *req, int status, struct com
 	reply = api_ask(req, command);
 	if (!reply || reply->code != REPLY_WRONG_PIN)
 		throttle_give_back(throttle, THROTTLE_ROOM_PIN, user, NULL);
-	return answer_room(req, status, reply);
+	*ret_reply = reply;
+	return NULL;
+}
+
+/* What a restart brings back is said to be done once it is on the disk. */
+static void await_row(struct api_req *req, enum conference_action action)
+{
+	struct journal *journal = req->api->setup.journal;
+
+	if (action != CONFERENCE_CREATE && action != CONFERENCE_UPDATE &&
+	    action != CONFERENCE_LOCK && action != CONFERENCE_UNLOCK && action != CONFERENCE_END)
+		return;
+	if (journal && !journal_sync(journal, ROW_WAIT_MS))
+		log_rated(LOG_WARN_, "a room is answered for although the journal does not answer");
+}
+
+static int status_of(const struct conference_wish *wish)
+{
+	bool rings = wish->action == CONFERENCE_ADD ||
+		     (wish->action == CONFERENCE_JOIN && id_is_none(wish->call));
+
+	return wish->action == CONFERENCE_CREATE ? 201 : rings ? 202 : 200;
 }
 
 static struct api_done *conference(struct api_req *req)
@@ -186,8 +211,7 @@ static struct api_done *conference(struct api_req *req)
 	struct sip_profile profile = { 0 };
 	json_t *complaints = NULL;
 	struct api_done *no = NULL;
-	bool rings;
-	int status;
+	struct reply *reply = NULL;
 
 	take_wish(req, &wish, &complaints);
 	if (complaints)
@@ -196,13 +220,20 @@ static struct api_done *conference(struct api_req *req)
 		no = api_profile_get(req, wish.profile, true, &profile);
 	if (no)
 		return no;
-	rings = wish.action == CONFERENCE_ADD ||
-		(wish.action == CONFERENCE_JOIN && id_is_none(wish.call));
-	status = wish.action == CONFERENCE_CREATE ? 201 : rings ? 202 : 200;
 	command.body = xmemdup(&wish, sizeof(wish));
 	if (wish.action == CONFERENCE_JOIN && wish.pin[0])
-		return ask_with_pin(req, status, &command);
-	return answer_room(req, status, api_ask(req, &command));
+		no = ask_with_pin(req, &command, &reply);
+	else
+		reply = api_ask(req, &command);
+	if (no)
+		return no;
+	if (reply && reply->code == REPLY_NOT_FOUND && !id_is_none(wish.call)) {
+		reply_free(reply);
+		return api_call_not_live(req, wish.call, false);
+	}
+	if (reply && reply->code == REPLY_OK)
+		await_row(req, wish.action);
+	return answer_room(req, status_of(&wish), reply);
 }
 
 static void live_room(struct jot *out, const struct reply *reply, unsigned i)

@@ -138,6 +138,7 @@ static int start_api(struct daemon *daemon)
 		.seal = daemon->seal,
 		.gate = core_gate(daemon->core),
 		.bus = daemon->bus,
+		.journal = daemon->journal,
 		.origins = *config_str(config, "http", "origins")
 				   ? config_str(config, "http", "origins")
 				   : NULL,

@@ -240,6 +240,19 @@ def test_roles(tenant, routes, things):
     assert tenant.call(things["call"])["state"] != "ended"
 
 
+def test_a_colleagues_call_is_not_to_be_moved_into_a_room(tenant, tenants, things):
+    agent, stranger = tenant.add_user("agent"), tenants()
+    body = {"action": "join", "room": "mine", "call_id": things["call"]}
+    for extra in ({}, {"pin": "1234"}):
+        assert agent.post("/api/conference/", {**body, **extra}).status_code == 403
+        assert stranger.post("/api/conference/", {**body, **extra}).status_code == 404
+    tenant.hangup(things["call"])
+    tenant.log_row(things["call"])
+    gone = tenant.post("/api/conference/", body)
+    assert (gone.status_code, gone.json()["state"]) == (409, "ended")
+    assert agent.post("/api/conference/", body).status_code == 403
+
+
 def test_an_agents_lists_hold_only_what_is_theirs(tenant, things):
     agent = tenant.add_user("agent")
     supervisor = tenant.add_user("supervisor")
