@@ -84,10 +84,11 @@ struct reg {
 	char call_id[TOKEN_SIZE], from_tag[TOKEN_SIZE];
 	uint32_t cseq;
 	bool queued, dirty, wanted, removing, removed, stopping, again, lingering, plain, bound;
-	bool flow_lost;	      /* since the last 200 */
-	bool moved;	      /* to be reported, once */
-	struct hop *redirect; /* of a 301 or 302, until it has answered */
-	uint16_t code;
+	bool flow_lost;	       /* since the last 200 */
+	bool moved;	       /* to be reported, once */
+	bool told_registering; /* that was the last report, with told_code */
+	struct hop *redirect;  /* of a 301 or 302, until it has answered */
+	uint16_t code, told_code;
 	uint8_t failures, auth_failures, raises;
 	uint32_t min_expires;
 	char *reason;

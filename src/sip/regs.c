@@ -78,6 +78,17 @@ static void reg_free(struct reg *reg)
 	free(reg);
 }
 
+/* Whoever waits for the pacer is registering for everybody else: that it then does so is no news. */
+static bool is_news(struct reg *reg, const struct reg_report *report)
+{
+	bool registering = report->state == REG_REGISTERING && !report->gone && !report->moved;
+	bool again = registering && reg->told_registering && reg->told_code == report->code;
+
+	reg->told_registering = registering;
+	reg->told_code = report->code;
+	return !again;
+}
+
 static void report_fn(struct timer *timer, void *arg)
 {
 	struct regs *regs = arg;
@@ -94,7 +105,7 @@ static void report_fn(struct timer *timer, void *arg)
 		reg->dirty = false;
 		report_fill(reg, &report, registrar);
 		reg->moved = false;
-		if (regs->setup.handlers.on_report)
+		if (is_news(reg, &report) && regs->setup.handlers.on_report)
 			regs->setup.handlers.on_report(&report, regs->setup.arg);
 		if (gone)
 			reg_free(reg);

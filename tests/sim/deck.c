@@ -126,6 +126,7 @@ static void on_report(const struct reg_report *report, void *arg)
 		buf_addf(&deck->states, "%s%s%s", deck->states.len ? " " : "",
 			 reg_state_name(report->state), report->gone ? "!" : "");
 	deck->moves += report->moved;
+	deck->reports++;
 	deck->report = *report;
 	str_copy(deck->report_reason, sizeof(deck->report_reason), report->reason);
 	str_copy(deck->report_registrar, sizeof(deck->report_registrar), report->registrar);

@@ -42,9 +42,9 @@ struct deck {
 	size_t timers; /* running when all is quiet */
 	struct reg_report report;
 	char report_reason[128], report_registrar[64];
-	struct buf states; /* words of the registration: "registering registered ..." */
-	unsigned moves;	   /* reports that it is reached another way */
-	struct id only;	   /* reports of others are not written down */
+	struct buf states;	 /* words of the registration: "registering registered ..." */
+	unsigned reports, moves; /* reports that it is reached another way */
+	struct id only;		 /* reports of others are not written down */
 	bool quiet_reports;
 	unsigned bindings_reports, bindings_last;
 	bool ignore_incoming; /* leave the session unbound */

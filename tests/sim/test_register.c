@@ -110,6 +110,25 @@ static void a_challenge_is_answered_and_the_binding_kept(void **state)
 	assert_state(REG_REGISTERED);
 }
 
+static void that_it_registers_is_told_once(void **state)
+{
+	(void)state;
+	assert_int_equal(regs_put(ua_regs(deck.ua), &account), 0);
+	assert_true(regs_register(ua_regs(deck.ua), profile));
+	kit_run(&deck.kit, 10);
+	assert_string_equal(deck.states.data, "registering");
+	assert_int_equal(deck.reports, 1);
+	refuse(403, NULL);
+	assert_state(REG_REJECTED);
+	assert_int_equal(deck.reports, 2);
+	assert_true(regs_register(ua_regs(deck.ua), profile));
+	kit_run(&deck.kit, 10);
+	assert_int_equal(deck.reports, 3);
+	grant(600);
+	assert_state(REG_REGISTERED);
+	assert_int_equal(deck.reports, 4);
+}
+
 static void the_granted_time_counts_not_the_asked_one(void **state)
 {
 	static const struct {
@@ -804,6 +823,7 @@ int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
+		T(that_it_registers_is_told_once),
 		T(a_challenge_is_answered_and_the_binding_kept),
 		T(the_granted_time_counts_not_the_asked_one),
 		T(expiry_comes_from_our_own_contact_even_when_rewritten),
