@@ -13,14 +13,6 @@ METRIC_COUNTER(ports_out, "jackfield_media_ports_exhausted_total",
 
 /* ---- the address we tell ---- */
 
-static bool host_is_any(const union media_addr *addr)
-{
-	union media_addr copy = *addr;
-
-	media_addr_set_port(&copy, 1);
-	return media_addr_is_any(&copy);
-}
-
 static bool same_host(const union media_addr *addr, const struct sa *sa)
 {
 	union media_addr other;
@@ -85,12 +77,12 @@ static void tell_address(struct channel *channel)
 
 	if (!channel->is_device)
 		account = regs_account(ua_regs(engine->ua), channel->line);
-	if (!host_is_any(&engine->public_addr))
+	if (!media_addr_host_is_any(&engine->public_addr))
 		put_host(&channel->local.addr, &engine->public_addr);
 	else if (learnt_host(account, &host))
 		put_host(&channel->local.addr, &host);
-	else if (host_is_any(&channel->local.addr) && (peer = peer_of(channel, account)) &&
-		 local_toward(peer, &host))
+	else if (media_addr_host_is_any(&channel->local.addr) &&
+		 (peer = peer_of(channel, account)) && local_toward(peer, &host))
 		put_host(&channel->local.addr, &host);
 }
 

@@ -72,9 +72,12 @@ bool media_addr_eq(const union media_addr *a, const union media_addr *b)
 
 bool media_addr_is_any(const union media_addr *addr)
 {
-	if (!media_addr_port(addr))
-		return true;
+	return !media_addr_port(addr) || media_addr_host_is_any(addr);
+}
+
+bool media_addr_host_is_any(const union media_addr *addr)
+{
 	if (addr->sa.sa_family == AF_INET)
 		return addr->in.sin_addr.s_addr == htonl(INADDR_ANY);
-	return IN6_IS_ADDR_UNSPECIFIED(&addr->in6.sin6_addr);
+	return addr->sa.sa_family != AF_INET6 || IN6_IS_ADDR_UNSPECIFIED(&addr->in6.sin6_addr);
 }

@@ -73,6 +73,7 @@ static int stream_bind(struct media *media, struct slot *slot, struct mstream *s
 	r = port_bind(media->ports, &slot->local, &slot->port, fds);
 	if (r)
 		return r;
+	stream->anywhere = media_addr_host_is_any(&slot->local);
 	stream->fd = fds[0];
 	stream->rtcp_fd = fds[1];
 	return 0;

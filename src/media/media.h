@@ -58,7 +58,8 @@ uint16_t media_addr_port(const union media_addr *addr);
 void media_addr_set_port(union media_addr *addr, uint16_t port);
 bool media_addr_eq(const union media_addr *a, const union media_addr *b);    /* address and port */
 bool media_addr_ip_eq(const union media_addr *a, const union media_addr *b); /* address only */
-bool media_addr_is_any(const union media_addr *addr); /* none, 0.0.0.0 or ::, or port 0 */
+bool media_addr_is_any(const union media_addr *addr);	   /* none, 0.0.0.0 or ::, or port 0 */
+bool media_addr_host_is_any(const union media_addr *addr); /* none, 0.0.0.0 or :: */
 
 /* ---- codecs ---- */
 

@@ -10,10 +10,13 @@
  *
  * The same sockets are connected: that sends without looking up the route of every packet, which is
  * a sixth of its cost, and the kernel keeps strangers out. But a connected socket is deaf to a
- * source that has moved; so it is let loose half a second after packets stop.
+ * source that has moved; so it is let loose half a second after packets stop. And one that is bound
+ * to no address takes, once connected, that of the route to its peer: where a machine has several
+ * and the peer sends to another of them, it would hear nothing more. Such a one stays as it is.
  */
 #include "media/private.h"
 
+#include <netinet/in.h>
 #include <sys/epoll.h>
 
 #define FLOWING_US 500000
@@ -199,11 +202,6 @@ void pace_end(struct mloop *loop)
 
 /* ---- sources that are settled ---- */
 
-static void connect_socket(struct mstream *stream)
-{
-	stream->connected = connect(stream->fd, &stream->remote.sa, stream->remote_len) == 0;
-}
-
 void pace_loosen(struct mstream *stream)
 {
 	static const struct sockaddr loose = { .sa_family = AF_UNSPEC };
@@ -211,6 +209,66 @@ void pace_loosen(struct mstream *stream)
 	pace_leave(stream);
 	if (stream->connected && stream->fd >= 0)
 		stream->connected = connect(stream->fd, &loose, sizeof(loose)) != 0;
+}
+
+static void own_address(struct cmsghdr *part, union media_addr *ret)
+{
+	if (part->cmsg_level == IPPROTO_IP && part->cmsg_type == IP_PKTINFO) {
+		struct in_pktinfo info;
+
+		memcpy(&info, CMSG_DATA(part), sizeof(info));
+		ret->in.sin_family = AF_INET;
+		ret->in.sin_addr = info.ipi_addr;
+	} else if (part->cmsg_level == IPPROTO_IPV6 && part->cmsg_type == IPV6_PKTINFO) {
+		struct in6_pktinfo info;
+
+		memcpy(&info, CMSG_DATA(part), sizeof(info));
+		ret->in6.sin6_family = AF_INET6;
+		ret->in6.sin6_addr = info.ipi6_addr;
+	}
+}
+
+ssize_t datagram_recv_own(int fd, void *data, size_t cap, union media_addr *ret_from,
+			  union media_addr *ret_own)
+{
+	_Alignas(struct cmsghdr) uint8_t control[128];
+	struct iovec vec = { .iov_base = data, .iov_len = cap };
+	struct msghdr msg = {
+		.msg_name = ret_from,
+		.msg_namelen = sizeof(*ret_from),
+		.msg_iov = &vec,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control),
+	};
+	ssize_t n = recvmsg(fd, &msg, MSG_DONTWAIT);
+
+	if (n < 0)
+		return n;
+	for (struct cmsghdr *part = CMSG_FIRSTHDR(&msg); part; part = CMSG_NXTHDR(&msg, part))
+		own_address(part, ret_own);
+	return n;
+}
+
+/* Return: false when the system sends from another address of ours than they send to. */
+static bool hears_on_route(const struct mstream *stream)
+{
+	union media_addr route;
+	socklen_t len = sizeof(route);
+
+	return !stream->anywhere || (getsockname(stream->fd, &route.sa, &len) == 0 &&
+				     media_addr_ip_eq(&route, &stream->own));
+}
+
+static void connect_socket(struct mstream *stream)
+{
+	if (stream->anywhere && (stream->detour || !stream->own.sa.sa_family))
+		return;
+	stream->connected = connect(stream->fd, &stream->remote.sa, stream->remote_len) == 0;
+	if (!stream->connected || hears_on_route(stream))
+		return;
+	stream->detour = true;
+	pace_loosen(stream);
 }
 
 static bool is_settled(const struct mstream *stream)

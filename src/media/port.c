@@ -90,6 +90,9 @@ static int bind_one(const union media_addr *address, unsigned port, int *ret_fd)
 			 sizeof(tos));
 	if (v6)
 		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
+	if (media_addr_host_is_any(&addr)) /* pace.c wants to know which of them it was */
+		(void)setsockopt(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP,
+				 v6 ? IPV6_RECVPKTINFO : IP_PKTINFO, &one, sizeof(one));
 	media_addr_set_port(&addr, (uint16_t)port);
 	if (bind(fd, &addr.sa, v6 ? sizeof(addr.in6) : sizeof(addr.in)) == 0) {
 		*ret_fd = fd;

@@ -257,6 +257,9 @@ struct mstream {
 	uint64_t rx_audio_us; /* when rx_audio changed */
 	uint64_t dropped;
 	uint8_t rx_codec[128]; /* enum media_codec of each payload type, NONE: not ours */
+	bool anywhere;	       /* bound to no address of its own, */
+	bool detour;	       /* and the system would send from another one than they send to */
+	union media_addr own;  /* anywhere: the one they send to; none: not known */
 	/* settings */
 	union media_addr remote_rtcp;
 	enum media_idle idle;
@@ -403,6 +406,9 @@ void pace_loosen(struct mstream *stream); /* any source may be heard again */
 void pace_leave(struct mstream *stream);  /* back to epoll, if it is not there */
 void pace_run(struct mloop *loop);	  /* at each wake-up: what is due */
 void pace_end(struct mloop *loop);	  /* all back to epoll */
+/* As recvfrom(2), and says to which of our addresses it was sent. */
+ssize_t datagram_recv_own(int fd, void *data, size_t cap, union media_addr *ret_from,
+			  union media_addr *ret_own);
 
 /* dtmf.c */
 void dtmf_take(struct mstream *stream, const struct packet *packet);

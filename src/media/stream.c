@@ -58,6 +58,8 @@ void stream_set_remote(struct mstream *stream, const union media_addr *remote)
 	bool mux = stream->params.rtcp_mux;
 
 	pace_loosen(stream);
+	stream->own = (union media_addr){ 0 };
+	stream->detour = false;
 	stream->remote = *remote;
 	stream->remote_len = media_addr_is_any(remote)	       ? 0
 			     : remote->sa.sa_family == AF_INET ? sizeof(remote->in)
@@ -247,9 +249,13 @@ static bool read_one(struct mstream *stream, bool rtcp)
 	struct mloop *loop = stream->loop;
 	union media_addr from;
 	socklen_t from_len = sizeof(from);
-	ssize_t n = recvfrom(rtcp ? stream->rtcp_fd : stream->fd, loop->buffer, PACKET_MAX,
-			     MSG_DONTWAIT, &from.sa, &from_len);
+	ssize_t n;
 
+	if (!rtcp && stream->anywhere && !stream->own.sa.sa_family)
+		n = datagram_recv_own(stream->fd, loop->buffer, PACKET_MAX, &from, &stream->own);
+	else
+		n = recvfrom(rtcp ? stream->rtcp_fd : stream->fd, loop->buffer, PACKET_MAX,
+			     MSG_DONTWAIT, &from.sa, &from_len);
 	if (n < 0)
 		return false;
 	loop->handled++;

@@ -2,6 +2,7 @@
 #include "leg.h"
 #include "unit.h"
 
+#include <netinet/in.h>
 #include <sys/epoll.h>
 
 #define WORST_SLOTS 200
@@ -28,9 +29,9 @@ static int udp_bind(union media_addr *addr)
 }
 
 /* Bound to a port by name, as media ports are: one that the kernel chose goes when it is let loose. */
-static int udp_socket(union media_addr *ret_addr)
+static int udp_socket(const char *ip, union media_addr *ret_addr)
 {
-	*ret_addr = test_addr("127.0.0.1", 0);
+	*ret_addr = test_addr(ip, 0);
 	close(udp_bind(ret_addr));
 	return udp_bind(ret_addr);
 }
@@ -89,21 +90,26 @@ static void talk(struct scene *scene, unsigned packets, unsigned slots_each)
 	}
 }
 
-static struct scene *scene_new(void)
+/* The stream is bound to `bound`, the far end sends to `sent_to`. */
+static struct scene *scene_new(const char *bound, const char *sent_to)
 {
 	static struct scene scene;
 	struct epoll_event event = { .events = EPOLLIN };
 	union media_addr local, unused;
 	struct leg *leg;
+	int on = 1;
 
 	scene = (struct scene){ .world = world_new() };
 	scene.loop = scene.world->loop;
-	scene.far = udp_socket(&scene.remote);
+	scene.far = udp_socket("127.0.0.1", &scene.remote);
 	leg = leg_new(scene.world, MEDIA_CODEC_PCMU, 440);
 	leg->quiet = true;
 	scene.stream = leg->stream;
-	scene.stream->fd = udp_socket(&local);
-	scene.stream->rtcp_fd = udp_socket(&unused);
+	scene.stream->fd = udp_socket(bound, &local);
+	scene.stream->rtcp_fd = udp_socket(bound, &unused);
+	scene.stream->anywhere = media_addr_host_is_any(&local);
+	setsockopt(scene.stream->fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on));
+	local = test_addr(sent_to, media_addr_port(&local));
 	event.data.u64 = (uintptr_t)scene.stream;
 	assert_int_equal(epoll_ctl(scene.loop->epoll_fd, EPOLL_CTL_ADD, scene.stream->fd, &event),
 			 0);
@@ -119,7 +125,7 @@ static struct scene *scene_new(void)
 /* A stream that has talked for four seconds and is read by the clock. */
 static struct scene *scene_paced(void)
 {
-	struct scene *scene = scene_new();
+	struct scene *scene = scene_new("127.0.0.1", "127.0.0.1");
 
 	talk(scene, 200, 4);
 	scene->loop->busy = true;
@@ -160,7 +166,7 @@ static void a_steady_stream_is_read_without_epoll(void **state)
 
 static void a_stream_is_left_to_epoll_while_the_loop_has_little_to_do(void **state)
 {
-	struct scene *scene = scene_new();
+	struct scene *scene = scene_new("127.0.0.1", "127.0.0.1");
 
 	(void)state;
 	talk(scene, 200, 4);
@@ -285,6 +291,30 @@ static void another_remote_loosens_it(void **state)
 	scene_free(scene);
 }
 
+/* Of a machine with several addresses the route's is not always the one that the far end was told. */
+static void a_socket_of_all_addresses_is_not_tied_to_another_than_it_hears(void **state)
+{
+	static const struct {
+		const char *sent_to;
+		bool connected;
+	} cases[] = { { "127.0.0.1", true }, { "127.0.0.9", false } };
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
+		struct scene *scene = scene_new("0.0.0.0", cases[i].sent_to);
+
+		pace_settle(scene->stream);
+		talk(scene, 200, 4);
+		for (unsigned j = 0; j < 3; j++) {
+			pace_settle(scene->stream);
+			assert_int_equal(scene->stream->connected, cases[i].connected);
+			talk(scene, 50, 4);
+		}
+		assert_int_equal(taken(scene), scene->sent);
+		scene_free(scene);
+	}
+}
+
 static void a_stalled_loop_catches_up(void **state)
 {
 	struct scene *scene = scene_paced();
@@ -327,6 +357,7 @@ int main(void)
 		cmocka_unit_test(other_packet_lengths_are_learnt),
 		cmocka_unit_test(one_that_falls_silent_goes_back_to_epoll),
 		cmocka_unit_test(another_remote_loosens_it),
+		cmocka_unit_test(a_socket_of_all_addresses_is_not_tied_to_another_than_it_hears),
 		cmocka_unit_test(a_stalled_loop_catches_up),
 		cmocka_unit_test(a_stream_that_closes_leaves_its_slot),
 	};
