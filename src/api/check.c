@@ -108,9 +108,7 @@ int api_word(const json_t *body, const char *name, const char *const *names, int
 	     json_t **complaints)
 {
 	const json_t *value = json_object_get(body, name);
-	char message[160];
-	const char *text;
-	size_t len;
+	char message[320];
 
 	if (!value || json_is_null(value))
 		return otherwise;
@@ -118,10 +116,7 @@ int api_word(const json_t *body, const char *name, const char *const *names, int
 		for (int i = 0; names[i]; i++)
 			if (str_eq(names[i], json_string_value(value)))
 				return i;
-	text = json_is_string(value) ? json_string_value(value) : "";
-	for (len = strnlen(text, 64); len && ((unsigned char)text[len] & 0xc0) == 0x80;)
-		len--; /* whole characters */
-	snprintf(message, sizeof(message), "\"%.*s\" is not a valid choice.", (int)len, text);
+	field_choices(message, sizeof(message), json_string_value(value), names);
 	field_complain(complaints, name, message);
 	return otherwise;
 }

@@ -129,17 +129,15 @@ int api_filter_word(struct api_req *req, const char *name, const char *const *na
 		    json_t **complaints)
 {
 	const char *text = web_query(req->web, name);
+	char message[320];
 
 	if (!text || !*text)
 		return -1;
 	for (int i = 0; names[i]; i++)
 		if (str_eq(names[i], text))
 			return i;
-	field_complain(
-		complaints, name,
-		arena_printf(req->arena,
-			     "Select a valid choice. %s is not one of the available choices.",
-			     text));
+	field_choices(message, sizeof(message), text, names);
+	field_complain(complaints, name, message);
 	return -1;
 }
 

@@ -69,3 +69,5 @@ json_t *field_from_json(const struct field *fields, const json_t *body, bool par
 			struct arena *arena, void *strct) must_check;
 /* One more complaint into such an object (made when *errors is NULL). */
 void field_complain(json_t **errors, const char *name, const char *message);
+/* The complaint about a word that is none of `names` (NULL-terminated), with what it may be. sent: NULL for no text. */
+void field_choices(char *ret, size_t size, const char *sent, const char *const *names);

@@ -11,7 +11,7 @@
 
 #define STR_MAX_DEFAULT 255
 #define STRS_MAX_DEFAULT 64
-#define MESSAGE_SIZE 160
+#define MESSAGE_SIZE 320
 
 void field_complain(json_t **errors, const char *name, const char *message)
 {
@@ -284,12 +284,27 @@ static int name_index(const char *const *names, const char *str)
 	return -1;
 }
 
-/* Quotes what was sent only when it is short and clean. */
+void field_choices(char *ret, size_t size, const char *sent, const char *const *names)
+{
+	size_t len;
+
+	/* Quotes what was sent only when it is short and clean. */
+	if (!sent || strlen(sent) > 40 || !str_is_clean_utf8(sent, strlen(sent)))
+		(void)str_copy(ret, size, "Not a valid choice: ");
+	else
+		snprintf(ret, size, "\"%s\" is not a valid choice: ", sent);
+	for (int i = 0; names[i]; i++) {
+		len = strlen(ret);
+		snprintf(ret + len, size - len, "%s%s", names[i],
+			 !names[i + 1]	? "."
+			 : names[i + 2] ? ", "
+					: " or ");
+	}
+}
+
 static const char *bad_choice(struct intake *in, const char *str)
 {
-	if (!str || strlen(str) > 40 || !str_is_clean_utf8(str, strlen(str)))
-		return "Not a valid choice.";
-	snprintf(in->message, sizeof(in->message), "\"%s\" is not a valid choice.", str);
+	field_choices(in->message, sizeof(in->message), str, in->field->names);
 	return in->message;
 }
 

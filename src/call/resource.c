@@ -26,9 +26,15 @@ static struct reply *registration_reply(struct call_app *app, struct profile *pr
 	return reply;
 }
 
-static bool at_rest(enum registration_state state)
+/* Has the provider said all that it was asked? */
+static bool at_rest(struct call_app *app, const struct profile *profile)
 {
-	return state != REG_REGISTERING && state != REG_UNREGISTERING;
+	struct registration_view *view = engine_line_state(app->engine, profile->spec->id);
+	bool rests = !view || (view->state != REG_REGISTERING && view->state != REG_UNREGISTERING &&
+			       !engine_line_asks(app->engine, profile->spec->id));
+
+	free(view);
+	return rests;
 }
 
 static void waiter_end(struct waiter *waiter)
@@ -50,15 +56,10 @@ static void wait_over(struct timer *timer, void *arg)
 void waiters_tell(struct call_app *app, struct profile *profile, bool over)
 {
 	struct waiter *waiter, *then;
-	struct registration_view *view;
-	bool rests;
 
 	if (!profile->waiters.count)
 		return;
-	view = engine_line_state(app->engine, profile->spec->id);
-	rests = over || !view || at_rest(view->state);
-	free(view);
-	if (rests)
+	if (over || at_rest(app, profile))
 		chain_each_safe(waiter, then, &profile->waiters, in_profile)
 			waiter_end(waiter);
 }
@@ -116,12 +117,15 @@ struct reply *do_profile_drop(struct call_app *app, struct command *command)
 	/* From the beginning each time: the end of one may be that of its transfer's other call. */
 	while ((call = find_using(profile))) {
 		if (!command->force)
-			return reply_error(REPLY_PROFILE_IN_USE, NULL,
-					   "This profile has calls up.");
+			return reply_error(
+				REPLY_PROFILE_IN_USE, NULL,
+				"This profile has calls up: hang them up, or add force=true to have that done.");
 		fsm_send(&call->fsm, CALL_EV_HANGUP, &(struct ending){ ENDING_INTERRUPTED, NULL });
 	}
 	if (monitors_use(profile->tenant, profile, command->force) && !command->force)
-		return reply_error(REPLY_PROFILE_IN_USE, NULL, "This profile has calls up.");
+		return reply_error(
+			REPLY_PROFILE_IN_USE, NULL,
+			"This profile has calls up: hang them up, or add force=true to have that done.");
 	directory_drop_profile(app, profile);
 	return reply_new(REPLY_OK);
 }
@@ -139,16 +143,11 @@ struct reply *do_profile_register(struct call_app *app, struct command *command)
 struct reply *do_profile_wait(struct call_app *app, struct command *command)
 {
 	struct profile *profile = profile_of(app, command);
-	struct registration_view *view;
 	struct waiter *waiter;
-	bool rests;
 
 	if (!profile)
 		return reply_new(REPLY_NOT_FOUND);
-	view = engine_line_state(app->engine, profile->spec->id);
-	rests = !view || at_rest(view->state);
-	free(view);
-	if (rests || !command->timeout_ms)
+	if (!command->timeout_ms || at_rest(app, profile))
 		return registration_reply(app, profile);
 	waiter = xzalloc(sizeof(*waiter));
 	waiter->answer = answer_of(command);

@@ -113,6 +113,8 @@ void engine_line_drop(struct engine *engine, struct id line); /* unregisters, th
 void engine_line_register(struct engine *engine, struct id line, bool on);
 /* Return: a new view with history, NULL for an unknown line. */
 struct registration_view *engine_line_state(struct engine *engine, struct id line);
+/* Is the provider being asked just now? Also while it is registered and only refreshes that. */
+bool engine_line_asks(struct engine *engine, struct id line);
 /* May calls go out through it now? NULL when yes, else why not, as a sentence. */
 const char *engine_line_unusable(struct engine *engine, struct id line);
 /* Tries an account without keeping it; `done` gets JSON text of the steps (API.md test-sip-profile). */

@@ -179,6 +179,13 @@ struct registration_view *engine_line_state(struct engine *engine, struct id id)
 	return view;
 }
 
+bool engine_line_asks(struct engine *engine, struct id id)
+{
+	struct reg_report report;
+
+	return regs_report(ua_regs(engine->ua), id, &report) && report.asking;
+}
+
 const char *engine_line_unusable(struct engine *engine, struct id id)
 {
 	struct regs *regs = ua_regs(engine->ua);

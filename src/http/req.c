@@ -128,7 +128,8 @@ static void req_options(struct web_req *req, const char *allow)
 static bool req_take_match(struct web_req *req, const struct route_match *match)
 {
 	if (!match->allow) {
-		req_error(req, 404, "not_found", "Not found.");
+		req_error(req, 404, "not_found",
+			  "There is nothing at this path. /api/docs/ shows what there is.");
 		return false;
 	}
 	if (str_eq(req->method, "OPTIONS")) {

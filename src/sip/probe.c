@@ -237,6 +237,9 @@ static void on_response(struct exchange *ex, const struct inmsg *in, void *arg)
 	}
 	if (exchange_auth(probe->exchange) == DIGEST_E_UNSUPPORTED)
 		step_end(probe, false, "%u %s: the challenge is not understood", code, words);
+	else if ((code == 401 || code == 407) && !*probe->account->creds.secret)
+		step_end(probe, false, "%u %s: a password is asked for, and none was given", code,
+			 words);
 	else if (code == 401 || code == 407)
 		step_end(probe, false, "%u %s: user name or password refused", code, words);
 	else
@@ -320,7 +323,13 @@ static void look(struct timer *timer, void *arg)
 	if (flow_is_open(probe->flow)) {
 		reached(probe);
 	} else if (wheel_now_ms(probe->ua->wheel) - probe->began_ms > STEP_MS) {
-		step_end(probe, false, "No connection within %u s", STEP_MS / 1000);
+		if (*flow_why(probe->flow)) {
+			step_end(probe, true, "Connected");
+			probe->step = STEP_TLS;
+			step_end(probe, false, "%s", flow_why(probe->flow));
+		} else {
+			step_end(probe, false, "No connection within %u s", STEP_MS / 1000);
+		}
 		finish(probe);
 	} else {
 		timer_start(timer, 50);

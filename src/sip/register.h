@@ -46,6 +46,7 @@ struct reg_report {
 	unsigned other_bindings; /* contacts in the registrar's answer that are not ours */
 	bool gone;		 /* it was deleted and this is its last report */
 	bool moved; /* we are reached another way than before: calls that are up must say so (RFC 5626 4.4) */
+	bool asking; /* a REGISTER waits for its answer, a refresh as well */
 	bool lingering; /* with gone or disabled: the registrar did not confirm; calls may come until expires_us */
 };
 

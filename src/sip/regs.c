@@ -51,6 +51,7 @@ static void report_fill(const struct reg *reg, struct reg_report *report, char r
 		.other_bindings = reg->other_bindings,
 		.gone = reg->removed,
 		.moved = reg->moved,
+		.asking = reg->exchange != NULL,
 		.lingering = reg->lingering,
 	};
 }

@@ -23,6 +23,9 @@ METRIC_COUNTER(refused_flood, "jackfield_sip_connections_refused_total", "Connec
 METRIC_COUNTER(handshake_failed, "jackfield_sip_tls_failures_total", "TLS handshakes that failed",
 	       NULL);
 
+#define TLS_SILENT                                                                                 \
+	"Connected, but nothing answers in TLS: is it another port? (TLS is mostly at 5061)"
+
 struct stream {
 	struct net *net;
 	struct flow *flow;
@@ -315,7 +318,8 @@ static void stream_timer(struct timer *timer, void *arg)
 	if (stream->state == STREAM_UP)
 		stream_idle(stream);
 	else
-		stream_fail(stream, ETIMEDOUT, NULL);
+		stream_fail(stream, ETIMEDOUT,
+			    stream->state == STREAM_HANDSHAKE ? TLS_SILENT : NULL);
 }
 
 static void stream_up(struct stream *stream)
@@ -324,6 +328,8 @@ static void stream_up(struct stream *stream)
 	bool inbound = stream->flow->inbound;
 
 	stream->state = STREAM_UP;
+	if (stream->ssl)
+		flow_explain(stream->flow, "");
 	stream->heard_ms = wheel_now_ms(stream->net->wheel);
 	timer_start(&stream->timer,
 		    (uint64_t)(inbound ? limits->first_message_s : limits->idle_s) * 1000);
@@ -374,6 +380,7 @@ static void stream_connected(struct stream *stream)
 		return;
 	}
 	stream->state = STREAM_HANDSHAKE;
+	flow_explain(stream->flow, TLS_SILENT);
 	stream_handshake(stream);
 }
 

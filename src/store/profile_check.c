@@ -121,8 +121,12 @@ const char *profile_check_proxy(const void *value)
 
 const char *profile_check_username(const void *value)
 {
-	return all_of(value, "-_.!~*'()&=+$,?/#") ? NULL
-						  : "A SIP user name cannot have these characters.";
+	if (all_of(value, "-_.!~*'()&=+$,?/#"))
+		return NULL;
+	return strchr(value, '@')
+		       ? "Give what stands before the @ alone; what stands behind it is the server. (A "
+			 "name to sign in with that has an @ is auth_username.)"
+		       : "Only letters, digits and -_.!~*'()&=+$,?/# may be in a SIP user name.";
 }
 
 const char *profile_check_auth_username(const void *value)

@@ -1,5 +1,6 @@
 """Profiles and their registrations at a real registrar."""
 import datetime
+import socket
 
 import pytest
 
@@ -68,6 +69,14 @@ def test_a_wrong_password_is_tried_at_most_three_times(tenant, provider):
     # The right password makes it well again.
     tenant.ok("PATCH", f"/api/sip-profiles/{profile['id']}/", {"password": "the right one"})
     events.wait_registration(profile["id"], "registered")
+
+
+def test_waiting_for_a_registered_profile_tells_what_the_provider_says_now(tenant, provider):
+    profile = tenant.registered_profile(provider)
+    provider.mode(profile["username"], "after 403 Account closed")
+    answer = tenant.ok("POST", "/api/register-sip/", {"profile_id": profile["id"], "wait": 10})
+    assert answer["registration"]["state"] == "rejected", answer
+    assert answer["registration"]["reason"] == "Account closed"
 
 
 def test_a_refusal_shows_the_providers_words(tenant, provider):
@@ -283,6 +292,18 @@ def test_the_test_button_names_each_step(tenant, provider, transport):
     assert bad["ok"] is False and not bad["steps"][-1]["ok"] and bad["steps"][-1]["detail"]
     assert tenant.ok("GET", "/api/list-sip-profiles/")["count"] == 0, "nothing is saved"
     assert provider.contacts(user) == [], "nothing stays registered"
+
+
+def test_the_test_button_knows_a_port_without_tls_and_a_missing_password(tenant, provider):
+    fields = {"name": "try", "server": provider.address,
+              "username": provider.add_user(net.token("line"))}
+    with socket.create_server((net.fresh_address(), 0)) as silent:
+        host, port = silent.getsockname()
+        last = tenant.ok("POST", "/api/test-sip-profile/", {
+            **fields, "server": host, "port": port, "transport": "tls"}, 200)["steps"][-1]
+    assert last["name"] == "TLS" and "nothing answers in TLS" in last["detail"], last
+    last = tenant.ok("POST", "/api/test-sip-profile/", fields, 200)["steps"][-1]
+    assert last["name"] == "REGISTER" and "none was given" in last["detail"], last
 
 
 def test_a_certificate_of_strangers_is_refused(tenant, tmp_path, authority):

@@ -193,6 +193,12 @@ struct registration_view *engine_line_state(struct engine *engine, struct id lin
 	return view;
 }
 
+bool engine_line_asks(struct engine *engine, struct id line)
+{
+	(void)line;
+	return engine->asks;
+}
+
 const char *engine_line_unusable(struct engine *engine, struct id line)
 {
 	(void)line;

@@ -58,6 +58,7 @@ struct engine {
 	struct fake_device devices[16];
 	unsigned device_count;
 	const char *unusable;	       /* what engine_line_unusable() says */
+	bool asks;		       /* and engine_line_asks() */
 	enum registration_state state; /* of every line */
 	int fail_originate;
 	bool mute_ends; /* hung-up channels never say ENDED */

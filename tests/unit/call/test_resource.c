@@ -92,6 +92,27 @@ static void a_wait_ends_with_a_resting_state(void **state)
 	assert_true(id_eq(world_event(world, EVENT_REGISTRATION_CHANGED)->user_id, world->anna));
 }
 
+static void a_wait_for_a_registered_line_is_for_the_provider_to_say_so_again(void **state)
+{
+	struct world *world = *state;
+	struct command wait = { .type = COMMAND_PROFILE_WAIT,
+				.asker = world_anna(world),
+				.profile_id = world->line,
+				.timeout_ms = 10000 };
+	struct registration_view view = { .profile_id = world->line, .state = REG_REJECTED };
+	struct engine_event event = { .type = ENGINE_LINE_STATE,
+				      .id = world->line,
+				      .registration = &view };
+
+	world->engine->asks = true;
+	assert_null(world_do(world, &wait));
+	world->engine->asks = false;
+	world->engine->state = REG_REJECTED;
+	world->engine->fn(world->engine->arg, &event);
+	assert_non_null(world->reply);
+	assert_int_equal(world->reply->registrations[0]->state, REG_REJECTED);
+}
+
 static void a_wait_ends_when_its_time_is_up(void **state)
 {
 	struct world *world = *state;
@@ -317,6 +338,7 @@ int main(void)
 		TEST(a_profile_with_calls_is_dropped_only_by_force),
 		TEST(a_profile_that_another_ones_call_goes_out_through_is_in_use_too),
 		TEST(a_wait_ends_with_a_resting_state),
+		TEST(a_wait_for_a_registered_line_is_for_the_provider_to_say_so_again),
 		TEST(a_wait_ends_when_its_time_is_up),
 		TEST(resources_of_others_are_not_found),
 		TEST(a_page_of_registrations_keeps_its_order),
