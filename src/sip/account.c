@@ -226,17 +226,32 @@ void account_contact_uri(const struct account *account, const struct flow *flow,
 		 learnt ? account->public_hostport : flow_sent_by(flow), flow_uri_param(flow));
 }
 
+/* A proxy that was asked for comes before the Service-Route (RFC 3608 5): where that names what stands behind the
+ * proxy, as in an IMS, nobody but the proxy reaches it. Not where it begins with the proxy itself.
+ */
+static bool goes_by_proxy(const struct account *account, bool with_service_route)
+{
+	struct sip_addr proxy, first;
+	struct pl text;
+
+	if (!account->route || !with_service_route || !account->service_routes)
+		return account->route;
+	pl_set_str(&text, account->route);
+	if (parse_addr(&text, &proxy))
+		return true;
+	pl_set_str(&text, account->service_route[0]);
+	return parse_addr(&text, &first) || pl_casecmp(&proxy.uri.host, &first.uri.host);
+}
+
 void account_routes(const struct account *account, struct outmsg *msg, bool with_service_route)
 {
-	struct pl routes[ACCOUNT_ROUTES];
+	struct pl routes[1 + ACCOUNT_ROUTES];
 	size_t count = 0;
 
-	if (with_service_route) {
-		for (; count < account->service_routes; count++)
-			pl_set_str(&routes[count], account->service_route[count]);
-	}
-	if (!count && account->route)
+	if (goes_by_proxy(account, with_service_route))
 		pl_set_str(&routes[count++], account->route);
+	for (unsigned i = 0; with_service_route && i < account->service_routes; i++)
+		pl_set_str(&routes[count++], account->service_route[i]);
 	if (count)
 		outmsg_routes(msg, routes, count);
 }
@@ -267,9 +282,10 @@ bool account_server_hop(const struct account *account, struct hop *ret_hop)
 
 bool account_hop(const struct account *account, bool with_service_route, struct hop *ret_hop)
 {
-	const char *route = with_service_route && account->service_routes
+	const char *route = goes_by_proxy(account, with_service_route) ? account->route
+			    : with_service_route && account->service_routes
 				    ? account->service_route[0]
-				    : account->route;
+				    : NULL;
 	struct sip_addr addr;
 	struct pl pl;
 

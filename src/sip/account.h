@@ -70,7 +70,7 @@ must_check bool account_dial_uri(const struct account *account, const char *dial
 				 struct buf *out);
 /* "sip:line@address;transport=tcp" for messages on that flow. */
 void account_contact_uri(const struct account *account, const struct flow *flow, struct buf *out);
-/* Adds Route lines: the Service-Route, else the outbound proxy; none without either. */
+/* Adds Route lines: the outbound proxy, behind it the Service-Route; none without either. */
 void account_routes(const struct account *account, struct outmsg *msg, bool with_service_route);
 /* The next hop when there is no Route: server, port and transport of the account. false: bad (cannot be, once made). */
 must_check bool account_hop(const struct account *account, bool with_service_route,

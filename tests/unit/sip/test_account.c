@@ -2,6 +2,7 @@
 #include "kit.h"
 
 #include "sip/account.h"
+#include "sip/private.h"
 
 static int made(const char *server, const char *proxy, struct hop *ret_hop)
 {
@@ -64,11 +65,68 @@ static void servers_are_names_or_addresses(void **state)
 		assert_int_equal(made(bad[i], NULL, &hop), ACCOUNT_E_SERVER);
 }
 
+static void routes_of(struct outmsg *msg, char *routes, size_t size)
+{
+	auto_(buf_fini) struct buf text = BUF_MAX(1024);
+	struct mbuf *mb = outmsg_response_bytes(msg); /* of a request: its header lines */
+
+	assert_non_null(mb);
+	for (size_t at = 0; at < mb->end;) {
+		const char *line = (const char *)mb->buf + at;
+		size_t len = strcspn(line, "\r");
+
+		if (strncmp(line, "Route: ", 7) == 0)
+			buf_addf(&text, "%.*s|", (int)len - 7, line + 7);
+		at += len + 2;
+	}
+	mem_deref(mb);
+	assert_true(str_copy(routes, size, text.data ? text.data : ""));
+}
+
+/* Where a call goes that has a proxy and what its registrar said (RFC 3608 5). */
+static void the_service_route_lies_behind_the_proxy(void **state)
+{
+	static const struct {
+		const char *proxy, *host, *routes;
+	} cases[] = {
+		{ NULL, "scscf.ims.example",
+		  "<sip:orig@scscf.ims.example;lr>|<sip:as.ims.example;lr>|" },
+		{ "pcscf.example:5062", "pcscf.example",
+		  "<sip:pcscf.example:5062;lr>|<sip:orig@scscf.ims.example;lr>|<sip:as.ims.example;lr>|" },
+		{ "SCSCF.ims.example", "scscf.ims.example",
+		  "<sip:orig@scscf.ims.example;lr>|<sip:as.ims.example;lr>|" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		const struct account_setup setup = { .username = "alice",
+						     .server = "example.com",
+						     .outbound_proxy = cases[i].proxy };
+		auto_(account_unref) struct account *account = NULL;
+		auto_(outmsg_deref) struct outmsg *msg =
+			outmsg_request_str("INVITE", "sip:bob@example.com");
+		struct hop hop;
+		char routes[512];
+
+		assert_int_equal(account_new(&setup, &account), 0);
+		account->service_route[account->service_routes++] =
+			xstrdup("<sip:orig@scscf.ims.example;lr>");
+		account->service_route[account->service_routes++] =
+			xstrdup("<sip:as.ims.example;lr>");
+		assert_true(account_hop(account, true, &hop));
+		assert_string_equal(hop.host, cases[i].host);
+		account_routes(account, msg, true);
+		routes_of(msg, routes, sizeof(routes));
+		assert_string_equal(routes, cases[i].routes);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_account_has_a_next_hop_or_is_none),
 		cmocka_unit_test(servers_are_names_or_addresses),
+		cmocka_unit_test(the_service_route_lies_behind_the_proxy),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
