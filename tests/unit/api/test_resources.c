@@ -217,7 +217,7 @@ static void odd_requests_break_no_list(void **state)
 		messages = json_object_get(got.json, "state");
 		assert_int_equal(json_array_size(messages), 1);
 		assert_non_null(strstr(json_string_value(json_array_get(messages, 0)),
-				       "\u20ac is not one"));
+				       "Not a valid choice: "));
 	}
 }
 

@@ -210,7 +210,8 @@ static void routes_are_found_with_and_without_slash(void **state)
 	       "id=42 a=1 b=x y");
 	expect(fix->port, "GET /api/things/42 HTTP/1.1\r\nHost: x\r\n\r\n", 200, "id=42");
 	expect(fix->port, "GET /api/nothing/ HTTP/1.1\r\nHost: x\r\n\r\n", 404,
-	       "{\"detail\":\"Not found.\",\"code\":\"not_found\"}");
+	       "{\"detail\":\"There is nothing at this path. /api/docs/ shows what there is.\","
+	       "\"code\":\"not_found\"}");
 	expect(fix->port, "GET /api//things HTTP/1.1\r\nHost: x\r\n\r\n", 404);
 	expect(fix->port, "GET /api/things/a/b HTTP/1.1\r\nHost: x\r\n\r\n", 404);
 	expect(fix->port, "GET /api/things/a%00b HTTP/1.1\r\nHost: x\r\n\r\n", 400,
