@@ -88,6 +88,7 @@ static void keep_consult(struct transfer *transfer)
 	consult->first = leg;
 	if (!target) {
 		consult->ringback = rings; /* that is what he hears */
+		call_publish_leg(consult, leg, "joined");
 		return;
 	}
 	hold_alone(target, false);
@@ -96,6 +97,7 @@ static void keep_consult(struct transfer *transfer)
 	bridge_hear(consult->bridge, leg->channel, target->channel, true);
 	bridge_hear(consult->bridge, target->channel, leg->channel, true);
 	consult->bridged = true;
+	call_publish_leg(consult, leg, "joined");
 	hold_begin(consult); /* his phone may hold */
 	record_follow(consult);
 	monitor_follow(consult);

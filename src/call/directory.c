@@ -226,12 +226,12 @@ void directory_put_profile(struct call_app *app, struct line_spec *line)
 
 void directory_drop_profile(struct call_app *app, struct profile *profile)
 {
+	profile->dropped = true;
 	waiters_tell(app, profile, true);
 	engine_line_drop(app->engine, profile->spec->id);
 	hmap_del(&app->profiles, &profile->node);
 	chain_remove(&profile->tenant->profiles, &profile->in_tenant);
 	chain_remove(&profile->owner->profiles, &profile->in_owner);
-	profile->dropped = true;
 	profile_unref(profile);
 }
 

@@ -51,6 +51,11 @@ void hold_limit_init(struct call *call)
 	timer_init(&call->hold_limit, call->app->wheel, hold_over, call);
 }
 
+static void limit_start(struct call *call)
+{
+	timer_start(&call->hold_limit, (uint64_t)call->app->limits.max_hold_s * 1000);
+}
+
 void hold_settle(struct call *call)
 {
 	if (call->held_since)
@@ -66,7 +71,7 @@ static void count_time(struct call *call)
 		hold_settle(call);
 	} else if (!call->held_since) {
 		call->held_since = wheel_wall_us(call->app->wheel);
-		timer_start(&call->hold_limit, (uint64_t)call->app->limits.max_hold_s * 1000);
+		limit_start(call);
 	}
 }
 
@@ -272,6 +277,11 @@ void hold_set(struct call *call, struct leg *holder, bool on)
 	news_out(leg, false); /* the last change, if nothing is known of it yet */
 	holder->holding = on;
 	count_time(call);
+	/* Taken back by who was rung for it, though the other one holds as well: that one has its own time. */
+	if (!on && call->recalling == holder) {
+		recall_end(call);
+		limit_start(call);
+	}
 	leg->hold_news = on ? NEWS_HELD : NEWS_RESUMED;
 	/* Their own phone may hold already, or still: then the far end hears of nothing new. */
 	if (!follow(call, holder) || leg->kind == LEG_KIND_SOFTPHONE)

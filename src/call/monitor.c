@@ -455,19 +455,6 @@ void monitor_follow(struct call *call)
 			fsm_send(&monitor->fsm, MONITOR_EV_MOVED, NULL);
 }
 
-void monitor_move(struct call *from, struct call *to)
-{
-	struct monitor *monitor, *then;
-
-	chain_each_safe(monitor, then, &from->monitors, in_call) {
-		if (is_active(monitor))
-			leave(monitor);
-		unwatch(monitor);
-		watch(monitor, to);
-	}
-	monitor_follow(to);
-}
-
 void monitor_bridge_goes(struct call *call)
 {
 	struct monitor *monitor;

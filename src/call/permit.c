@@ -108,11 +108,23 @@ static void budget_arm(struct call *call)
 		    share_ms < BUDGET_LOOK_MS ? (uint64_t)share_ms + 1 : BUDGET_LOOK_MS);
 }
 
+static bool is_metered(const struct call *call)
+{
+	const struct leg *leg;
+
+	chain_each(leg, &call->legs, in_call)
+		if (leg->metered)
+			return true;
+	return false;
+}
+
 static void budget_look(struct timer *timer, void *arg)
 {
 	struct call *call = arg;
 
 	(void)timer;
+	if (!is_metered(call))
+		return; /* it was put through to somebody here, and costs nothing any more */
 	if (budget_left_us(call->app, call->tenant) <= 0)
 		fsm_send(&call->fsm, CALL_EV_HANGUP, &(struct ending){ .cause = ENDING_BUDGET });
 	else

@@ -249,7 +249,6 @@ struct connecting {
 	struct device *device;
 	const struct asker *asker;
 	struct outbound outbound; /* what is left of it is released by who asked */
-	bool nobody;		  /* set: nothing could be rung; the call goes on as before */
 };
 
 struct recording;
@@ -498,8 +497,6 @@ struct conference_view **room_views(struct call_app *app, const struct asker *as
  * way (its first, second or bridge is another; one came to a room or left it; a hold began or ended).
  */
 void monitor_follow(struct call *call);
-/* Whoever watched `from` watches `to` from here on, as it is now: the parties have gone over to it. */
-void monitor_move(struct call *from, struct call *to);
 void monitor_bridge_goes(struct call *call); /* before call->bridge is freed */
 void monitors_call_over(struct call *call);
 void monitors_next_call(struct call *call); /* it is up: somebody may have waited for its agent */

@@ -414,6 +414,22 @@ static void a_call_is_not_held_for_ever(void **state)
 	assert_int_equal(world_view(world)->hold_s, 3599 + 3600 + 60);
 }
 
+static void who_is_rung_for_a_hold_and_takes_the_call_back_hears_no_more_ringing(void **state)
+{
+	struct world *world = *state;
+	struct pair pair = talk(world);
+
+	fake_say(pair.remote, ENGINE_HELD);
+	assert_int_equal(hold(world, world_anna(world), pair.call, true)->code, REPLY_OK);
+	world_advance(world, 3600 * 1000);
+	assert_int_equal(pair.agent->sound_kind, SOUND_RINGBACK);
+	assert_int_equal(hold(world, world_anna(world), pair.call, false)->code, REPLY_OK);
+	assert_false(pair.agent->playing);
+	world_advance(world, 61 * 1000);
+	assert_int_equal(world_events(world, EVENT_CALL_ENDED), 0);
+	over(world, pair.call);
+}
+
 /* Held by its own key for too long: its user's phones ring. Whoever is put into a conference meanwhile is not taken out of it. */
 static void a_recall_ends_when_the_call_goes_elsewhere(void **state)
 {
@@ -532,6 +548,7 @@ int main(void)
 		T(a_far_end_that_holds_brings_its_own_music_and_both_may_hold),
 		T(a_call_is_not_held_for_ever),
 		T(who_is_held_hears_the_music_of_the_profile),
+		T(who_is_rung_for_a_hold_and_takes_the_call_back_hears_no_more_ringing),
 		T(a_recall_ends_when_the_call_goes_elsewhere),
 		T(a_held_call_that_becomes_a_conference_is_held_no_more),
 		T(what_cannot_be_held_is_refused),

@@ -113,9 +113,18 @@ static void a_wait_for_a_registered_line_is_for_the_provider_to_say_so_again(voi
 	assert_int_equal(world->reply->registrations[0]->state, REG_REJECTED);
 }
 
+static void on_waited(void *arg, struct reply *reply)
+{
+	enum reply_code *ret = arg;
+
+	*ret = reply->code;
+	reply_free(reply);
+}
+
 static void a_wait_ends_when_its_time_is_up(void **state)
 {
 	struct world *world = *state;
+	enum reply_code waited = REPLY_OK;
 	struct command wait = { .type = COMMAND_PROFILE_WAIT,
 				.asker = world_anna(world),
 				.profile_id = world->line,
@@ -126,10 +135,13 @@ static void a_wait_ends_when_its_time_is_up(void **state)
 	world_advance(world, 10100);
 	assert_int_equal(world->reply->registrations[0]->state, REG_REGISTERING);
 	/* One that is still waiting is told when the profile goes. */
-	assert_null(world_do(world, &wait));
+	wait.on_reply = on_waited;
+	wait.on_reply_arg = &waited;
+	call_app_do(world->app, &wait);
 	world_do(world, &(struct command){ .type = COMMAND_PROFILE_DROP,
 					   .asker = world_anna(world),
 					   .profile_id = world->line });
+	assert_int_equal(waited, REPLY_NOT_FOUND);
 }
 
 static void resources_of_others_are_not_found(void **state)

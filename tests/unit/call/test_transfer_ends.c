@@ -120,6 +120,64 @@ static void the_one_who_consults_hears_it_ring_without_a_break(void **state)
 	hang_up(world, call);
 }
 
+/* Who stayed hangs up: the other two go on, and whoever watches their call sees both of them. */
+static void what_becomes_of_a_consultation_is_told(void **state)
+{
+	struct world *world = *state;
+	const struct call_view *view;
+	struct id call = talk(world);
+	struct channel *remote = fake_dialled(world->engine, 0);
+	struct id consult;
+
+	assert_int_equal(transfer(world, call, to("101", TRANSFER_ATTENDED))->code, REPLY_OK);
+	consult = world->reply->consult_id;
+	fake_say(fake_dialled(world->engine, 0), ENGINE_ANSWERED);
+	fake_end(remote, END_COMPLETED, 200);
+	view = world_event(world, EVENT_CALL_UPDATED)->call;
+	assert_true(id_eq(view->id, consult));
+	assert_int_equal(view->leg_count, 2);
+	assert_int_equal(view->legs[1].role, LEG_AGENT);
+	assert_int_equal(view->legs[1].state, LEG_ANSWERED);
+	hang_up(world, consult);
+}
+
+static void forwarded(struct line_spec *spec)
+{
+	spec->incoming = INCOMING_NUMBER;
+	(void)str_copy(spec->incoming_target, sizeof(spec->incoming_target), "0301");
+}
+
+static void one_minute(struct tenant_spec *spec)
+{
+	spec->minutes_per_day = 1;
+}
+
+/* The leg that went out has left: what is left of the call costs nothing. */
+static void a_call_that_came_home_is_not_cut_for_the_days_minutes(void **state)
+{
+	struct world *world = *state;
+	struct channel *in;
+	struct id call;
+
+	world_put_tenant(world, one_minute);
+	world_put_line(world, world->line, world->anna, forwarded);
+	in = world_rings_in(world, "0171");
+	fake_say(fake_dialled(world->engine, 0), ENGINE_ANSWERED);
+	call = world_view(world)->id;
+	world_advance(world, 50000);
+	assert_int_equal(transfer(world, call, to("101", TRANSFER_BLIND))->code, REPLY_OK);
+	fake_say(fake_dialled(world->engine, 0), ENGINE_ANSWERED);
+	fake_settle(world->engine);
+	/* Another call uses up the rest. */
+	assert_int_equal(world_call(world, "0302", CONNECT_ECHO)->code, REPLY_OK);
+	fake_say(fake_dialled(world->engine, 0), ENGINE_ANSWERED);
+	world_advance(world, 120000);
+	fake_settle(world->engine);
+	assert_int_equal(world_call(world, "0302", CONNECT_ECHO)->code, REPLY_LIMIT);
+	assert_false(in->hung_up);
+	hang_up(world, call);
+}
+
 /* Who ended is shown with the call for ever: not for ever more. */
 static void a_call_is_not_transferred_without_end(void **state)
 {
@@ -153,6 +211,8 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		T(the_targets_recording_stays_with_its_call),
 		T(the_one_who_consults_hears_it_ring_without_a_break),
+		T(what_becomes_of_a_consultation_is_told),
+		T(a_call_that_came_home_is_not_cut_for_the_days_minutes),
 		T(a_call_is_not_transferred_without_end),
 	};
 
