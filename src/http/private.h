@@ -168,6 +168,20 @@ struct MHD_Response *source_response(struct web_req *req);
 /* Return: 0, WEB_E_ADDRESS, WEB_E_BUSY or negative; *ret_fd is to be closed even then if it is not -1. */
 must_check int listen_open(const char *text, int *ret_fd, unsigned *ret_port);
 
+/* ---- door.c: takes connections in; the web thread's ---- */
+struct door {
+	int fd; /* listens; -1: shut */
+	int epoll_fd;
+	struct MHD_Daemon *mhd;
+	unsigned max; /* connections at once */
+	struct timer pause;
+};
+/* `fd`, `epoll_fd` and `mhd` are set; from here on the fd is to be watched in the epoll. */
+must_check int door_open(struct door *door, struct wheel *wheel, unsigned max);
+void door_take(struct door *door); /* the fd is readable */
+/* Nobody more comes in. Idempotent. */
+void door_shut(struct door *door);
+
 /* ---- crew.c: the workers and the queue before them; the web thread's but for the worker threads' own part ---- */
 struct crew;
 struct crew *crew_new(struct web *web, const struct web_crew *setup);

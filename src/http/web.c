@@ -32,7 +32,8 @@ struct web {
 	struct router *router;
 	struct crew *crew;
 	struct MHD_Daemon *mhd;
-	int listen_fd, epoll_fd;
+	struct door door;
+	int epoll_fd;
 	unsigned port;
 	struct web_bell *bell;
 	struct ring *ring; /* the bell's */
@@ -409,11 +410,8 @@ static void web_stopping_begin(struct web *web)
 	size_t cursor = 0, count = 0;
 	struct hnode *node = NULL;
 	struct web_req *parked[WEB_PARKED_MAX];
-	MHD_socket fd = MHD_quiesce_daemon(web->mhd);
 
-	if (fd >= 0)
-		close(fd);
-	web->listen_fd = -1;
+	door_shut(&web->door);
 	web->stop_at_ms = clock_mono_ms() + STOP_MS;
 	while ((node = hmap_iter(&web->suspended, &cursor, node))) {
 		struct web_req *req = container_of_(node, struct web_req, by_id);
@@ -486,11 +484,15 @@ static void *web_main(void *arg)
 	struct web_msg msg;
 
 	while (!web_is_done(web)) {
-		(void)epoll_wait(web->epoll_fd, events, ARRAY_LEN(events), web_wait_ms(web));
+		int count = epoll_wait(web->epoll_fd, events, ARRAY_LEN(events), web_wait_ms(web));
+
 		wheel_advance(web->wheel);
 		ring_ack(web->ring);
 		while (ring_pop(web->ring, &msg))
 			web_on_message(web, &msg);
+		for (int i = 0; i < count; i++)
+			if (web->door.fd >= 0 && events[i].data.fd == web->door.fd)
+				door_take(&web->door);
 		MHD_run(web->mhd);
 	}
 	MHD_stop_daemon(web->mhd);
@@ -500,7 +502,7 @@ static void *web_main(void *arg)
 
 static int web_watch(struct web *web, int fd)
 {
-	struct epoll_event event = { .events = EPOLLIN };
+	struct epoll_event event = { .events = EPOLLIN, .data.fd = fd };
 
 	if (epoll_ctl(web->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
 		return err_newf(errno, "epoll_ctl");
@@ -525,13 +527,15 @@ static void on_mhd_log(void *cls, const char *fmt, va_list ap)
 static int web_start_mhd(struct web *web)
 {
 	const union MHD_DaemonInfo *info;
+	int r;
 
 	web->mhd = MHD_start_daemon(
-		MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE | MHD_USE_ERROR_LOG, 0,
-		NULL, NULL, on_request, web, MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, NULL,
-		MHD_OPTION_LISTEN_SOCKET, web->listen_fd, MHD_OPTION_CONNECTION_LIMIT,
-		web->setup.max_connections, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
-		web->setup.max_per_address, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADERS_MAX,
+		MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME |
+			MHD_ALLOW_UPGRADE | MHD_USE_ERROR_LOG,
+		0, NULL, NULL, on_request, web, MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, NULL,
+		MHD_OPTION_CONNECTION_LIMIT, web->setup.max_connections,
+		MHD_OPTION_PER_IP_CONNECTION_LIMIT, web->setup.max_per_address,
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADERS_MAX,
 		MHD_OPTION_CONNECTION_TIMEOUT, 0u, MHD_OPTION_NOTIFY_COMPLETED, on_completed, web,
 		MHD_OPTION_NOTIFY_CONNECTION, on_connection, web, MHD_OPTION_URI_LOG_CALLBACK,
 		on_uri, web, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
@@ -540,7 +544,12 @@ static int web_start_mhd(struct web *web)
 	info = MHD_get_daemon_info(web->mhd, MHD_DAEMON_INFO_EPOLL_FD);
 	if (!info || info->epoll_fd < 0)
 		return err_newf(ENOTSUP, "epoll in the HTTP library");
-	return web_watch(web, info->epoll_fd);
+	web->door.mhd = web->mhd;
+	web->door.epoll_fd = web->epoll_fd;
+	r = web_watch(web, info->epoll_fd);
+	if (!r)
+		r = door_open(&web->door, web->wheel, web->setup.max_connections);
+	return r ? err_pass(r) : 0;
 }
 
 static void web_defaults(struct web_setup *setup)
@@ -556,7 +565,7 @@ static void web_defaults(struct web_setup *setup)
 
 static int web_begin(struct web *web)
 {
-	int r = listen_open(web->setup.listen, &web->listen_fd, &web->port);
+	int r = listen_open(web->setup.listen, &web->door.fd, &web->port);
 
 	if (r)
 		return r < 0 ? err_pass(r) : r;
@@ -587,7 +596,7 @@ int web_start(const struct web_setup *setup, const struct web_route *routes, str
 	web->setup = *setup;
 	web_defaults(&web->setup);
 	web->origins = xstrdup(setup->origins);
-	web->listen_fd = web->epoll_fd = -1;
+	web->door.fd = web->epoll_fd = -1;
 	web->router = router_new(routes);
 	web->ring = ring_new(sizeof(struct web_msg), RING_CAPACITY);
 	web->bell = bell_new(web->ring);
@@ -613,12 +622,10 @@ struct web *web_stop(struct web *web)
 		pthread_join(web->thread, NULL);
 	} else if (web->mhd) {
 		MHD_stop_daemon(web->mhd);
-		web->listen_fd = -1;
 	}
 	crew_free(web->crew);
 	work_pool_free(web->readers);
-	if (web->listen_fd >= 0)
-		close(web->listen_fd);
+	door_shut(&web->door);
 	if (web->epoll_fd >= 0)
 		close(web->epoll_fd);
 	hmap_fini(&web->suspended);

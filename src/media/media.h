@@ -217,7 +217,7 @@ void media_inject(struct media *media, const struct media_event *event);
 /* ---- streams ---- */
 
 enum {
-	MEDIA_E_NO_PORT = 1, /* every pair of the range is taken: answer 503 or 500, alarm */
+	MEDIA_E_NO_PORT = 1, /* every pair of the range is taken, or no descriptor is left: alarm */
 	MEDIA_E_FULL,	     /* max_streams */
 	MEDIA_E_ADDRESS,     /* cannot bind that address here */
 };

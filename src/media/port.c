@@ -1,8 +1,10 @@
 #include "media/port.h"
 
+#include "base/log.h"
 #include "base/random.h"
 
 #include <errno.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -103,6 +105,22 @@ static int bind_one(const union media_addr *address, unsigned port, int *ret_fd)
 	return r;
 }
 
+/* A quarter of the descriptors is not for sound: the API, the lines and the database go on, whatever calls take. The
+ * lowest free number is what a new one gets.
+ */
+static bool is_reserved(int fd)
+{
+	struct rlimit files;
+
+	return getrlimit(RLIMIT_NOFILE, &files) == 0 &&
+	       (rlim_t)fd >= files.rlim_cur - files.rlim_cur / 4;
+}
+
+static bool is_shortage(int errnum)
+{
+	return errnum == EMFILE || errnum == ENFILE || errnum == ENOBUFS || errnum == ENOMEM;
+}
+
 static int bind_pair(const union media_addr *address, uint16_t port, int fds[static 2])
 {
 	int rtp, rtcp, r = bind_one(address, port, &rtp);
@@ -110,6 +128,10 @@ static int bind_pair(const union media_addr *address, uint16_t port, int fds[sta
 	if (r)
 		return r;
 	r = bind_one(address, port + 1u, &rtcp);
+	if (!r && is_reserved(rtcp)) {
+		close(rtcp);
+		r = EMFILE;
+	}
 	if (r) {
 		close(rtp);
 		return r;
@@ -134,6 +156,11 @@ int port_bind(struct port_pool *pool, const union media_addr *address, uint16_t 
 			return 0;
 		}
 		port_give(pool, port);
+		if (is_shortage(r)) {
+			log_rated(LOG_ERROR_, "no descriptors left for sound",
+				  LOG_STR("error", strerrorname_np(r)));
+			return MEDIA_E_NO_PORT;
+		}
 		if (r != EADDRINUSE && r != EACCES) {
 			(void)err_newf(r, "bind of a media port");
 			return MEDIA_E_ADDRESS;

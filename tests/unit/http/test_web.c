@@ -2,9 +2,13 @@
 #include "http/ws.h"
 #include "peer.h"
 
+#include <arpa/inet.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <setjmp.h>
@@ -671,6 +675,68 @@ static void addresses_that_cannot_be_had_are_outcomes(void **state)
 	assert_null(web);
 }
 
+static bool is_answered(int fd, int ms)
+{
+	return poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, ms) > 0;
+}
+
+/* One that was there before stays open all the while. */
+static void who_finds_no_descriptor_is_taken_later(void **state)
+{
+	static const char request[] = "GET /api/things/ HTTP/1.1\r\nHost: x\r\n\r\n";
+	struct fixture *fix = *state;
+	struct sockaddr_in to = { .sin_family = AF_INET,
+				  .sin_port = htons((uint16_t)fix->port),
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	auto_(buf_fini) struct buf text = BUF_MAX(65536);
+	int stays = peer_connect(fix->port), late = socket(AF_INET, SOCK_STREAM, 0), next;
+	struct rlimit was, none;
+
+	peer_text(stays, request);
+	assert_int_equal(peer_answer(stays, &text, false), 200);
+	next = dup(late);
+	close(next);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+	none = (struct rlimit){ (rlim_t)next, was.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	assert_int_equal(connect(late, (struct sockaddr *)&to, sizeof(to)), 0);
+	peer_text(late, request);
+	assert_false(is_answered(late, 150));
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+	assert_true(is_answered(late, 2000));
+	peer_text(stays, request);
+	assert_int_equal(peer_answer(stays, &text, false), 200);
+	close(stays);
+	close(late);
+}
+
+static void who_comes_to_a_full_house_waits_for_a_place(void **state)
+{
+	static const char request[] = "GET /api/things/ HTTP/1.1\r\nHost: x\r\n\r\n";
+	struct web_setup setup = { .listen = "127.0.0.1:0",
+				   .max_connections = 2,
+				   .crew = { .workers = 1,
+					     .queue = 1,
+					     .start = worker_start,
+					     .handle = worker_handle,
+					     .stop = worker_stop } };
+	struct web *web = NULL;
+	int fds[3];
+
+	(void)state;
+	assert_int_equal(web_start(&setup, routes, &web), 0);
+	for (unsigned i = 0; i < 3; i++) {
+		fds[i] = peer_connect(web_port(web));
+		peer_text(fds[i], request);
+		assert_int_equal(is_answered(fds[i], i < 2 ? 2000 : 150), i < 2);
+	}
+	close(fds[0]);
+	assert_true(is_answered(fds[2], 2000));
+	close(fds[1]);
+	close(fds[2]);
+	web_stop(web);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -695,6 +761,8 @@ int main(void)
 		TEST(who_does_not_answer_pings_is_closed),
 		TEST(stopping_tells_websockets),
 		TEST(addresses_that_cannot_be_had_are_outcomes),
+		TEST(who_finds_no_descriptor_is_taken_later),
+		TEST(who_comes_to_a_full_house_waits_for_a_place),
 	};
 
 	log_init(&(struct log_setup){ .level = LOG_ERROR_ });

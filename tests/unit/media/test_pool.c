@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -410,6 +411,29 @@ static void ports_that_another_program_holds_are_passed_over(void **state)
 	media_free(scene.media);
 	for (unsigned i = 0; i < 9; i++)
 		close(fds[i]);
+}
+
+static void a_quarter_of_the_descriptors_is_not_for_sound(void **state)
+{
+	struct media_id id;
+	struct rlimit was, less;
+	struct scene scene;
+	rlim_t next;
+
+	(void)state;
+	scene_init(&scene, 1, 21800, 21819);
+	next = (rlim_t)dup(0);
+	close((int)next);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+	less = (struct rlimit){ next + next / 3, was.rlim_max };
+	assert_true(less.rlim_cur > next + 2);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &less), 0);
+	assert_int_equal(media_stream_open(scene.media, &(struct media_open){ 0 }, &id),
+			 MEDIA_E_NO_PORT);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+	assert_int_equal(media_ports_free(scene.media), 10);
+	assert_int_equal(media_stream_open(scene.media, &(struct media_open){ 0 }, &id), 0);
+	media_free(scene.media);
 }
 
 static void an_address_that_is_not_here_is_said_so(void **state)
@@ -820,6 +844,7 @@ int main(void)
 		cmocka_unit_test(ids_of_what_is_gone_are_ignored),
 		cmocka_unit_test(every_port_of_the_range_is_used_and_then_refused),
 		cmocka_unit_test(ports_that_another_program_holds_are_passed_over),
+		cmocka_unit_test(a_quarter_of_the_descriptors_is_not_for_sound),
 		cmocka_unit_test(an_address_that_is_not_here_is_said_so),
 		cmocka_unit_test(without_loops_commands_are_taken_and_events_injected),
 		cmocka_unit_test(srtp_is_relayed_to_plain_rtp_and_back),
