@@ -127,6 +127,20 @@ static bool has_bare_newline(const struct pl *text)
 	return false;
 }
 
+/* A header whose name has the same twelve bits of hash, which are all that libre knows it by. */
+static bool mistaken(const struct sip_msg *theirs, enum sip_hdrid id, const char *name,
+		     const char *compact)
+{
+	for (const struct le *le = list_head(&theirs->hdrl); le; le = le->next) {
+		const struct sip_hdr *hdr = le->data;
+
+		if (hdr->id == id && pl_strcasecmp(&hdr->name, name) &&
+		    pl_strcasecmp(&hdr->name, compact))
+			return true;
+	}
+	return false;
+}
+
 static void message_try(const struct pl *text)
 {
 	struct mbuf *mb = mbuf_alloc(text->l + 1), *mb2 = mbuf_alloc(text->l + 1);
@@ -153,8 +167,10 @@ static void message_try(const struct pl *text)
 			same(&ours->ruri, &theirs->ruri);
 			same(&ours->ver, &theirs->ver);
 			same(&ours->reason, &theirs->reason);
-			same(&ours->callid, &theirs->callid);
-			same(&ours->maxfwd, &theirs->maxfwd);
+			if (!mistaken(theirs, SIP_HDR_CALL_ID, "Call-ID", "i"))
+				same(&ours->callid, &theirs->callid);
+			if (!mistaken(theirs, SIP_HDR_MAX_FORWARDS, "Max-Forwards", "Max-Forwards"))
+				same(&ours->maxfwd, &theirs->maxfwd);
 			if (ours->scode != theirs->scode || mb->pos != mb2->pos)
 				abort();
 		}
