@@ -418,12 +418,14 @@ static void a_quarter_of_the_descriptors_is_not_for_sound(void **state)
 	struct media_id id;
 	struct rlimit was, less;
 	struct scene scene;
+	int taken[40];
 	rlim_t next;
 
 	(void)state;
 	scene_init(&scene, 1, 21800, 21819);
-	next = (rlim_t)dup(0);
-	close((int)next);
+	for (unsigned i = 0; i < ARRAY_LEN(taken); i++)
+		taken[i] = dup(0);
+	next = (rlim_t)taken[ARRAY_LEN(taken) - 1] + 1;
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
 	less = (struct rlimit){ next + next / 3, was.rlim_max };
 	assert_true(less.rlim_cur > next + 2);
@@ -434,6 +436,8 @@ static void a_quarter_of_the_descriptors_is_not_for_sound(void **state)
 	assert_int_equal(media_ports_free(scene.media), 10);
 	assert_int_equal(media_stream_open(scene.media, &(struct media_open){ 0 }, &id), 0);
 	media_free(scene.media);
+	for (unsigned i = 0; i < ARRAY_LEN(taken); i++)
+		close(taken[i]);
 }
 
 static void an_address_that_is_not_here_is_said_so(void **state)
