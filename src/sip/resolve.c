@@ -1,4 +1,4 @@
-/* sip/resolve.c - RFC 3263
+/* sip/resolve.c - RFC 3263: from a hop to its targets, over what resolve_cache.c holds
  *
  * An answer is computed from what the cache holds, from the start, each time: the computation
  * either ends or names the one record set that it lacks. That is then asked for and the computation
@@ -8,32 +8,7 @@
 #include "sip/resolve_private.h"
 #include "sip/parse.h"
 
-#define CACHE_MAX 8192u
-#define FAILING_MAX 4096u
-#define FAILING_FIRST_MS 30000u
-#define FAILING_LAST_MS 600000u
 #define ROUNDS_MAX 80u /* record sets one answer may take */
-
-struct cached {
-	struct hnode node;
-	struct cached *older, *newer;
-	char name[256];
-	uint16_t type;
-	uint64_t got_ms, until_ms;
-	struct dns_records *records; /* NULL: being asked */
-	struct dns_lookup *lookup;
-	struct resolver *resolver;
-	struct resolve_query *waiting;
-};
-
-struct failing {
-	struct hnode node;
-	struct failing *older, *newer;
-	enum sip_transp transport;
-	struct sa addr;
-	uint64_t until_ms;
-	uint32_t penalty_ms;
-};
 
 struct resolver {
 	struct wheel *wheel;
@@ -41,9 +16,8 @@ struct resolver {
 	bool no_naptr;
 	struct hosts *hosts;
 	struct dns_client *dns;
-	struct hmap cache, failing;
-	struct cached *oldest, *newest;
-	struct failing *failing_oldest, *failing_newest;
+	struct dns_cache *cache;
+	struct failing_set failing;
 	struct resolve_query *queries;
 	bool (*allowed)(const struct sa *addr, void *arg);
 	void *allowed_arg;
@@ -52,8 +26,8 @@ struct resolver {
 };
 
 struct resolve_query {
-	struct resolve_query *next, **pprev;	       /* of the resolver */
-	struct resolve_query *wait_next, **wait_pprev; /* of a record set */
+	struct resolve_query *next, **pprev; /* of the resolver */
+	struct dns_waiter waiter;
 	struct resolver *resolver;
 	struct hop hop;
 	bool any_address, answered;
@@ -170,80 +144,23 @@ static bool is_host_name(const char *name)
 	return len > 0 && len < 254 && label > 0;
 }
 
-/* ---- the cache ---- */
-
-static uint64_t cache_hash(const char *name, uint16_t type)
-{
-	return hkey_text_nocase(name) + (uint64_t)type * 0x9e3779b97f4a7c15ull;
-}
-
-static struct cached *cache_find(const struct resolver *resolver, const char *name, uint16_t type)
-{
-	struct hnode *node = hmap_first(&resolver->cache, cache_hash(name, type));
-
-	for (; node; node = hmap_same(node)) {
-		struct cached *cached = container_of_(node, struct cached, node);
-
-		if (cached->type == type && strcasecmp(cached->name, name) == 0)
-			return cached;
-	}
-	return NULL;
-}
-
-static void records_free(struct dns_records *records)
-{
-	if (!records)
-		return;
-	free(records->record);
-	free(records);
-}
-
-static void cached_free(struct cached *cached)
-{
-	struct resolver *resolver = cached->resolver;
-
-	hmap_del(&resolver->cache, &cached->node);
-	*(cached->older ? &cached->older->newer : &resolver->oldest) = cached->newer;
-	*(cached->newer ? &cached->newer->older : &resolver->newest) = cached->older;
-	dns_lookup_cancel(cached->lookup);
-	records_free(cached->records);
-	free(cached);
-}
-
-static struct cached *cached_new(struct resolver *resolver, const char *name, uint16_t type)
-{
-	struct cached *cached = xzalloc(sizeof(*cached));
-
-	if (resolver->cache.count >= CACHE_MAX && resolver->oldest && !resolver->oldest->waiting)
-		cached_free(resolver->oldest);
-	cached->resolver = resolver;
-	str_copy(cached->name, sizeof(cached->name), name);
-	cached->type = type;
-	hmap_add(&resolver->cache, &cached->node, cache_hash(name, type));
-	cached->older = resolver->newest;
-	*(resolver->newest ? &resolver->newest->newer : &resolver->oldest) = cached;
-	resolver->newest = cached;
-	return cached;
-}
+/* ---- the computation ---- */
 
 /* Return: what is known, or NULL with the plan told what it needs. */
 static const struct dns_records *plan_records(struct plan *plan, const char *name, uint16_t type)
 {
-	struct cached *cached = cache_find(plan->resolver, name, type);
+	const struct dns_records *records =
+		dns_cache_get(plan->resolver->cache, name, type, plan->start_ms);
 
-	if (cached && cached->records &&
-	    (wheel_now_ms(plan->resolver->wheel) < cached->until_ms ||
-	     cached->got_ms > plan->start_ms)) {
-		if (cached->records->outcome == RESOLVE_E_TIMEOUT)
+	if (records) {
+		if (records->outcome == RESOLVE_E_TIMEOUT)
 			plan->outcome = RESOLVE_E_TIMEOUT;
-		return cached->records;
+		return records;
 	}
 	str_copy(plan->need_name, sizeof(plan->need_name), name);
 	plan->need_type = type;
 	return NULL;
 }
-
-/* ---- the computation ---- */
 
 static bool plan_has(const struct plan *plan, enum sip_transp transport, int af)
 {
@@ -471,110 +388,13 @@ static bool plan_run(struct plan *plan)
 	return plan_name(plan);
 }
 
-/* ---- dead targets go last ---- */
-
-static uint64_t failing_hash(enum sip_transp transport, const struct sa *addr)
-{
-	char text[64];
-
-	re_snprintf(text, sizeof(text), "%d %J", transport, addr);
-	return hkey_text(text);
-}
-
-static struct failing *failing_find(const struct resolver *resolver, const struct target *target)
-{
-	struct hnode *node;
-
-	if (!resolver->failing.count)
-		return NULL;
-	node = hmap_first(&resolver->failing, failing_hash(target->transport, &target->addr));
-	for (; node; node = hmap_same(node)) {
-		struct failing *failing = container_of_(node, struct failing, node);
-
-		if (failing->transport == target->transport &&
-		    sa_cmp(&failing->addr, &target->addr, SA_ALL))
-			return failing;
-	}
-	return NULL;
-}
-
-static void failing_free(struct resolver *resolver, struct failing *failing)
-{
-	hmap_del(&resolver->failing, &failing->node);
-	*(failing->older ? &failing->older->newer : &resolver->failing_oldest) = failing->newer;
-	*(failing->newer ? &failing->newer->older : &resolver->failing_newest) = failing->older;
-	free(failing);
-}
-
-bool resolver_is_failing(const struct resolver *resolver, const struct target *target)
-{
-	const struct failing *failing = failing_find(resolver, target);
-
-	return failing && wheel_now_ms(resolver->wheel) < failing->until_ms;
-}
-
-void resolver_report(struct resolver *resolver, const struct target *target, bool ok)
-{
-	struct failing *failing = failing_find(resolver, target);
-
-	if (ok) {
-		if (failing)
-			failing_free(resolver, failing);
-		return;
-	}
-	if (!failing) {
-		if (resolver->failing.count >= FAILING_MAX)
-			failing_free(resolver, resolver->failing_oldest);
-		failing = xzalloc(sizeof(*failing));
-		failing->transport = target->transport;
-		failing->addr = target->addr;
-		hmap_add(&resolver->failing, &failing->node,
-			 failing_hash(target->transport, &target->addr));
-		failing->older = resolver->failing_newest;
-		*(failing->older ? &failing->older->newer : &resolver->failing_oldest) = failing;
-		resolver->failing_newest = failing;
-	}
-	failing->penalty_ms = !failing->penalty_ms			  ? FAILING_FIRST_MS
-			      : failing->penalty_ms * 2 < FAILING_LAST_MS ? failing->penalty_ms * 2
-									  : FAILING_LAST_MS;
-	failing->until_ms = wheel_now_ms(resolver->wheel) + failing->penalty_ms;
-}
-
-static void targets_sort(const struct resolver *resolver, struct target *targets, unsigned count)
-{
-	struct target last[RESOLVE_MAX_TARGETS];
-	unsigned good = 0, bad = 0;
-
-	if (!resolver->failing.count)
-		return;
-	for (unsigned i = 0; i < count; i++) {
-		if (resolver_is_failing(resolver, &targets[i]))
-			last[bad++] = targets[i];
-		else
-			targets[good++] = targets[i];
-	}
-	memcpy(targets + good, last, bad * sizeof(*last));
-}
-
 /* ---- queries ---- */
-
-static void query_run(struct resolve_query *query);
-
-static void query_unwait(struct resolve_query *query)
-{
-	if (!query->wait_pprev)
-		return;
-	*query->wait_pprev = query->wait_next;
-	if (query->wait_next)
-		query->wait_next->wait_pprev = query->wait_pprev;
-	query->wait_pprev = NULL;
-}
 
 void resolver_cancel(struct resolve_query *query)
 {
 	if (!query)
 		return;
-	query_unwait(query);
+	dns_waiter_leave(&query->waiter);
 	timer_stop(&query->timer);
 	*query->pprev = query->next;
 	if (query->next)
@@ -595,43 +415,9 @@ static void query_end(struct resolve_query *query, enum resolve_outcome outcome,
 	fn(outcome, copy, count, arg);
 }
 
-static void on_records(struct dns_records *records, void *arg)
-{
-	struct cached *cached = arg;
-	struct resolver *resolver = cached->resolver;
-	struct resolve_query *query;
-
-	cached->lookup = NULL;
-	records_free(cached->records);
-	cached->records = records;
-	cached->got_ms = wheel_now_ms(resolver->wheel);
-	cached->until_ms = cached->got_ms + (uint64_t)records->ttl_s * 1000;
-	/* Each goes on by a timer of its own: what one does must not touch the list under us. */
-	while ((query = cached->waiting)) {
-		query_unwait(query);
-		timer_start(&query->timer, 0);
-	}
-}
-
-static void query_wait(struct resolve_query *query, const char *name, uint16_t type)
-{
-	struct resolver *resolver = query->resolver;
-	struct cached *cached = cache_find(resolver, name, type);
-
-	if (!cached)
-		cached = cached_new(resolver, name, type);
-	if (!cached->lookup)
-		cached->lookup = dns_lookup_start(resolver->dns, name, type, on_records, cached);
-	query->wait_next = cached->waiting;
-	query->wait_pprev = &cached->waiting;
-	if (query->wait_next)
-		query->wait_next->wait_pprev = &query->wait_next;
-	cached->waiting = query;
-}
-
 static void plan_finish(struct plan *plan)
 {
-	targets_sort(plan->resolver, plan->targets, plan->count);
+	failing_sort(&plan->resolver->failing, plan->targets, plan->count);
 	if (plan->count)
 		plan->outcome = RESOLVE_OK;
 	else if (plan->forbidden)
@@ -649,7 +435,8 @@ static void query_run(struct resolve_query *query)
 
 	if (!plan_run(&plan)) {
 		if (++query->rounds <= ROUNDS_MAX) {
-			query_wait(query, plan.need_name, plan.need_type);
+			dns_cache_wait(query->resolver->cache, plan.need_name, plan.need_type,
+				       &query->waiter);
 			return;
 		}
 		plan.outcome = RESOLVE_E_TIMEOUT;
@@ -689,6 +476,7 @@ struct resolve_query *resolver_start(struct resolver *resolver, const struct hop
 		query->next->pprev = &query->next;
 	resolver->queries = query;
 	timer_init(&query->timer, resolver->wheel, query_timer, query);
+	query->waiter.timer = &query->timer;
 	timer_start(&query->timer, 0);
 	return query;
 }
@@ -701,7 +489,7 @@ void resolver_answer(struct resolve_query *query, enum resolve_outcome outcome,
 	query->target_count = count < RESOLVE_MAX_TARGETS ? count : RESOLVE_MAX_TARGETS;
 	query->targets = xzalloc_array(RESOLVE_MAX_TARGETS, sizeof(*targets));
 	memcpy(query->targets, targets, query->target_count * sizeof(*targets));
-	targets_sort(query->resolver, query->targets, query->target_count);
+	failing_sort(&query->resolver->failing, query->targets, query->target_count);
 	timer_start(&query->timer, 0);
 }
 
@@ -735,8 +523,8 @@ struct resolver *resolver_new(const struct resolver_setup *setup)
 	resolver->no_naptr = setup->no_naptr;
 	resolver->hosts = hosts_new(setup->hosts_file, setup->wheel);
 	resolver->dns = dns_client_new(setup->wheel, setup->servers, setup->server_count);
-	hmap_init(&resolver->cache);
-	hmap_init(&resolver->failing);
+	resolver->cache = dns_cache_new(setup->wheel, resolver->dns);
+	failing_init(&resolver->failing, setup->wheel);
 	return resolver;
 }
 
@@ -756,13 +544,17 @@ struct resolver *resolver_new_fake(struct wheel *wheel,
 
 void resolver_flush(struct resolver *resolver)
 {
-	struct cached *cached, *newer;
+	dns_cache_flush(resolver->cache);
+}
 
-	for (cached = resolver->oldest; cached; cached = newer) {
-		newer = cached->newer;
-		if (!cached->lookup && !cached->waiting)
-			cached_free(cached);
-	}
+bool resolver_is_failing(const struct resolver *resolver, const struct target *target)
+{
+	return failing_has(&resolver->failing, target);
+}
+
+void resolver_report(struct resolver *resolver, const struct target *target, bool ok)
+{
+	failing_report(&resolver->failing, target, ok);
 }
 
 struct resolver *resolver_free(struct resolver *resolver)
@@ -771,12 +563,8 @@ struct resolver *resolver_free(struct resolver *resolver)
 		return NULL;
 	while (resolver->queries)
 		resolver_cancel(resolver->queries);
-	while (resolver->oldest)
-		cached_free(resolver->oldest);
-	while (resolver->failing_oldest)
-		failing_free(resolver, resolver->failing_oldest);
-	hmap_fini(&resolver->cache);
-	hmap_fini(&resolver->failing);
+	dns_cache_free(resolver->cache);
+	failing_fini(&resolver->failing);
 	dns_client_free(resolver->dns);
 	hosts_free(resolver->hosts);
 	free(resolver);

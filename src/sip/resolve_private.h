@@ -1,4 +1,11 @@
-/* sip/resolve_private.h - the resolver's inside: what resolve.c, dns.c and hosts.c share */
+/* sip/resolve_private.h - the resolver's inside
+ *
+ *   resolve.c        RFC 3263: which records lead to which targets, in which order
+ *   resolve_cache.c  records that are known, and who waits for those that are not
+ *   dns.c            the client of name servers
+ *   hosts.c          /etc/hosts
+ *   failing.c        targets that failed
+ */
 #pragma once
 
 #include "base/hmap.h"
@@ -49,6 +56,44 @@ struct dns_client *dns_client_free(struct dns_client *client);
 struct dns_lookup *dns_lookup_start(struct dns_client *client, const char *name, uint16_t type,
 				    dns_done_fn *fn, void *arg);
 void dns_lookup_cancel(struct dns_lookup *lookup);
+
+/* ---- what they said ---- */
+
+struct dns_cache;
+
+/* Embedded in whoever waits; `timer` fires once the records are there. */
+struct dns_waiter {
+	struct dns_waiter *next, **pprev; /* pprev NULL: waits for nothing */
+	struct timer *timer;
+};
+
+struct dns_cache *dns_cache_new(struct wheel *wheel, struct dns_client *client);
+struct dns_cache *dns_cache_free(struct dns_cache *cache); /* nobody may wait any more */
+void dns_cache_flush(struct dns_cache *cache);
+/* Return: the records, within their time or learnt since then (they serve a computation to its end); or NULL. */
+const struct dns_records *dns_cache_get(const struct dns_cache *cache, const char *name,
+					uint16_t type, uint64_t since_ms);
+/* Asks for them, unless that is under way. */
+void dns_cache_wait(struct dns_cache *cache, const char *name, uint16_t type,
+		    struct dns_waiter *waiter);
+void dns_waiter_leave(struct dns_waiter *waiter);
+
+/* ---- targets that failed ---- */
+
+struct failing;
+
+struct failing_set {
+	struct wheel *wheel;
+	struct hmap map;
+	struct failing *oldest, *newest;
+};
+
+void failing_init(struct failing_set *set, struct wheel *wheel);
+void failing_fini(struct failing_set *set);
+bool failing_has(const struct failing_set *set, const struct target *target);
+void failing_report(struct failing_set *set, const struct target *target, bool ok);
+/* The good ones first; otherwise they keep their order. */
+void failing_sort(const struct failing_set *set, struct target *targets, unsigned count);
 
 /* ---- /etc/hosts ---- */
 
