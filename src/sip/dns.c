@@ -21,6 +21,8 @@
 #define TTL_MAX_S 86400u
 #define TTL_NEGATIVE_S 60u
 #define TTL_FAILED_S 5u
+/* Many a router drops what it does not know: that is not to be waited for at each call. */
+#define TTL_NO_NAPTR_S 600u
 
 METRIC_COUNTER(lookups_total, "jackfield_dns_lookups_total", "Questions put to name servers", NULL);
 METRIC_COUNTER(lookups_failed, "jackfield_dns_timeouts_total",
@@ -146,7 +148,8 @@ static void lookup_next(struct dns_lookup *lookup)
 		return;
 	}
 	metric_add(&lookups_failed, 1);
-	lookup_empty(lookup, RESOLVE_E_TIMEOUT, TTL_FAILED_S);
+	lookup_empty(lookup, RESOLVE_E_TIMEOUT,
+		     lookup->type == DNS_TYPE_NAPTR ? TTL_NO_NAPTR_S : TTL_FAILED_S);
 }
 
 static void lookup_timer(struct timer *timer, void *arg)

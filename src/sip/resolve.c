@@ -442,6 +442,9 @@ static void query_run(struct resolve_query *query)
 		plan.outcome = RESOLVE_E_TIMEOUT;
 	}
 	plan_finish(&plan);
+	if (plan.outcome ==
+	    RESOLVE_E_TIMEOUT) /* silence is kept for long only where there is a way without */
+		dns_cache_forget(query->resolver->cache, query->hop.host, DNS_TYPE_NAPTR);
 	query_end(query, plan.outcome, targets, plan.count);
 }
 

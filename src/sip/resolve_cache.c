@@ -91,6 +91,14 @@ const struct dns_records *dns_cache_get(const struct dns_cache *cache, const cha
 		       : NULL;
 }
 
+void dns_cache_forget(struct dns_cache *cache, const char *name, uint16_t type)
+{
+	struct cached *cached = cache_find(cache, name, type);
+
+	if (cached && !cached->lookup && !cached->waiting)
+		cached_free(cached);
+}
+
 void dns_waiter_leave(struct dns_waiter *waiter)
 {
 	if (!waiter->pprev)

@@ -70,6 +70,7 @@ struct dns_waiter {
 struct dns_cache *dns_cache_new(struct wheel *wheel, struct dns_client *client);
 struct dns_cache *dns_cache_free(struct dns_cache *cache); /* nobody may wait any more */
 void dns_cache_flush(struct dns_cache *cache);
+void dns_cache_forget(struct dns_cache *cache, const char *name, uint16_t type);
 /* Return: the records, within their time or learnt since then (they serve a computation to its end); or NULL. */
 const struct dns_records *dns_cache_get(const struct dns_cache *cache, const char *name,
 					uint16_t type, uint64_t since_ms);

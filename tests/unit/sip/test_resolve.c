@@ -48,7 +48,7 @@ static const struct record zone[] = {
 	{ "none.test", DNS_TYPE_A, 60, "192.0.2.30", 0, 0, 0 },
 };
 
-enum mood { ANSWERS, SILENT, REFUSES, WRONG_ID, GARBAGE, LOOPS };
+enum mood { ANSWERS, SILENT, NO_NAPTR, REFUSES, WRONG_ID, GARBAGE, LOOPS };
 
 static struct {
 	struct wheel *wheel;
@@ -125,6 +125,7 @@ static uint16_t answers_add(struct mbuf *mb, const char *name, uint16_t type)
 	return count;
 }
 
+/* Return: NULL: says nothing to that. */
 static struct mbuf *answer_make(struct mbuf *query, enum mood mood)
 {
 	struct mbuf *mb = mbuf_alloc(2048);
@@ -135,6 +136,10 @@ static struct mbuf *answer_make(struct mbuf *query, enum mood mood)
 	assert_int_equal(dns_hdr_decode(query, &hdr), 0);
 	assert_int_equal(dns_dname_decode(query, &name, 0), 0);
 	type = ntohs(mbuf_read_u16(query));
+	if (mood == NO_NAPTR && type == DNS_TYPE_NAPTR) {
+		mem_deref(name);
+		return mem_deref(mb);
+	}
 	hdr.qr = true;
 	hdr.nadd = 0;
 	hdr.id = (uint16_t)(hdr.id + (mood == WRONG_ID));
@@ -171,8 +176,8 @@ static void server_readable(unsigned events, void *arg)
 	assert_true(n > 0);
 	query->end = (size_t)n;
 	world.questions[which]++;
-	if (world.mood[which] != SILENT) {
-		answer = answer_make(query, world.mood[which]);
+	answer = world.mood[which] != SILENT ? answer_make(query, world.mood[which]) : NULL;
+	if (answer) {
 		if (world.mood[which] == GARBAGE)
 			answer->end = 13;
 		sendto(world.fd[which], answer->buf, answer->end, 0, (struct sockaddr *)&from, len);
@@ -453,6 +458,36 @@ static void silence_of_all_is_a_timeout_after_five_seconds_a_question(void **sta
 	assert_in_range(wheel_now_ms(world.wheel) - start, 9000, 11000);
 }
 
+/* Its server is a router that knows addresses and services, and drops the rest. */
+static void a_server_silent_to_naptr_is_waited_for_once(void **state)
+{
+	uint64_t start;
+
+	(void)state;
+	world.mood[0] = world.mood[1] = NO_NAPTR;
+	assert_found("sip:srv.test", 2);
+	start = wheel_now_ms(world.wheel);
+	for (unsigned i = 0; i < 3; i++) {
+		wheel_advance_to(world.wheel,
+				 start + 61000 * (i + 1)); /* the others have expired */
+		assert_found("sip:srv.test", 2);
+		assert_in_range(wheel_now_ms(world.wheel) - start - 61000 * (i + 1), 0, 2000);
+	}
+}
+
+static void silence_of_all_is_not_kept(void **state)
+{
+	(void)state;
+	world.mood[0] = world.mood[1] = SILENT;
+	find("sip:full.test", true);
+	assert_int_equal(world.outcome, RESOLVE_E_TIMEOUT);
+	world.mood[0] = world.mood[1] = ANSWERS;
+	wheel_advance_to(world.wheel, wheel_now_ms(world.wheel) + 6000);
+	find("sip:full.test", true);
+	assert_int_equal(world.outcome, RESOLVE_OK);
+	assert_target(0, SIP_TRANSP_TLS, "192.0.2.1:5071");
+}
+
 static void forged_and_broken_answers_are_not_believed(void **state)
 {
 	static const enum mood moods[] = { WRONG_ID, GARBAGE, LOOPS };
@@ -596,6 +631,8 @@ int main(void)
 		TEST(what_does_not_exist_is_kept_too),
 		TEST(many_who_ask_the_same_ask_once),
 		TEST(a_silent_server_gives_way_to_the_next),
+		TEST(a_server_silent_to_naptr_is_waited_for_once),
+		TEST(silence_of_all_is_not_kept),
 		TEST(a_server_that_refuses_gives_way_at_once),
 		TEST(silence_of_all_is_a_timeout_after_five_seconds_a_question),
 		TEST(forged_and_broken_answers_are_not_believed),
