@@ -53,10 +53,7 @@ static struct reply *find_party(struct call_app *app, const struct asker *asker,
 	case CONNECT_ANY_DEVICE:
 		to->user = known_user(app, asker->user);
 		if (!to->user || !devices_online(app, to->user))
-			return reply_error(
-				REPLY_NO_DEVICE, NULL,
-				"None of your phones is registered. Sign one in, or say in "
-				"connect what else the call is put through to.");
+			return reply_no_phone();
 		return NULL;
 	case CONNECT_DEVICE:
 		to->device = known_device(app, to->spec->id);

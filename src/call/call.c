@@ -17,6 +17,11 @@ bool call_is_over(const struct call *call)
 	return call->fsm.state >= PHASE_CLEARING;
 }
 
+bool call_has_party(const struct call *call, const struct leg *leg)
+{
+	return leg && (leg == call->first || leg == call->second);
+}
+
 /* ---- sound between the parties ---- */
 
 static void ringback_stop(struct call *call)
@@ -245,15 +250,11 @@ static void may_end(struct call *call, int event, const struct ending *ending,
 
 static void gather_answered(struct call *call, struct leg *leg)
 {
-	int r;
-
 	call->first = leg;
 	leg->is_caller = true;
 	call_group_settled(call, leg);
 	call_dial(call);
-	r = party_number(call, &call->next, LEG_REMOTE);
-	if (r)
-		call_finish(call, r == ORIGINATE_E_PORTS ? ENDING_PORTS : ENDING_LINE, NULL);
+	call_dial_out(call, &call->next, LEG_REMOTE);
 }
 
 static void gather_handle(struct fsm *fsm, void *owner, int event, void *data)
@@ -336,7 +337,7 @@ static void up_lost(struct call *call, struct leg *leg)
 		return;
 	if (room_has_others(call, leg))
 		one_left(call, leg);
-	else if (leg == call->first || leg == call->second)
+	else if (call_has_party(call, leg))
 		call_finish(call, ENDING_HUNG_UP, leg);
 	else
 		recall_lost(call);

@@ -183,13 +183,8 @@ static struct reply *find_phone(struct call_app *app, const struct asker *asker,
 
 static void begin_join(struct call *call)
 {
-	struct leg *leg;
-
 	call_dial(call);
-	chain_each(leg, &call->legs, in_call)
-		if (leg_is_live(leg))
-			return;
-	call_finish(call, ENDING_NO_DEVICE, NULL);
+	call_rings_or_ends(call);
 }
 
 static struct reply *with_call(struct reply *reply, const struct call *call)

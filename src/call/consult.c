@@ -4,11 +4,6 @@
 #include "call/room.h"
 #include "call/transfer.h"
 
-static bool goes_is_there(const struct transfer *transfer)
-{
-	return transfer->goes->channel && leg_is_live(transfer->goes);
-}
-
 /* He and the target hear each other; before the answer he hears, and is not heard. */
 static void talk_to_target(struct transfer *transfer, struct leg *target, bool both_ways)
 {
@@ -105,7 +100,7 @@ static void keep_consult(struct transfer *transfer)
 
 static void over(struct transfer *transfer)
 {
-	if (goes_is_there(transfer))
+	if (leg_is_there(transfer->goes))
 		keep_consult(transfer);
 	fsm_go(&transfer->fsm, TRANSFER_IDLE);
 	transfer_drop_consult(transfer);

@@ -86,7 +86,7 @@ struct leg *hold_partner(const struct call *call, const struct leg *leg)
 	/* Members of a room are not each other's. */
 	if (!other || other->member || leg->member)
 		return NULL;
-	return other->channel && leg_is_live(other) ? other : NULL;
+	return leg_is_there(other) ? other : NULL;
 }
 
 /* A stranger's hold has its own music: only that of our users' phones is ours to fill. */
@@ -149,8 +149,7 @@ static bool follow(struct call *call, struct leg *holder)
 {
 	struct leg *leg = hold_partner(call, holder);
 
-	if (!leg || !holder->channel || !leg_is_live(holder) || !call->bridge ||
-	    leg->on_hold == puts_on_hold(holder))
+	if (!leg || !leg_is_there(holder) || !call->bridge || leg->on_hold == puts_on_hold(holder))
 		return false;
 	set_on_hold(leg, holder, !leg->on_hold);
 	/* A browser needs no new description to be silent. */
@@ -163,7 +162,7 @@ static bool follow(struct call *call, struct leg *holder)
 
 void hold_alone(struct leg *leg, bool on)
 {
-	if (leg->on_hold == on || !leg->channel || !leg_is_live(leg))
+	if (leg->on_hold == on || !leg_is_there(leg))
 		return;
 	music(leg, on);
 	if (leg->kind != LEG_KIND_SOFTPHONE)

@@ -29,9 +29,7 @@ static void forward(struct call *call)
 		call_finish(call, outbound_ending(r), NULL);
 		return;
 	}
-	r = party_number(call, &outbound, LEG_AGENT);
-	if (r)
-		call_finish(call, r == ORIGINATE_E_PORTS ? ENDING_PORTS : ENDING_LINE, NULL);
+	call_dial_out(call, &outbound, LEG_AGENT);
 }
 
 /* Waits for answer-call, and the caller hears it ring. */

@@ -34,7 +34,7 @@ struct leg *leg_get(const struct call *call, struct id id)
 	return NULL;
 }
 
-static bool is_far(const struct leg *leg)
+bool leg_is_there(const struct leg *leg)
 {
 	return leg && leg->channel && leg_is_live(leg);
 }
@@ -43,8 +43,8 @@ struct leg *leg_far(const struct call *call, const struct asker *asker)
 {
 	struct leg *first = call->first, *second = call->second;
 
-	if (!is_far(first) || !is_far(second))
-		return is_far(first) ? first : is_far(second) ? second : NULL;
+	if (!leg_is_there(first) || !leg_is_there(second))
+		return leg_is_there(first) ? first : leg_is_there(second) ? second : NULL;
 	if (id_eq(first->user, asker->user) != id_eq(second->user, asker->user))
 		return id_eq(first->user, asker->user) ? second : first;
 	return first->role == LEG_AGENT ? second : first;

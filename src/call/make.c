@@ -32,6 +32,13 @@ struct reply *reply_refused(struct call_app *app, int refused, const char *field
 	return reply;
 }
 
+struct reply *reply_no_phone(void)
+{
+	return reply_error(REPLY_NO_DEVICE, NULL,
+			   "None of your phones is registered. Sign one in, or say in connect what "
+			   "else the call is put through to.");
+}
+
 /* A call in the making: all that was found out before it begins. */
 struct making {
 	const struct make_call *wish;
@@ -52,10 +59,7 @@ static struct reply *find_first(struct call_app *app, const struct asker *asker,
 	switch (connect->kind) {
 	case CONNECT_ANY_DEVICE:
 		if (!devices_online(app, making->user))
-			return reply_error(
-				REPLY_NO_DEVICE, NULL,
-				"None of your phones is registered. Sign one in, or say in "
-				"connect what else the call is put through to.");
+			return reply_no_phone();
 		return NULL;
 	case CONNECT_DEVICE:
 		making->device = known_device(app, connect->id);
@@ -107,24 +111,15 @@ static struct reply *admit(struct call_app *app, const struct asker *asker, stru
 
 static void begin_sound(struct call *call)
 {
-	int r;
-
 	call_dial(call);
-	r = party_number(call, &call->next, call->expected_in ? LEG_MEMBER : LEG_REMOTE);
-	if (r)
-		call_finish(call, r == ORIGINATE_E_PORTS ? ENDING_PORTS : ENDING_LINE, NULL);
+	call_dial_out(call, &call->next, call->expected_in ? LEG_MEMBER : LEG_REMOTE);
 }
 
 /* The first group was begun before the machine started; nothing of it can have been heard yet. */
 static void begin_gather(struct call *call)
 {
-	struct leg *leg;
-
 	call_gather(call);
-	chain_each(leg, &call->legs, in_call)
-		if (leg_is_live(leg))
-			return;
-	call_finish(call, ENDING_NO_DEVICE, NULL);
+	call_rings_or_ends(call);
 }
 
 static void begin(struct call *call, struct making *making, const struct asker *asker)

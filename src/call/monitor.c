@@ -87,22 +87,16 @@ struct leg *monitor_target(const struct call *call, struct id id)
 		leg = leg_get(call, id);
 		if (!leg && call->conducts)
 			leg = member_leg(call->conducts, id);
-		return leg && leg->channel && leg_is_live(leg) ? leg : NULL;
+		return leg_is_there(leg) ? leg : NULL;
 	}
 	for (unsigned i = 0; i < ARRAY_LEN(parties); i++)
-		if (parties[i] && parties[i]->role == LEG_AGENT && parties[i]->channel &&
-		    leg_is_live(parties[i]))
+		if (leg_is_there(parties[i]) && parties[i]->role == LEG_AGENT)
 			return parties[i];
 	return NULL;
 }
 
-static bool is_party(const struct call *call, const struct leg *leg)
-{
-	return leg == call->first || leg == call->second;
-}
-
 /* Where the two talk. Of a call with one party alone (who hears a prompt, or an echo) that one is put into a bridge. */
-static struct bridge *bridge_of(struct call *call)
+static struct bridge *bridge_to_listen_in(struct call *call)
 {
 	struct leg *one = call->first ? call->first : call->second;
 
@@ -127,9 +121,9 @@ static void hear_parties(struct monitor *monitor)
 	struct leg *leg;
 
 	chain_each(leg, &monitor->call->legs, in_call)
-		if (leg->channel && leg_is_live(leg))
+		if (leg_is_there(leg))
 			bridge_hear(monitor->bridge, monitor->leg->channel, leg->channel,
-				    is_party(monitor->call, leg) && !leg->on_hold);
+				    call_has_party(monitor->call, leg) && !leg->on_hold);
 }
 
 static void speak(struct monitor *monitor, struct leg *to, bool silent)
@@ -205,11 +199,6 @@ static void beep(struct monitor *monitor)
 		bridge_chime(monitor->bridge, CHIME_JOINED);
 }
 
-static bool is_in(const struct leg *leg, const struct room *room)
-{
-	return leg->member && !leg->member->in_lobby && leg->member->room == room;
-}
-
 /* Brings the matrix and the recording to what is wished. What a recording may have of it ends before anything else
  * changes, and begins after that.
  */
@@ -222,7 +211,7 @@ static void settle(struct monitor *monitor)
 
 	if (!monitor_leg(monitor))
 		return;
-	if (to && room && !is_in(to, room))
+	if (to && room && !room_has(room, to))
 		to = NULL;
 	silent = is_silent(monitor, to);
 	loud = !silent && monitor->mode == MONITOR_BARGE;
@@ -233,7 +222,7 @@ static void settle(struct monitor *monitor)
 	if (room && room->bridge)
 		place_in_room(monitor, room, to, silent);
 	else
-		place_in_bridge(monitor, bridge_of(call), to, silent);
+		place_in_bridge(monitor, bridge_to_listen_in(call), to, silent);
 	monitor->on_tape = loud;
 	record_follow(call);
 	if (loud && !monitor->heard && monitor->beep)
@@ -527,8 +516,7 @@ void monitor_held(struct call *own)
 
 struct leg *monitor_leg(const struct monitor *monitor)
 {
-	return monitor->leg && monitor->leg->channel && leg_is_live(monitor->leg) ? monitor->leg
-										  : NULL;
+	return leg_is_there(monitor->leg) ? monitor->leg : NULL;
 }
 
 /* ---- the table ---- */

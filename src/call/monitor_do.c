@@ -165,13 +165,8 @@ static struct reply *admit(struct call_app *app, const struct call *call,
 
 static void begin_own(struct call *own)
 {
-	struct leg *leg;
-
 	call_dial(own);
-	chain_each(leg, &own->legs, in_call)
-		if (leg_is_live(leg))
-			return;
-	call_finish(own, ENDING_NO_DEVICE, NULL);
+	call_rings_or_ends(own);
 }
 
 /* Nothing of it shows: not in the tenant's calls, nor in anything that is published. */

@@ -7,8 +7,7 @@ struct leg *call_waiting(const struct call *call)
 				     call->consult_of ? call_waiting(call->consult_of) : NULL };
 
 	for (unsigned i = 0; i < ARRAY_LEN(legs); i++)
-		if (legs[i] && legs[i]->channel && leg_is_live(legs[i]) &&
-		    legs[i]->role != LEG_CONSULT)
+		if (leg_is_there(legs[i]) && legs[i]->role != LEG_CONSULT)
 			return legs[i];
 	return NULL;
 }
@@ -93,6 +92,24 @@ int party_number(struct call *call, struct outbound *outbound, enum leg_role rol
 	if (r)
 		leg_close(leg, END_TRUNK_FAILED, false);
 	return r;
+}
+
+void call_dial_out(struct call *call, struct outbound *outbound, enum leg_role role)
+{
+	int r = party_number(call, outbound, role);
+
+	if (r)
+		call_finish(call, r == ORIGINATE_E_PORTS ? ENDING_PORTS : ENDING_LINE, NULL);
+}
+
+void call_rings_or_ends(struct call *call)
+{
+	const struct leg *leg;
+
+	chain_each(leg, &call->legs, in_call)
+		if (leg_is_live(leg))
+			return;
+	call_finish(call, ENDING_NO_DEVICE, NULL);
 }
 
 void plan_set(struct sound_plan *plan, const struct connect_spec *spec)

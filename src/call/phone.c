@@ -79,9 +79,7 @@ static void begin_out(struct call *call)
 		return;
 	}
 	(void)str_copy(call->to, sizeof(call->to), outbound.number);
-	r = party_number(call, &outbound, LEG_REMOTE);
-	if (r)
-		call_finish(call, r == ORIGINATE_E_PORTS ? ENDING_PORTS : ENDING_LINE, NULL);
+	call_dial_out(call, &outbound, LEG_REMOTE);
 }
 
 static void begin_service(struct call *call)

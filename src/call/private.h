@@ -332,6 +332,7 @@ void leg_answered(struct leg *leg); /* an incoming one: by us */
 void leg_event(struct leg *leg, const struct engine_event *event);
 void leg_forget(struct leg *leg); /* without a word to the engine */
 bool leg_is_live(const struct leg *leg);
+bool leg_is_there(const struct leg *leg); /* live, and with a channel; NULL is fine: false */
 bool leg_is_local(const struct leg *leg); /* an agent's, also while he consults */
 /* An answered leg goes on as one of another call, as the leg that is returned; `old` has ended. */
 struct leg *leg_move(struct leg *old, struct call *call, enum leg_role role);
@@ -438,6 +439,8 @@ void replaces_begin(struct call_app *app, const struct engine_event *event);
 
 /* The public state. */
 enum call_state call_shown(const struct call *call);
+/* One of the two whom it is about. NULL is fine: false. */
+bool call_has_party(const struct call *call, const struct leg *leg);
 /* The party of a conversation, or who waits for one, that somebody is rung for. NULL: nobody yet. */
 struct leg *call_waiting(const struct call *call);
 
@@ -445,11 +448,16 @@ struct leg *call_waiting(const struct call *call);
 unsigned party_user(struct call *call, struct user *user, enum leg_role role, struct id but_not);
 unsigned party_device(struct call *call, struct device *device, enum leg_role role);
 must_check int party_number(struct call *call, struct outbound *outbound, enum leg_role role);
+/* The same, from within a handler of the call's machine: where it cannot be dialled the call ends. */
+void call_dial_out(struct call *call, struct outbound *outbound, enum leg_role role);
+/* Likewise: phones were rung before the machine began; without one the call ends. */
+void call_rings_or_ends(struct call *call);
 void party_sound(struct call *call, struct leg *leg);
 void plan_set(struct sound_plan *plan, const struct connect_spec *spec);
 bool profile_may_use(const struct profile *profile, const struct asker *asker);
 struct reply *reply_refused(struct call_app *app, int refused, const char *field,
 			    struct profile *profile);
+struct reply *reply_no_phone(void); /* none of the asker's */
 bool call_may_see(const struct call *call, const struct asker *asker);
 bool call_may_touch(const struct call *call, const struct asker *asker);
 /* The live call that a command is about, if its asker may act on it. Return: NULL with *ret_call, or the refusal. */
@@ -519,6 +527,8 @@ struct call_view *call_view_watched(const struct call *call);
 void call_publish(struct call *call, enum event_type type,
 		  json_t *detail); /* takes detail; may be NULL */
 void call_publish_leg(struct call *call, const struct leg *leg, const char *what);
+/* As it is now, malloc'd; NULL: the engine does not know that line yet. resource.c */
+struct registration_view *registration_view_of(struct call_app *app, const struct profile *profile);
 void registration_publish(struct call_app *app, struct profile *profile,
 			  const struct registration_view *view);
 void device_publish(struct call_app *app, struct device *device, const char *json);

@@ -73,18 +73,6 @@ struct reply *do_call_get(struct call_app *app, struct command *command)
 
 /* ---- snapshots ---- */
 
-static struct registration_view *state_of(struct call_app *app, struct profile *profile)
-{
-	struct registration_view *view = engine_line_state(app->engine, profile->spec->id);
-
-	if (!view)
-		return NULL;
-	view->profile_id = profile->spec->id;
-	view->tenant = profile->tenant->id;
-	view->user_id = profile->spec->owner;
-	return view;
-}
-
 static void add_registrations(struct call_app *app, const struct asker *asker,
 			      struct event_snapshot *snapshot)
 {
@@ -98,11 +86,11 @@ static void add_registrations(struct call_app *app, const struct asker *asker,
 	if (asker->role != ASKER_AGENT)
 		chain_each(profile, &tenant->profiles, in_tenant)
 			snapshot->registrations[snapshot->registration_count++] =
-				state_of(app, profile);
+				registration_view_of(app, profile);
 	else if (user)
 		chain_each(profile, &user->profiles, in_owner)
 			snapshot->registrations[snapshot->registration_count++] =
-				state_of(app, profile);
+				registration_view_of(app, profile);
 }
 
 /* A line that the engine does not know yet leaves no hole. */

@@ -38,7 +38,7 @@ bool recall_begin(struct call *call)
 	for (unsigned i = 0; i < ARRAY_LEN(legs); i++) {
 		struct leg *held = legs[i] ? hold_partner(call, legs[i]) : NULL;
 
-		if (!held || !leg_is_live(legs[i]) || !legs[i]->channel || !held->on_hold)
+		if (!held || !leg_is_there(legs[i]) || !held->on_hold)
 			continue;
 		if (!ring_here(legs[i]) && !ring_phones(legs[i]))
 			continue;
@@ -64,7 +64,7 @@ void recall_end(struct call *call)
 	if (!holder)
 		return;
 	call->recalling = NULL;
-	if (holder->channel && leg_is_live(holder) && !holder->on_hold)
+	if (leg_is_there(holder) && !holder->on_hold)
 		channel_play_stop(holder->channel);
 	group_over(call, NULL);
 }

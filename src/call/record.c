@@ -150,8 +150,7 @@ static bool is_wideband(const struct call *call)
 	struct leg *leg;
 
 	chain_each(leg, &call->legs, in_call) {
-		const char *codec =
-			leg->channel && leg_is_live(leg) ? channel_codec(leg->channel) : "";
+		const char *codec = leg_is_there(leg) ? channel_codec(leg->channel) : "";
 
 		if (strcasecmp(codec, "opus") == 0 || strcasecmp(codec, "G722") == 0)
 			return true;
@@ -244,7 +243,8 @@ void record_joined(struct call *call)
 		beep(&call->recording->beep, call->recording);
 }
 
-static bool is_party(const struct leg *leg)
+/* Not who consults or supervises. */
+static bool has_a_say(const struct leg *leg)
 {
 	return leg->role == LEG_AGENT || leg->role == LEG_REMOTE || leg->role == LEG_MEMBER;
 }
@@ -283,7 +283,7 @@ static void follow_leg(struct recording *recording, struct leg *leg, bool wanted
 {
 	struct id id = wanted ? recording->view.id : ID_NONE;
 
-	if (!leg->channel || !leg_is_live(leg) || id_eq(leg->recorded, id))
+	if (!leg_is_there(leg) || id_eq(leg->recorded, id))
 		return;
 	leg->recorded = id;
 	if (wanted)
@@ -302,7 +302,7 @@ void record_follow(struct call *call)
 	follow_guest(call);
 	chain_each(leg, &call->legs, in_call)
 		if (leg->role != LEG_CONSULT) /* whoever consults may be on the other call's */
-			follow_leg(recording, leg, runs && is_party(leg) && leg->answered,
+			follow_leg(recording, leg, runs && has_a_say(leg) && leg->answered,
 				   side_of(call, leg));
 	/* A supervisor who barges in speaks on our side. What a room says is recorded as one already. */
 	chain_each(monitor, &call->monitors, in_call)

@@ -18,7 +18,7 @@ static struct leg *other_of(const struct call *call, const struct leg *leg)
 {
 	struct leg *other = leg == call->first ? call->second : call->first;
 
-	return other && other->channel && leg_is_live(other) ? other : NULL;
+	return leg_is_there(other) ? other : NULL;
 }
 
 /* ---- theirs, blind ---- */
@@ -85,7 +85,7 @@ static bool is_second_call(const struct call *consult, const struct leg *own, co
 {
 	return consult != leg->call && leg_is_live(own) && !own->member &&
 	       id_eq(own->user, leg->user) && !transfer_runs(consult) && !consult->consult_of &&
-	       (own == consult->first || own == consult->second);
+	       call_has_party(consult, own);
 }
 
 static void refer_attended(struct leg *leg, const struct engine_event *event, struct leg *stays)
@@ -126,7 +126,7 @@ void refer_asked(struct leg *leg, const struct engine_event *event)
 	no = transfer_may_start(leg->call, &asker, false, &stays, &goes);
 	reply_free(no);
 	stays = no ? NULL : other_of(leg->call, leg);
-	if (!stays || (leg != leg->call->first && leg != leg->call->second))
+	if (!stays || !call_has_party(leg->call, leg))
 		refuse(event, 603);
 	else if (event->other)
 		refer_attended(leg, event, stays);
@@ -164,10 +164,10 @@ static void do_it_here(struct transfer *transfer)
 static void nobody_knows(struct transfer *transfer)
 {
 	outbound_release(&transfer->outbound);
-	if (transfer_is_there(transfer->goes))
+	if (leg_is_there(transfer->goes))
 		transfer_rejoin(transfer);
 	transfer_publish(transfer, EVENT_CALL_TRANSFER_UNCONFIRMED);
-	if (!transfer_is_there(transfer->goes)) {
+	if (!leg_is_there(transfer->goes)) {
 		fsm_go(&transfer->fsm, TRANSFER_IDLE);
 		call_finish(transfer->call, ENDING_TRANSFERRED, NULL);
 	}
@@ -270,10 +270,10 @@ static void take_over(struct leg *old, const struct engine_event *event)
 	call_publish_leg(call, leg, "replaced");
 }
 
-static bool is_party(const struct call *call, const struct leg *leg)
+static bool can_be_replaced(const struct call *call, const struct leg *leg)
 {
-	return call->fsm.state == PHASE_UP && (leg == call->first || leg == call->second) &&
-	       other_of(call, leg) && !leg->member && !transfer_runs(call) && !call->consult_of;
+	return call->fsm.state == PHASE_UP && call_has_party(call, leg) && other_of(call, leg) &&
+	       !leg->member && !transfer_runs(call) && !call->consult_of;
 }
 
 void replaces_begin(struct call_app *app, const struct engine_event *event)
@@ -291,7 +291,7 @@ void replaces_begin(struct call_app *app, const struct engine_event *event)
 		channel_hangup(event->channel, END_DECLINED, false);
 	else if (device && old->in_group && !old->answered && !call_is_over(old->call))
 		pick_up(old, event);
-	else if (is_party(old->call, old))
+	else if (can_be_replaced(old->call, old))
 		take_over(old, event);
 	else
 		channel_hangup(event->channel, END_DECLINED, false);

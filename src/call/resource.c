@@ -10,16 +10,25 @@ struct waiter {
 	struct profile *profile;
 };
 
-static struct reply *registration_reply(struct call_app *app, struct profile *profile)
+struct registration_view *registration_view_of(struct call_app *app, const struct profile *profile)
 {
-	struct reply *reply = reply_new(REPLY_OK);
 	struct registration_view *view = engine_line_state(app->engine, profile->spec->id);
 
 	if (!view)
-		return reply;
+		return NULL;
 	view->profile_id = profile->spec->id;
 	view->tenant = profile->tenant->id;
 	view->user_id = profile->spec->owner;
+	return view;
+}
+
+static struct reply *registration_reply(struct call_app *app, struct profile *profile)
+{
+	struct reply *reply = reply_new(REPLY_OK);
+	struct registration_view *view = registration_view_of(app, profile);
+
+	if (!view)
+		return reply;
 	reply->count = 1;
 	reply->registrations = xzalloc_array(1, sizeof(*reply->registrations));
 	reply->registrations[0] = view;
@@ -167,17 +176,9 @@ struct reply *do_registrations(struct call_app *app, struct command *command)
 	reply->registrations = xzalloc_array(command->id_count + 1, sizeof(*reply->registrations));
 	for (unsigned i = 0; i < command->id_count; i++) {
 		struct profile *profile = known_profile(app, command->ids[i]);
-		struct registration_view *view;
 
-		if (!profile || !id_eq(profile->tenant->id, command->asker.tenant))
-			continue;
-		view = engine_line_state(app->engine, command->ids[i]);
-		if (!view)
-			continue;
-		view->profile_id = profile->spec->id;
-		view->tenant = profile->tenant->id;
-		view->user_id = profile->spec->owner;
-		reply->registrations[i] = view;
+		if (profile && id_eq(profile->tenant->id, command->asker.tenant))
+			reply->registrations[i] = registration_view_of(app, profile);
 	}
 	return reply;
 }

@@ -93,6 +93,11 @@ struct room *room_of(const struct call *call)
 	return NULL;
 }
 
+bool room_has(const struct room *room, const struct leg *leg)
+{
+	return leg->member && !leg->member->in_lobby && leg->member->room == room;
+}
+
 int room_admits(const struct room *room, unsigned more)
 {
 	if (room->unreadable)

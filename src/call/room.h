@@ -75,6 +75,8 @@ struct room *room_want(struct call_app *app, struct tenant *tenant, const char *
 struct room *room_want_any(struct call_app *app, struct tenant *tenant, struct id creator);
 /* The room that a call's parties are in, or whose own call it is; or NULL. */
 struct room *room_of(const struct call *call);
+/* As a member, not in the lobby. */
+bool room_has(const struct room *room, const struct leg *leg);
 /* May so many more come in? Return: 0 or ROOM_E_*. */
 must_check int room_admits(const struct room *room, unsigned more);
 struct conference_view *room_view(const struct room *room, enum conference_state state);

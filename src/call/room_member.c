@@ -154,7 +154,7 @@ struct room_member *room_enter(struct room *room, struct leg *leg)
 {
 	struct room_member *member = leg->member;
 
-	if (member && member->room == room && !member->in_lobby)
+	if (room_has(room, leg))
 		return member;
 	if (member)
 		room_leave(leg);

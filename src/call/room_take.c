@@ -1,19 +1,14 @@
 /* A call of two, up already, becomes part of a room. */
 #include "call/room.h"
 
-static bool is_in(const struct leg *leg, const struct room *room)
-{
-	return leg->member && !leg->member->in_lobby && leg->member->room == room;
-}
-
 unsigned room_movable(const struct call *call, const struct room *room, struct leg *ret[static 2])
 {
 	struct leg *parties[] = { call->first, call->second };
 	unsigned count = 0;
 
 	for (unsigned i = 0; i < ARRAY_LEN(parties); i++)
-		if (parties[i] && leg_is_live(parties[i]) && parties[i]->channel &&
-		    !parties[i]->after_sound && !is_in(parties[i], room))
+		if (leg_is_there(parties[i]) && !parties[i]->after_sound &&
+		    !room_has(room, parties[i]))
 			ret[count++] = parties[i];
 	return count;
 }

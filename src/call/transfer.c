@@ -12,16 +12,11 @@ bool transfer_runs(const struct call *call)
 	return call->transfer && call->transfer->fsm.state != TRANSFER_IDLE;
 }
 
-bool transfer_is_there(const struct leg *leg)
-{
-	return leg && leg->channel && leg_is_live(leg);
-}
-
 struct leg *transfer_target(const struct transfer *transfer)
 {
 	struct leg *leg = transfer->consult ? transfer->consult->second : NULL;
 
-	return transfer_is_there(leg) && leg->answered ? leg : NULL;
+	return leg_is_there(leg) && leg->answered ? leg : NULL;
 }
 
 struct leg *transfer_guest(const struct call *call)
@@ -29,7 +24,7 @@ struct leg *transfer_guest(const struct call *call)
 	const struct transfer *transfer = call->consult_of ? call->consult_of->transfer : NULL;
 
 	if (!transfer || transfer->fsm.state != TRANSFER_CONSULTING ||
-	    !transfer_is_there(transfer->goes) || call->fsm.state != PHASE_UP)
+	    !leg_is_there(transfer->goes) || call->fsm.state != PHASE_UP)
 		return NULL;
 	return transfer->goes;
 }
@@ -38,7 +33,7 @@ void transfer_sound(struct leg *leg, int kind)
 {
 	struct sound_spec sound = { .kind = kind, .loop = true };
 
-	if (!transfer_is_there(leg))
+	if (!leg_is_there(leg))
 		return;
 	leg->sound_id = 0; /* what it listened to until now ends nothing any more */
 	(void)channel_play(leg->channel, &sound);
@@ -69,7 +64,7 @@ void transfer_publish(struct transfer *transfer, enum event_type type)
 /* By REFER: 1xx while it goes on, else the end of it. */
 static void report(struct transfer *transfer, int code)
 {
-	if (transfer->reports && transfer_is_there(transfer->goes))
+	if (transfer->reports && leg_is_there(transfer->goes))
 		channel_transfer_progress(transfer->goes->channel, code);
 }
 
@@ -89,7 +84,7 @@ void transfer_put_aside(struct transfer *transfer)
 {
 	struct leg *goes = transfer->goes;
 
-	if (!transfer_is_there(goes))
+	if (!leg_is_there(goes))
 		return;
 	record_leave(goes);
 	goes->role = LEG_CONSULT;
@@ -104,7 +99,7 @@ void transfer_let_go(struct transfer *transfer)
 		leg_close(transfer->goes, END_COMPLETED, false);
 }
 
-static struct bridge *bridge_of(struct call *call)
+static struct bridge *bridge_want(struct call *call)
 {
 	if (!call->bridge)
 		call->bridge = bridge_new(call->app->engine);
@@ -116,7 +111,7 @@ static struct bridge *bridge_of(struct call *call)
 static void pair(struct transfer *transfer, struct leg *with)
 {
 	struct call *call = transfer->call;
-	struct bridge *bridge = bridge_of(call);
+	struct bridge *bridge = bridge_want(call);
 
 	if (call->first != transfer->stays)
 		call->first = with;
@@ -229,7 +224,7 @@ void transfer_failed(struct transfer *transfer)
 	struct call *call = transfer->call;
 
 	report(transfer, transfer->why_code >= 300 ? transfer->why_code : 480);
-	if (transfer_is_there(transfer->goes)) {
+	if (leg_is_there(transfer->goes)) {
 		transfer_rejoin(transfer);
 		transfer_publish(transfer, EVENT_CALL_TRANSFER_FAILED);
 		return;

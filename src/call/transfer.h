@@ -93,7 +93,6 @@ void transfer_at_once(struct transfer *transfer, const struct aim *aim, const st
 void transfer_send(struct transfer *transfer, enum transfer_event event, void *data);
 bool transfer_accepts(const struct transfer *transfer, enum transfer_event event);
 /* For the machine's handlers. */
-bool transfer_is_there(const struct leg *leg); /* one can speak to it; NULL is fine */
 void transfer_wait(struct transfer *transfer); /* both parties, for the target */
 void transfer_start_blind(struct transfer *transfer, struct aim *aim);
 void transfer_put_through(struct transfer *transfer);

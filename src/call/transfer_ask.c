@@ -33,7 +33,7 @@ struct reply *transfer_may_start(struct call *call, const struct asker *asker, b
 				   "The call has been transferred too often already.");
 	stays = leg_far(call, asker);
 	goes = stays == call->first ? call->second : call->first;
-	goes = transfer_is_there(goes) ? goes : NULL;
+	goes = leg_is_there(goes) ? goes : NULL;
 	if (!stays || stays->member || stays->after_sound || (goes && goes->member))
 		return not_now(call, "Only a call of two can be transferred.");
 	if (!goes && !alone)

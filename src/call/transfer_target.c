@@ -161,25 +161,16 @@ static struct profile *profile_of(const struct aim *aim)
 
 static void begin_target(struct call *consult)
 {
-	struct leg *leg;
-	int r;
-
 	call_dial(consult);
 	if (!consult->counted) {
 		call_finish(consult, ENDING_LIMIT, NULL);
 		return;
 	}
 	if (consult->next.profile) {
-		r = party_number(consult, &consult->next, LEG_REMOTE);
-		if (r)
-			call_finish(consult, r == ORIGINATE_E_PORTS ? ENDING_PORTS : ENDING_LINE,
-				    NULL);
+		call_dial_out(consult, &consult->next, LEG_REMOTE);
 		return;
 	}
-	chain_each(leg, &consult->legs, in_call)
-		if (leg_is_live(leg))
-			return;
-	call_finish(consult, ENDING_NO_DEVICE, NULL);
+	call_rings_or_ends(consult);
 }
 
 struct call *target_call(struct transfer *transfer, struct aim *aim)
