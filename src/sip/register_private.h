@@ -1,9 +1,10 @@
 /* sip/register_private.h - what the files of registration share
  *
- *   register.c   the machine of one profile and its REGISTERs
- *   regs.c       the table of profiles, edits, reports, the API
- *   provider.c   servers as addresses: whose source is this, and the pacer
- *   probe.c      trying a profile
+ *   register.c         the machine of one profile and its REGISTERs
+ *   register_answer.c  what their answers mean, and what follows
+ *   regs.c             the table of profiles, edits, reports, the API
+ *   provider.c         servers as addresses: whose source is this, and the pacer
+ *   probe.c            trying a profile
  */
 #pragma once
 
@@ -123,6 +124,18 @@ void reg_changed(struct reg *reg); /* to be reported */
 void reg_drop_flow(struct reg *reg);
 void reg_disable(struct reg *reg);
 uint32_t regs_random(struct regs *regs, uint32_t below);
+bool reg_in(const struct reg *reg, enum registration_state state);
+int64_t reg_wall(const struct reg *reg);
+void reg_go(struct reg *reg, enum registration_state state, uint16_t code, const char *reason);
+void reg_wait(struct reg *reg, uint32_t ms); /* in the present state until then */
+void reg_send(struct reg *reg);
+uint32_t reg_expires_asked(const struct reg *reg);
+void reg_learn_address(struct reg *reg, const struct inmsg *in);
+
+/* register_answer.c: each leaves the profile in its next state, or with the next REGISTER on its way */
+void reg_accepted(struct reg *reg, const struct inmsg *in);
+void reg_refused(struct reg *reg, const struct inmsg *in);
+void reg_unsent(struct reg *reg, enum request_failure failure);
 
 /* regs.c */
 void reg_stopped(struct reg *reg);			  /* unregistering is over */
