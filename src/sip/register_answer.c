@@ -15,6 +15,7 @@ METRIC_COUNTER(metric_flow_lost, "jackfield_sip_register_flow_lost_total",
 #define RETRY_AFTER_MAX 3600
 #define AUTH_TRIES 5
 #define RAISES 2
+#define REWRITTEN_MIN_S 30
 
 /* ---- the flow ---- */
 
@@ -49,7 +50,22 @@ struct contact_scan {
 	uint32_t expires; /* of ours */
 	bool found, has_expires;
 	unsigned others;
+	uint32_t shortest; /* of the others, REWRITTEN_MIN_S at least; 0: none says */
 };
+
+static void other_take(struct contact_scan *scan, const struct sip_addr *addr)
+{
+	struct pl text;
+	uint32_t expires;
+
+	scan->others++;
+	if (!parse_param(&addr->params, "expires", &text) || !inmsg_u32(&text, 86400 * 7, &expires))
+		return;
+	if (expires < REWRITTEN_MIN_S)
+		expires = REWRITTEN_MIN_S;
+	if (!scan->shortest || expires < scan->shortest)
+		scan->shortest = expires;
+}
 
 static bool contact_header(const struct sip_hdr *hdr, const struct sip_msg *msg, void *arg)
 {
@@ -61,7 +77,7 @@ static bool contact_header(const struct sip_hdr *hdr, const struct sip_msg *msg,
 	if (parse_addr(&hdr->val, &addr))
 		return false;
 	if (pl_strcmp(&addr.uri.user, scan->reg->account->line)) {
-		scan->others++;
+		other_take(scan, &addr);
 		return scan->others > 100;
 	}
 	/* Matched by the token, not by the address: NAT and providers rewrite that one. */
@@ -81,9 +97,12 @@ static uint32_t granted(struct reg *reg, const struct sip_msg *msg)
 	reg->other_bindings = scan.others;
 	if (scan.has_expires)
 		return scan.expires;
-	if (pl_isset(&msg->expires) && inmsg_u32(&msg->expires, 86400 * 7, &expires))
-		return expires;
-	return reg_expires_asked(reg);
+	if (!pl_isset(&msg->expires) || !inmsg_u32(&msg->expires, 86400 * 7, &expires))
+		expires = reg_expires_asked(reg);
+	/* Ours may be one of them, under a name that a border controller gave it. */
+	if (!scan.found && scan.shortest && scan.shortest < expires)
+		return scan.shortest;
+	return expires;
 }
 
 static bool route_header(const struct sip_hdr *hdr, const struct sip_msg *msg, void *arg)

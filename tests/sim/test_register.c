@@ -166,6 +166,19 @@ static void expiry_comes_from_our_own_contact_even_when_rewritten(void **state)
 	assert_in_range(next_within(300), 140, 190);
 }
 
+/* A border controller shows its own address and name in place of ours. */
+static void a_binding_under_another_name_does_not_run_out(void **state)
+{
+	(void)state;
+	put();
+	refuse(200, "Contact: <sip:b2b-4711@198.51.100.7>;expires=120\n");
+	assert_state(REG_REGISTERED);
+	assert_in_range(next_within(300), 60, 115);
+	refuse(200,
+	       "Contact: <sip:b2b-4711@198.51.100.7>;expires=1\n"); /* somebody's that runs out */
+	assert_in_range(next_within(300), 15, 29);
+}
+
 static void a_wrong_password_is_given_up_after_three_requests(void **state)
 {
 	static const unsigned minutes[] = { 1, 5, 15, 30 };
@@ -827,6 +840,7 @@ int main(void)
 		T(a_challenge_is_answered_and_the_binding_kept),
 		T(the_granted_time_counts_not_the_asked_one),
 		T(expiry_comes_from_our_own_contact_even_when_rewritten),
+		T(a_binding_under_another_name_does_not_run_out),
 		T(a_wrong_password_is_given_up_after_three_requests),
 		T(stale_nonces_are_replaced_silently),
 		T(a_challenge_we_cannot_read_is_shown),
