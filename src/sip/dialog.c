@@ -105,6 +105,16 @@ static bool id_ok(const struct pl *id)
 	return pl_isset(id) && id->l <= DIALOG_ID_MAX;
 }
 
+/* A From or To as it came, on one line: what we send has no folds (RFC 3261 7.3.1). */
+static char *on_one_line(const struct pl *value)
+{
+	char *text = xstrndup(value->p, value->l);
+
+	for (char *p = text; (p = strpbrk(p, "\r\n"));)
+		*p = ' ';
+	return text;
+}
+
 static void routes_clear(struct dialog *dialog)
 {
 	for (unsigned i = 0; i < dialog->route_count; i++)
@@ -186,7 +196,7 @@ int dialog_new_client(struct dialog_table *table, const struct dialog_local *loc
 	dialog->local_tag = xstrdup(local->from_tag);
 	dialog->remote_tag = xstrndup(msg->to.tag.p, msg->to.tag.l);
 	dialog->local = xstrdup(local->from);
-	dialog->remote = xstrndup(msg->to.val.p, msg->to.val.l);
+	dialog->remote = on_one_line(&msg->to.val);
 	dialog->target = xstrdup(local->target);
 	dialog->local_seq = local->cseq;
 	dialog->policy = local->policy;
@@ -206,6 +216,7 @@ int dialog_new_server(struct dialog_table *table, const struct inmsg *request, c
 {
 	const struct sip_msg *msg = request->msg;
 	auto_(dialog_free) struct dialog *dialog = NULL;
+	auto_(free) char *to = NULL;
 
 	if (!id_ok(&msg->callid) || !id_ok(&msg->from.tag) || msg->from.val.l > VALUE_MAX ||
 	    msg->to.val.l > VALUE_MAX)
@@ -214,8 +225,9 @@ int dialog_new_server(struct dialog_table *table, const struct inmsg *request, c
 	dialog->call_id = xstrndup(msg->callid.p, msg->callid.l);
 	dialog->local_tag = xstrdup(to_tag);
 	dialog->remote_tag = xstrndup(msg->from.tag.p, msg->from.tag.l);
-	dialog->local = xasprintf("%.*s;tag=%s", (int)msg->to.val.l, msg->to.val.p, to_tag);
-	dialog->remote = xstrndup(msg->from.val.p, msg->from.val.l);
+	to = on_one_line(&msg->to.val);
+	dialog->local = xasprintf("%s;tag=%s", to, to_tag);
+	dialog->remote = on_one_line(&msg->from.val);
 	dialog->target = xstrndup(msg->from.auri.p, msg->from.auri.l);
 	dialog->remote_seq = msg->cseq.num;
 	dialog->policy = policy;

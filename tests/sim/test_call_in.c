@@ -152,6 +152,31 @@ static void a_flood_of_vias_is_survived(void **state)
 	assert_int_equal(deck.kit.seen_count, 0);
 }
 
+/* RFC 3261 7.3.1: what came in folds goes out again on one line. */
+static void a_caller_whose_names_are_folded_can_be_hung_up(void **state)
+{
+	(void)state;
+	kit_say(&deck.kit, SIP_TRANSP_UDP,
+		"INVITE sip:trunk@10.0.0.1:5060 SIP/2.0\nVia: SIP/2.0/UDP 10.0.0.2:5060\n ;branch=z9hG4bKf\n"
+		"Max-Forwards: 70\nFrom: \"Bob\"\n\t<sip:bob@10.0.0.2>\n ;tag=bob1\nTo:\n <sip:trunk@10.0.0.1>\n"
+		"Call-ID: in1@peer\nCSeq: 1\n INVITE\nContact:\n <sip:bob@10.0.0.2:5060>\n"
+		"Content-Type: application/sdp\n\n%s",
+		DECK_PEER_SDP("1"));
+	run(5);
+	assert_int_equal(deck.incomings, 1);
+	assert_int_equal(session_accept(deck.in.session, OURS), 0);
+	run(5);
+	assert_non_null(deck_got(&deck, "SIP/2.0 200"));
+	deck_say_in(&deck, 1, "ACK", 1, NULL, NULL);
+	assert_log(&deck.in, "C");
+	session_hangup(deck.in.session, SESSION_WHY_NORMAL);
+	run(5);
+	assert_non_null(strstr(kit_header(deck_got(&deck, "BYE "), "To"), "<sip:bob@10.0.0.2>"));
+	assert_non_null(strstr(kit_header(deck_got(&deck, "BYE "), "To"), ";tag=bob1"));
+	deck_answer(&deck, deck_got(&deck, "BYE "), 200, NULL, NULL, NULL);
+	assert_log(&deck.in, "END/completed/us/200");
+}
+
 /* ---- CANCEL ---- */
 
 static void a_cancel_ends_ringing_with_487(void **state)
@@ -778,6 +803,7 @@ int main(void)
 		T(an_unbound_call_is_answered_480),
 		T(no_room_is_never_said_as_503),
 		T(a_flood_of_vias_is_survived),
+		T(a_caller_whose_names_are_folded_can_be_hung_up),
 		T(a_cancel_ends_ringing_with_487),
 		T(a_cancel_after_the_answer_changes_nothing),
 		T(answering_a_cancelled_call_says_so),

@@ -59,6 +59,26 @@ static void a_call_rings_is_answered_and_hung_up(void **state)
 	assert_non_null(strstr(deck_got(&deck, "BYE "), "Reason: Q.850;cause=16"));
 }
 
+/* RFC 3261 7.3.1: the ACK goes out although their tag came in a fold. */
+static void an_answer_in_folds_is_acknowledged(void **state)
+{
+	const char *request;
+
+	(void)state;
+	deck_dial(&deck, "100", DECK_SDP("1"));
+	request = invite();
+	kit_say(&deck.kit, SIP_TRANSP_UDP,
+		"SIP/2.0 200 OK\nv: %s\nf: %s\nt: %s\n\t;tag=b\ni: %s\nCSeq: %s\nm:\n <sip:bob@10.0.0.2:5060>\n"
+		"c: application/sdp\n\n%s",
+		kit_header(request, "Via"), kit_header(request, "From"), kit_header(request, "To"),
+		kit_header(request, "Call-ID"), kit_header(request, "CSeq"), DECK_PEER_SDP("1"));
+	kit_run(&deck.kit, 5);
+	assert_log(&deck.out, "A200+");
+	assert_non_null(deck_got(&deck, "ACK "));
+	assert_non_null(strstr(kit_header(deck_got(&deck, "ACK "), "To"), ";tag=b"));
+	hang_up();
+}
+
 static void their_bye_ends_it_with_their_reason(void **state)
 {
 	(void)state;
@@ -546,6 +566,7 @@ int main(void)
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(a_call_rings_is_answered_and_hung_up),
+		T(an_answer_in_folds_is_acknowledged),
 		T(their_bye_ends_it_with_their_reason),
 		T(both_hang_up_at_once),
 		T(a_lost_bye_is_sent_again_and_ends_by_time),
