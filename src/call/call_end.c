@@ -20,6 +20,7 @@ static const struct ending_row {
 	[ENDING_REFUSED] = { "destination_not_allowed", END_DECLINED, HANGUP_PLATFORM },
 	[ENDING_LINE] = { "profile_not_usable", END_TRUNK_FAILED, HANGUP_PLATFORM },
 	[ENDING_PORTS] = { "no_media_port", END_MEDIA_FAILED, HANGUP_PLATFORM },
+	[ENDING_OFFER] = { "offer_not_acceptable", END_MEDIA_FAILED, HANGUP_PLATFORM },
 	[ENDING_PLAYED] = { "played", END_COMPLETED, HANGUP_PLATFORM },
 	[ENDING_MAX_DURATION] = { "max_duration", END_TIMEOUT, HANGUP_PLATFORM },
 	[ENDING_MAX_HOLD] = { "max_hold", END_TIMEOUT, HANGUP_PLATFORM },

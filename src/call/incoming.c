@@ -93,6 +93,12 @@ static void begin(struct call *call)
 	route(call);
 }
 
+/* Nobody is rung for it, but it is in the log of who was called. */
+static void begin_unfit(struct call *call)
+{
+	call_finish(call, ENDING_OFFER, NULL);
+}
+
 void incoming_begin(struct call_app *app, struct profile *profile, const struct engine_event *event)
 {
 	const struct channel_info *info = event->info;
@@ -111,5 +117,5 @@ void incoming_begin(struct call_app *app, struct profile *profile, const struct 
 	first->is_caller = true;
 	leg_attach(first, event->channel);
 	call->first = first;
-	call_start(call, begin);
+	call_start(call, info->unfit ? begin_unfit : begin);
 }

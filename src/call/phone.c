@@ -96,6 +96,11 @@ static void begin_refused(struct call *call)
 	call_finish(call, cause, NULL);
 }
 
+static void begin_unfit(struct call *call)
+{
+	call_finish(call, ENDING_OFFER, NULL);
+}
+
 static struct call *phone_call(struct call_app *app, struct device *device,
 			       const struct engine_event *event, enum call_direction direction)
 {
@@ -142,6 +147,8 @@ void phone_begin(struct call_app *app, struct device *device, const struct engin
 		call_add_user(call, callee);
 	if (!call->counted)
 		call_start(call, begin_refused);
+	else if (event->info->unfit)
+		call_start(call, begin_unfit);
 	else
 		call_start(call, service ? begin_service : callee ? begin_internal : begin_out);
 }

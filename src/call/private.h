@@ -113,6 +113,7 @@ enum ending_cause {
 	ENDING_REFUSED, /* the outbound policy */
 	ENDING_LINE,	/* the profile cannot be used */
 	ENDING_PORTS,	/* no media port */
+	ENDING_OFFER,	/* it came in with no sound that we share */
 	ENDING_PLAYED,	/* what was to be said has been said */
 	ENDING_MAX_DURATION,
 	ENDING_MAX_HOLD, /* without a break */

@@ -352,7 +352,9 @@ void branch_on_event(struct session *session, const struct session_event *event,
 
 /* ---- coming in ---- */
 
-/* Refused here and now when it could not be answered anyway. Return: false when it was. */
+/* What is no description is refused here and now; an offer that cannot be answered is noted: who is called is told of
+ * the call all the same. Return: false when it was refused.
+ */
 static bool read_offer(struct channel *channel, struct session *session,
 		       const struct session_body *body)
 {
@@ -368,11 +370,11 @@ static bool read_offer(struct channel *channel, struct session *session,
 	}
 	r = sdesc_answer(&trial, channel->offer, &channel->taste, SDESC_SENDRECV,
 			 channel->must_secure);
-	if (!r)
-		return true;
-	metric_add(&no_codec_total, 1);
-	session_reject(session, 488, NULL, 88, sdesc_warning(r));
-	return false;
+	if (r) {
+		metric_add(&no_codec_total, 1);
+		channel->unfit = sdesc_warning(r);
+	}
+	return true;
 }
 
 static struct channel_info *info_of(struct session *session, const struct ua_incoming *incoming)
@@ -429,6 +431,11 @@ void incoming_session(struct session *session, const struct ua_incoming *incomin
 		channel_free(channel);
 		return;
 	}
+	if (channel->unfit && replaced) {
+		session_reject(session, 488, NULL, 88, channel->unfit);
+		channel_free(channel);
+		return;
+	}
 	channel->main = branch_new(channel);
 	channel->main->session = session;
 	session_bind(session, branch_on_event, channel->main);
@@ -436,6 +443,7 @@ void incoming_session(struct session *session, const struct ua_incoming *incomin
 	queued = event_for(channel, replaced ? ENGINE_REPLACES : ENGINE_INCOMING);
 	queued->event.other = replaced;
 	queued->info = info_of(session, incoming);
+	queued->info->unfit = channel->unfit != NULL;
 	event_emit(engine, queued);
 	engine_settle(engine);
 }

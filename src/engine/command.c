@@ -265,7 +265,7 @@ static void leave(struct channel *channel, enum end_reason reason, bool elsewher
 		int code = reason_code(reason);
 
 		session_reject(channel->main->session, (uint16_t)code, reason_phrase(code),
-			       (uint16_t)reason_q850(reason), NULL);
+			       (uint16_t)reason_q850(reason), channel->unfit);
 		return;
 	}
 	chain_each_safe(branch, then, &channel->branches, in_channel)

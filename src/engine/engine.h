@@ -75,6 +75,7 @@ struct channel_info {
 	char from[VIEW_NUMBER_SIZE], from_name[VIEW_NAME_SIZE], to[VIEW_NUMBER_SIZE];
 	char forwarded_by[VIEW_NUMBER_SIZE]; /* Diversion, History-Info */
 	bool withheld;
+	bool unfit; /* we share no sound with what it offers: END_MEDIA_FAILED is all it can be told */
 	struct id wanted_profile; /* X-Profile-Id of a phone */
 	char far[VIEW_ADDR_SIZE];
 };

@@ -102,6 +102,7 @@ struct channel {
 	struct media_id stream;
 	struct sdesc_local local;
 	struct sdesc_remote *offer; /* incoming, until it is answered; NULL: none, or none yet */
+	const char *unfit;	    /* why that cannot be answered, as a Warning */
 	struct sdesc_taste taste;
 	enum media_codec codec;
 	bool have_media, peer_nat;

@@ -325,6 +325,7 @@ static void an_offer_without_a_common_codec_rings_nobody(void **state)
 	refusal = sim_expect(&s->provider, "SIP/2.0 488");
 	assert_non_null(strstr(sim_header(refusal, "Warning"), "305 "));
 	assert_int_equal(sim_count(&s->phone, "INVITE"), 0);
+	sim_ended(s, END_MEDIA_FAILED, 488, HANGUP_PLATFORM); /* and who was called can see it */
 }
 
 static void an_invite_without_an_offer_gets_ours_and_answers_in_the_ack(void **state)
