@@ -311,7 +311,7 @@ static bool next_hop(const struct dialog *dialog, struct hop *ret_hop)
 }
 
 /* The hop is the very peer the flow leads to, or a private address behind the public one that the flow leads to (a
- * far end that does not know its NAT).
+ * far end that does not know its NAT), or of the other IP version than it speaks with us.
  */
 static bool flow_serves(const struct flow *flow, const struct hop *hop)
 {
@@ -323,7 +323,8 @@ static bool flow_serves(const struct flow *flow, const struct hop *hop)
 	if (hop->port && sa_cmp(&addr, remote, SA_ALL) &&
 	    (hop->transport == SIP_TRANSP_NONE || hop->transport == flow_transport(flow)))
 		return true;
-	return address_is_private(&addr) && !address_is_private(remote);
+	return sa_af(&addr) != sa_af(remote) ||
+	       (address_is_private(&addr) && !address_is_private(remote));
 }
 
 void dialog_path(const struct dialog *dialog, struct dialog_way *ret_way)
