@@ -76,6 +76,12 @@ static void release(struct leg *leg)
 	(void)str_copy(leg->codec, sizeof(leg->codec), channel_codec(leg->channel));
 	channel_quality(leg->channel, &leg->quality);
 	keep_uri(leg);
+	log_info("leg ended", LOG_ID("call", leg->call->id), LOG_ID("leg", leg->id),
+		 LOG_STR("role", leg_role_names[leg->role]),
+		 LOG_STR("kind", leg_kind_names[leg->kind]),
+		 LOG_STR("reason", end_reason_names[leg->end.reason]),
+		 LOG_INT("code", leg->end.code), LOG_STR("said", leg->end.text),
+		 LOG_STR("sip_call_id", channel_reference(leg->channel)));
 	leg->channel = NULL;
 	leg->call->channels--;
 	budget_end(leg->call, leg);

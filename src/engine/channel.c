@@ -94,7 +94,14 @@ void channel_free(struct channel *channel)
 	metric_set(&channels_gauge, (int64_t)engine->channels.count);
 	explicit_bzero(&channel->local.crypto, sizeof(channel->local.crypto));
 	free(channel->offer);
+	free(channel->reference);
 	free(channel);
+}
+
+void channel_refer(struct channel *channel, const struct session *session)
+{
+	free(channel->reference);
+	channel->reference = xstrdup(session_call_id(session));
 }
 
 /* ---- why it ended ---- */
@@ -234,6 +241,7 @@ static void answered(struct branch *branch, const struct session_event *event)
 		return; /* we have left, or another was first: the session hangs up */
 	channel->main = branch;
 	channel->state = CHANNEL_UP;
+	channel_refer(channel, branch->session);
 	drop_losers(channel);
 	if (!event->body.data ? !channel->have_media : talk_accept(channel, &event->body)) {
 		end_for_media(channel);
@@ -438,6 +446,7 @@ void incoming_session(struct session *session, const struct ua_incoming *incomin
 	}
 	channel->main = branch_new(channel);
 	channel->main->session = session;
+	channel_refer(channel, session);
 	session_bind(session, branch_on_event, channel->main);
 	engine_enter(engine);
 	queued = event_for(channel, replaced ? ENGINE_REPLACES : ENGINE_INCOMING);

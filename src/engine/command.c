@@ -25,8 +25,11 @@ static int dial(struct channel *channel, struct session_dial *dial)
 	dial->fn = branch_on_event;
 	dial->arg = branch;
 	r = session_dial(channel->engine->ua, dial, &branch->session);
-	if (!r)
+	if (!r) {
+		if (!channel->reference)
+			channel_refer(channel, branch->session);
 		return 0;
+	}
 	branch->session = NULL;
 	branch_drop(branch);
 	return outcome(r);
@@ -314,6 +317,11 @@ void *channel_user(const struct channel *channel)
 void channel_address(const struct channel *channel, char buf[static VIEW_ADDR_SIZE])
 {
 	(void)str_copy(buf, VIEW_ADDR_SIZE, channel->address);
+}
+
+const char *channel_reference(const struct channel *channel)
+{
+	return channel->reference ? channel->reference : "";
 }
 
 const char *channel_codec(const struct channel *channel)

@@ -159,6 +159,10 @@ void channel_set_user(struct channel *channel, void *user);
 void *channel_user(const struct channel *channel);
 void channel_address(const struct channel *channel, char buf[static VIEW_ADDR_SIZE]);
 const char *channel_codec(const struct channel *channel); /* "" before there is one */
+/* What the far end's own logs know it by (SIP: the Call-ID; of several phones that ring, the first one's until one
+ * has answered); "": nothing. Valid as long as the channel is.
+ */
+const char *channel_reference(const struct channel *channel);
 void channel_quality(const struct channel *channel, struct quality_view *ret);
 
 /* Incoming channels. ring: 180; progress: 183 with sound from whatever it is bridged with or played;

@@ -96,6 +96,7 @@ struct channel {
 	bool silent; /* nothing comes from the far end, which has been asked whether it is still there */
 	struct id line, device;
 	char address[VIEW_ADDR_SIZE];
+	char *reference; /* Call-ID; outlives its session */
 	struct chain branches;
 	struct branch *main; /* incoming: the one; outgoing: the one that answered */
 	/* sound */
@@ -211,6 +212,8 @@ struct channel *channel_get(struct engine *engine, uint64_t number);
 void channel_gone(struct channel *channel, const struct channel_end *end); /* ENDED is on its way */
 void channel_free(struct channel *channel);
 struct branch *branch_new(struct channel *channel);
+/* It is by this one that the channel is known from now on. */
+void channel_refer(struct channel *channel, const struct session *session);
 void branch_drop(struct branch *branch);
 void branch_on_event(struct session *session, const struct session_event *event, void *arg);
 void incoming_session(struct session *session, const struct ua_incoming *incoming, void *arg);

@@ -1,7 +1,10 @@
 """What must survive: the daemon's sudden death, the database's absence, a stop."""
+import json
 import signal
+import uuid
 
 import pytest
+import requests
 
 from peers import net
 from peers.ear import Ear
@@ -155,6 +158,46 @@ def test_the_database_is_away_for_thirty_seconds(_make_daemon, _postgres, provid
     daemon.stop()
 
 
+@pytest.mark.timeout(120)
+def test_killed_while_the_database_is_away(_make_daemon, _postgres, provider, agents):
+    """What happened since the database went is in the spool file, and the next start puts it into the log."""
+    postgres = _postgres(own=True)
+    daemon = _make_daemon("postgresql", postgres=postgres)
+    (client, line), = tenants_with_lines(daemon, provider, 1)
+    far = agents(net.token("far"))
+    number = provider.add_number(f"+4930{net.digits(7)}", far.address)
+    events = client.events()
+    known = client.make_call(line, number, {"echo": True})
+    before = far.expect_invite(ear=Ear(far.address, tone=620)).answer()
+    events.wait_call("answered", known["id"])
+    staying = client.make_call(line, number, {"echo": True})
+    far.expect_invite(ear=Ear(far.address, tone=850)).answer()
+    events.wait_call("answered", staying["id"])
+    postgres.stop()
+    before.bye()
+    events.wait_ended(known["id"])
+    seq = events.last_seq
+    caller = far.invite(provider.uri(line["username"]), ear=Ear(far.address))
+    missed = events.wait_for("call.ended", after=seq)["call_id"]
+    caller.expect(480)
+    spool = daemon.directory / "data"
+    net.until(lambda: any(uuid.UUID(missed).bytes in p.read_bytes() for p in spool.iterdir()
+                          if p.is_file()), 5, "the missed call in a file")
+    assert requests.get(f"http://{daemon.http}/readyz", timeout=10).status_code == 503
+    daemon.kill()
+    postgres.start()
+    daemon.start()
+    client.login()
+    rows = {row["id"]: row for row in client.logs(page_size=100)}
+    assert sorted(rows) == sorted([known["id"], staying["id"], missed])
+    assert rows[known["id"]]["end_reason"] == "completed"
+    assert rows[staying["id"]]["end_reason"] == "interrupted"
+    assert rows[missed]["end_reason"] == "unavailable"
+    assert rows[missed]["direction"] == "incoming"
+    client.close()
+    daemon.stop()
+
+
 @pytest.mark.core
 def test_a_stop_hangs_up_unregisters_and_closes_the_log(own_daemon, provider, agents):
     daemon = own_daemon()
@@ -236,3 +279,28 @@ def test_a_far_end_that_vanishes_does_not_hold_the_call(own_daemon, provider, ag
     assert ended["end_reason"] in ("media_failed", "timeout")
     wait_no_calls(client)
     client.close()
+
+
+def test_every_line_of_the_log_is_json_and_names_its_call(own_daemon, provider, agents):
+    daemon = own_daemon(env={"JACKFIELD_LOG_FORMAT": "json", "JACKFIELD_LOG_LEVEL": "debug"})
+    (client, line), = tenants_with_lines(daemon, provider, 1)
+    far = agents(net.token("far"))
+    number = provider.add_number(f"+4930{net.digits(7)}", far.address)
+    events = client.events()
+    call = client.make_call(line, number, {"echo": True})
+    remote = far.expect_invite(ear=Ear(far.address, tone=620)).answer()
+    events.wait_call("answered", call["id"])
+    remote.bye()
+    events.wait_ended(call["id"])
+    client.log_row(call["id"])
+    client.close()
+    daemon.stop()
+    lines = [json.loads(text) for text in daemon.log().splitlines()]
+    assert all({"time", "level", "msg"} <= set(entry) for entry in lines)
+    of_call = [entry for entry in lines if entry.get("call") == call["id"]]
+    assert [entry["cause"] for entry in of_call if entry["msg"] == "call ended"] == ["hung_up"]
+    leg, = [entry for entry in of_call if entry["msg"] == "leg ended"]
+    assert leg["role"] == "remote" and leg["kind"] == "profile" and leg["reason"] == "completed"
+    assert leg["sip_call_id"] == remote.call_id, "as the provider knows it"
+    assert number not in daemon.log(), "whom somebody calls is theirs (personal data is marked)"
+    assert "secret" not in [entry.get("password") for entry in lines]

@@ -265,6 +265,12 @@ void channel_address(const struct channel *channel, char buf[static VIEW_ADDR_SI
 	(void)str_copy(buf, VIEW_ADDR_SIZE, channel->what.to);
 }
 
+const char *channel_reference(const struct channel *channel)
+{
+	(void)channel;
+	return "";
+}
+
 const char *channel_codec(const struct channel *channel)
 {
 	return channel->ended ? "" : "PCMA";
