@@ -133,11 +133,11 @@ def _make_daemon(tmp_path_factory, authority, _postgres):
     """Starts daemons that live until the worker ends or a test stops them."""
     made = []
 
-    def make(engine="sqlite", postgres=None, env=None):
+    def make(engine="sqlite", postgres=None, env=None, sip=None):
         database = None
         if engine == "postgresql":
             database = (postgres or _postgres()).database()
-        daemon = Daemon(tmp_path_factory.mktemp("daemon"), database, authority, env)
+        daemon = Daemon(tmp_path_factory.mktemp("daemon"), database, authority, env, sip)
         daemon.database = database
         made.append(daemon)
         return daemon.start()

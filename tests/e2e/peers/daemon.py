@@ -34,11 +34,12 @@ def binary():
 class Daemon:
     """`jackfield serve` at an address of its own, with a data directory of its own."""
 
-    def __init__(self, directory, database=None, authority=None, env=None):
+    def __init__(self, directory, database=None, authority=None, env=None, sip=None):
         self.address = net.fresh_address()
         self.directory = pathlib.Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.http = f"{self.address}:8080"
+        self.sip = sip or f"{self.address}:5060"
         self.env = dict(os.environ)
         for name in list(self.env):
             if name.startswith("JACKFIELD_") and name != "JACKFIELD_BIN":
@@ -65,7 +66,7 @@ class Daemon:
         self._log = open(self.log_path, "ab")
         self.process = subprocess.Popen(
             [str(binary()), "serve", "--data", str(self.directory / "data"), "--http", self.http,
-             "--sip", f"{self.address}:5060"],
+             "--sip", self.sip],
             stdout=self._log, stderr=self._log, stdin=subprocess.DEVNULL, env=self.env,
             cwd=self.directory)
         net.until(self.ready, timeout, f"daemon at {self.address}; {self.log()[-3000:]}")
@@ -133,7 +134,7 @@ class Daemon:
         return [tuple((line.split() + ["", ""])[:4]) for line in text.splitlines() if line.strip()]
 
     def uri(self, user):
-        return f"sip:{user}@{self.address}:5060"
+        return f"sip:{user}@{self.sip}"
 
     def client(self):
         return Client(self)

@@ -15,6 +15,8 @@ import wave
 
 import numpy
 
+from . import net
+
 RATE = 8000
 FRAME = 160  # samples in 20 ms
 FRAME_S = 0.020
@@ -201,7 +203,7 @@ class Ear:
     def _open(self):
         while True:
             port = random.randrange(30000, 60000, 2)
-            self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self._socket = socket.socket(net.family(self.address), socket.SOCK_DGRAM)
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
             try:
                 self._socket.bind((self.address, port))
@@ -216,8 +218,8 @@ class Ear:
     def sdp(self, codecs=None, port=None, direction=None):
         """This side's offer or answer."""
         names = codecs or self.codecs
-        lines = ["v=0", f"o=ear {self._session} {self._version} IN IP4 {self.address}", "s=-",
-                 f"c=IN IP4 {self.address}", "t=0 0",
+        at = f"IN {'IP6' if ':' in self.address else 'IP4'} {self.address}"
+        lines = ["v=0", f"o=ear {self._session} {self._version} {at}", "s=-", f"c={at}", "t=0 0",
                  f"m=audio {self.port if port is None else port} RTP/AVP "
                  + " ".join([str(PAYLOAD[name]) for name in names] + ["101"] * self.events)]
         lines += [f"a=rtpmap:{PAYLOAD[name]} {name}/8000" for name in names]
@@ -234,7 +236,7 @@ class Ear:
         """Take the other side's description: where to send, and with which codec."""
         host, port, formats, names = None, None, [], {}
         for line in sdp.replace("\r", "").split("\n"):
-            if line.startswith("c=IN IP4 "):
+            if line.startswith(("c=IN IP4 ", "c=IN IP6 ")):
                 host = line.split()[2]
             elif line.startswith("m=audio "):
                 words = line.split()

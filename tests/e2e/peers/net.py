@@ -2,6 +2,7 @@
 import itertools
 import os
 import random
+import socket
 import string
 import time
 
@@ -13,6 +14,22 @@ def fresh_address():
     """An address of 127/8 that nothing else on this machine uses."""
     number = next(_numbers) % 60000
     return f"127.{100 + _worker}.{number // 250}.{1 + number % 250}"
+
+
+def fresh_port_6():
+    """A port of ::1 that nobody has now: of IPv6 there is only one loopback address."""
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+        probe.bind(("::1", 0))
+        return probe.getsockname()[1]
+
+
+def family(address):
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def host(address):
+    """The address as it stands in a URI."""
+    return f"[{address}]" if ":" in address else address
 
 
 def token(prefix="", size=8):

@@ -21,6 +21,7 @@ import socket
 import threading
 import time
 
+from . import net
 from .net import token
 
 T1 = 0.5
@@ -127,8 +128,8 @@ class Message:
 
 def address_of(uri):
     """(host, port) that a SIP URI names, for UDP."""
-    found = re.search(r"sips?:(?:[^@>]*@)?([^:;>?\s]+)(?::(\d+))?", uri)
-    return found.group(1), int(found.group(2) or 5060)
+    found = re.search(r"sips?:(?:[^@>]*@)?(\[[^\]]+\]|[^:;>?\s]+)(?::(\d+))?", uri)
+    return found.group(1).strip("[]"), int(found.group(2) or 5060)
 
 
 def bare(value):
@@ -460,7 +461,7 @@ class UserAgent:
     def __init__(self, address, user=None, password=None, port=5060, domain=None, name=None):
         self.address, self.port = address, port
         self.user, self.password = user or "ear", password
-        self.domain = domain or address
+        self.domain = domain or net.host(address)
         self.name = name
         self.on_invite = None
         self.challenge_realm = None
@@ -472,7 +473,7 @@ class UserAgent:
         self._seen = {}
         self._resend = {}
         self._lock = threading.RLock()
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket = socket.socket(net.family(address), socket.SOCK_DGRAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         self._socket.bind((address, port))
         self._socket.setblocking(False)
@@ -503,7 +504,7 @@ class UserAgent:
 
     @property
     def contact(self):
-        return f"sip:{self.user}@{self.address}:{self.port}"
+        return f"sip:{self.user}@{net.host(self.address)}:{self.port}"
 
     @property
     def aor(self):
@@ -512,7 +513,7 @@ class UserAgent:
     # ---- messages ----
 
     def new_via(self):
-        return f"SIP/2.0/UDP {self.address}:{self.port};rport;branch=z9hG4bK{token()}"
+        return f"SIP/2.0/UDP {net.host(self.address)}:{self.port};rport;branch=z9hG4bK{token()}"
 
     def new_request(self, method, uri, call_id, cseq, from_, to):
         return Message(f"{method} {uri} SIP/2.0", [
