@@ -330,7 +330,7 @@ static int me_change(struct db *db, void *arg)
 	struct me_change *change = arg;
 	struct api_req *req = change->req;
 	struct sip_profile profile = { 0 };
-	int r = user_get(db, req->arena, req->user->tenant, req->user->id, &change->user);
+	int r = user_get_locked(db, req->arena, req->user->tenant, req->user->id, &change->user);
 
 	if (r)
 		return r;

@@ -262,7 +262,9 @@ static void *listener_open(struct ws_conn *conn, void *arg)
 	return listener;
 }
 
-/* {"type": "auth", "access": TOKEN}: a client that stays longer than its token shows the next one. */
+/* {"type": "auth", "access": TOKEN}: a client that stays longer than its token shows the next one, of
+ * the same user: what it may see was decided when it came.
+ */
 static bool listener_renew(struct listener *listener, const char *text, size_t len)
 {
 	struct token_claims claims;
@@ -278,8 +280,7 @@ static bool listener_renew(struct listener *listener, const char *text, size_t l
 	if (ours && token &&
 	    token_check(listener->events->api->key, token, clock_wall_us() / 1000000, &claims) ==
 		    0 &&
-	    id_eq(claims.tenant, listener->who.tenant) &&
-	    (id_is_none(listener->who.user) || id_eq(claims.user, listener->who.user)))
+	    id_eq(claims.tenant, listener->who.tenant) && id_eq(claims.user, listener->who.account))
 		hub_client_renew(listener->client, claims.expires_at * 1000000);
 	else if (ours)
 		hub_client_remove(take(listener->client));

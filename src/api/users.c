@@ -146,7 +146,7 @@ static int user_change(struct db *db, void *arg)
 	struct user_change *change = arg;
 	struct api_req *req = change->req;
 	struct user before = { 0 };
-	int r = user_get(db, req->arena, req->user->tenant, change->id, &before);
+	int r = user_get_locked(db, req->arena, req->user->tenant, change->id, &before);
 
 	if (r)
 		return r;
@@ -262,6 +262,20 @@ static void tell_gone(struct api_req *req, struct id user, const struct device *
 			  LOG_ID("user", user));
 }
 
+static void tell_owner(struct api_req *req, const struct sip_profile *profile)
+{
+	struct command put = {
+		.type = COMMAND_PROFILE_PUT,
+		.asker = api_asker(req),
+		.profile_id = profile->id,
+		.body = api_line_spec(req->api->setup.seal, profile),
+	};
+
+	if (!put.body || !api_tell(req->api, &put))
+		log_rated(LOG_WARN_, "the call loop was not told of a profile's new owner",
+			  LOG_ID("profile", profile->id));
+}
+
 /* A removed user's profiles go to the admin who removes, and the call loop learns their new owner. */
 static void tell_inherited(struct api_req *req)
 {
@@ -269,20 +283,14 @@ static void tell_inherited(struct api_req *req)
 	struct db_page_info info;
 	struct sip_profile *rows = NULL;
 
-	if (profile_list(req->db, req->arena, req->user->tenant, &filter, &rows, &info) != 0)
-		return;
-	for (size_t i = 0; i < info.rows; i++) {
-		struct command put = {
-			.type = COMMAND_PROFILE_PUT,
-			.asker = api_asker(req),
-			.profile_id = rows[i].id,
-			.body = api_line_spec(req->api->setup.seal, &rows[i]),
-		};
-
-		if (!put.body || !api_tell(req->api, &put))
-			log_rated(LOG_WARN_, "the call loop was not told of a profile's new owner",
-				  LOG_ID("profile", rows[i].id));
-	}
+	do {
+		filter.page.number++;
+		if (profile_list(req->db, req->arena, req->user->tenant, &filter, &rows, &info) !=
+		    0)
+			return;
+		for (size_t i = 0; i < info.rows; i++)
+			tell_owner(req, &rows[i]);
+	} while (info.has_next);
 }
 
 static struct api_done *user_remove(struct api_req *req)

@@ -162,6 +162,16 @@ static const char monitors_sql[] =
 static const char beep_sql[] =
 	"ALTER TABLE sip_profile ADD COLUMN record_beep BOOLEAN NOT NULL DEFAULT FALSE;";
 
+/* The recordings of a call, the audit of a thing are sought, not scanned for; what an agent may see is counted in the index alone. */
+static const char seeking_sql[] =
+	"DROP INDEX recording_call;"
+	"CREATE INDEX recording_call ON recording (tenant_id, call_id, started_at, id);"
+	"DROP INDEX recording_started;"
+	"CREATE INDEX recording_started ON recording (tenant_id, started_at, id, state, user_id, other_user_id,"
+	" profile_id);"
+	"DROP INDEX audit_object;"
+	"CREATE INDEX audit_object ON audit (tenant_id, object_id, time, id);";
+
 static const struct db_migration migrations[] = {
 	{ 1, "accounts", accounts_sql },
 	{ 2, "profiles and devices", lines_sql },
@@ -173,6 +183,7 @@ static const struct db_migration migrations[] = {
 	{ 8, "how long recordings are kept", keeping_sql },
 	{ 9, "monitors", monitors_sql },
 	{ 10, "a beep while recorded", beep_sql },
+	{ 11, "recordings and the audit by what they are of", seeking_sql },
 };
 
 int store_migrate(struct db *db)

@@ -240,6 +240,24 @@ int user_get(struct db *db, struct arena *arena, struct id tenant, struct id id,
 		ret);
 }
 
+/* The tenant's row first, as everywhere: two that change users wait for each other and do not deadlock. */
+int user_get_locked(struct db *db, struct arena *arena, struct id tenant, struct id id,
+		    struct user *ret)
+{
+	int64_t next, one;
+	int r = tenant_lock(db, tenant, &next);
+
+	bug_on(!db_in_transaction(db));
+	if (r == DB_E_REF)
+		return DB_E_NONE;
+	if (r == 0 && db_engine(db) == DB_POSTGRESQL)
+		r = db_num(db, "SELECT 1 FROM app_user WHERE tenant_id = $1 AND id = $2 FOR UPDATE",
+			   DB_ARGS(V(tenant), V(id)), &one);
+	if (r)
+		return r < 0 ? err_pass(r) : r;
+	return user_get(db, arena, tenant, id, ret);
+}
+
 int user_by_email(struct db *db, struct arena *arena, const char *email, struct user *ret)
 {
 	return user_found(db_get(db, "SELECT " USER_COLS " FROM app_user WHERE email = $1",

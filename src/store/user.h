@@ -53,6 +53,9 @@ must_check int user_sign_up(struct db *db, struct tenant *tenant, struct user *u
 			    struct arena *arena);
 must_check int user_get(struct db *db, struct arena *arena, struct id tenant, struct id id,
 			struct user *ret);
+/* In a transaction that will change it: nobody else does until that ends, so user_update() undoes no new password. */
+must_check int user_get_locked(struct db *db, struct arena *arena, struct id tenant, struct id id,
+			       struct user *ret);
 /* For login: over all tenants; any case. */
 must_check int user_by_email(struct db *db, struct arena *arena, const char *email,
 			     struct user *ret);

@@ -701,6 +701,34 @@ static void a_guessed_ticket_spares_the_real_one(void **state)
 	assert_int_equal(status, 101);
 }
 
+/* Else an agent's token would keep a supervisor's view of everybody open. */
+static void only_ones_own_next_token_keeps_events_open(void **state)
+{
+	struct rig *rig = *state;
+	struct person ada, bob;
+	auto_(free) char *protocol = NULL, *own = NULL, *others = NULL;
+	static const char subscribe[] = "{\"type\": \"subscribe\", \"topics\": [\"calls\"]}";
+	json_t *json;
+	int fd, status;
+
+	sign_up(rig, &ada);
+	add_user(rig, &ada, "agent", &bob);
+	protocol = xasprintf("Sec-WebSocket-Protocol: jackfield.v1, bearer.%s\r\n", ada.access);
+	own = xasprintf("{\"type\": \"auth\", \"access\": \"%s\"}", ada.access);
+	others = xasprintf("{\"type\": \"auth\", \"access\": \"%s\"}", bob.access);
+	fd = ws_open(rig, "/ws/events", protocol, &status);
+	assert_int_equal(status, 101);
+	expect_type(fd, "hello");
+	peer_frame(fd, 0x81, own, strlen(own));
+	peer_frame(fd, 0x81, subscribe, sizeof(subscribe) - 1);
+	expect_type(fd, "snapshot");
+	peer_frame(fd, 0x81, others, strlen(others));
+	json = ws_next(fd);
+	assert_int_equal(json_integer_value(json_object_get(json, "closed")), 4401);
+	json_decref(json);
+	close(fd);
+}
+
 static void who_loses_rights_is_put_out(void **state)
 {
 	struct rig *rig = *state;
@@ -836,6 +864,7 @@ int main(void)
 		TEST(operators_are_answered),
 		TEST(events_open_with_a_token_or_a_ticket),
 		TEST(a_guessed_ticket_spares_the_real_one),
+		TEST(only_ones_own_next_token_keeps_events_open),
 		TEST(who_loses_rights_is_put_out),
 		TEST(nonsense_on_the_event_stream_is_answered_with_a_close),
 		TEST(the_schema_and_the_tables_are_one),
