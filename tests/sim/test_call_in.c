@@ -152,6 +152,20 @@ static void a_flood_of_vias_is_survived(void **state)
 	assert_int_equal(deck.kit.seen_count, 0);
 }
 
+/* RFC 4475 3.3.6, invut */
+static void a_body_of_another_kind_is_refused_and_told_what_we_take(void **state)
+{
+	(void)state;
+	kit_say(&deck.kit, SIP_TRANSP_UDP,
+		"INVITE sip:trunk@10.0.0.1:5060 SIP/2.0\nVia: SIP/2.0/UDP 10.0.0.2:5060;branch=z9hG4bKu\n"
+		"Max-Forwards: 70\nFrom: <sip:bob@10.0.0.2>;tag=bob\nTo: <sip:trunk@10.0.0.1>\nCall-ID: u@peer\n"
+		"CSeq: 1 INVITE\nContact: <sip:bob@10.0.0.2:5060>\nContent-Type: application/unheard-of\n\n<audio/>");
+	run(5);
+	assert_int_equal(deck.incomings, 0);
+	assert_string_equal(kit_header(deck_got(&deck, "SIP/2.0 415"), "Accept"),
+			    "application/sdp");
+}
+
 /* RFC 3261 7.3.1: what came in folds goes out again on one line. */
 static void a_caller_whose_names_are_folded_can_be_hung_up(void **state)
 {
@@ -803,6 +817,7 @@ int main(void)
 		T(an_unbound_call_is_answered_480),
 		T(no_room_is_never_said_as_503),
 		T(a_flood_of_vias_is_survived),
+		T(a_body_of_another_kind_is_refused_and_told_what_we_take),
 		T(a_caller_whose_names_are_folded_can_be_hung_up),
 		T(a_cancel_ends_ringing_with_487),
 		T(a_cancel_after_the_answer_changes_nothing),

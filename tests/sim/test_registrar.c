@@ -174,6 +174,28 @@ static void an_md5_phone_and_a_baresip_are_served(void **state)
 	assert_true(str_has_prefix(kit_last(&deck.kit), "SIP/2.0 200"));
 }
 
+/* RFC 4475 3.3.7, 3.3.12-3.3.14, where it is the registrar that decides. */
+static void odd_registrations_are_read_as_they_are_meant(void **state)
+{
+	(void)state;
+	say_register(SIP_TRANSP_UDP, "phone1", CONTACT,
+		     "Authorization: UnknownScheme data=here\n"); /* regaut01 */
+	assert_true(str_has_prefix(kit_last(&deck.kit), "SIP/2.0 401"));
+	register_as(SIP_TRANSP_UDP, "phone1",
+		    "Contact: sip:phone1@10.0.0.2:5061;odd\n"); /* cparam01 */
+	assert_true(str_has_prefix(kit_last(&deck.kit), "SIP/2.0 200"));
+	assert_non_null(
+		strstr(kit_header(kit_last(&deck.kit), "Contact"), "<sip:phone1@10.0.0.2:5061>"));
+	register_as(SIP_TRANSP_UDP, "phone1",
+		    "Contact: <sip:phone1@10.0.0.2:5062;odd>\n"); /* cparam02 */
+	assert_non_null(strstr(kit_last(&deck.kit), "<sip:phone1@10.0.0.2:5062;odd>"));
+	register_as(
+		SIP_TRANSP_UDP, "phone1",
+		"Contact: <sip:phone1@10.0.0.2:5063?Route=%3Csip:p.example%3E>\n"); /* regescrt */
+	assert_true(str_has_prefix(kit_last(&deck.kit), "SIP/2.0 200"));
+	assert_null(strstr(kit_last(&deck.kit), "\nRoute:"));
+}
+
 static void unknown_names_get_no_word(void **state)
 {
 	(void)state;
@@ -413,6 +435,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(a_phone_registers_and_refreshes),
 		T(an_md5_phone_and_a_baresip_are_served),
+		T(odd_registrations_are_read_as_they_are_meant),
 		T(unknown_names_get_no_word),
 		T(several_contacts_fetch_and_removal),
 		T(contacts_are_bounded_and_the_oldest_goes),
