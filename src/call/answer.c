@@ -59,7 +59,7 @@ static struct reply *find_party(struct call_app *app, const struct asker *asker,
 		to->device = known_device(app, to->spec->id);
 		if (!to->device || !id_eq(to->device->user->tenant->id, asker->tenant) ||
 		    (asker->role == ASKER_AGENT && !id_eq(to->device->user->id, asker->user)))
-			return reply_error(REPLY_NOT_FOUND, "connect", "There is no such device.");
+			return reply_error(REPLY_INVALID, "connect", "There is no such device.");
 		if (!engine_device_online(app->engine, to->device->id))
 			return reply_error(REPLY_NO_DEVICE, NULL, "This phone is not registered.");
 		return NULL;
@@ -67,7 +67,7 @@ static struct reply *find_party(struct call_app *app, const struct asker *asker,
 		if (!id_is_none(to->spec->profile))
 			profile = known_profile(app, to->spec->profile);
 		if (!profile || !profile_may_use(profile, asker))
-			return reply_error(REPLY_NOT_FOUND, "connect", "There is no such profile.");
+			return reply_error(REPLY_INVALID, "connect", "There is no such profile.");
 		r = outbound_admit(app, profile, to->spec->number, OUTBOUND_BY_USER, &to->outbound);
 		return r ? reply_refused(app, r, "connect", profile) : NULL;
 	case CONNECT_SAY:

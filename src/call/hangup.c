@@ -45,7 +45,7 @@ struct reply *do_hangup_call(struct call_app *app, struct command *command)
 	if (!id_is_none(command->leg_id)) {
 		leg = leg_get(call, command->leg_id);
 		if (!leg)
-			return reply_error(REPLY_NOT_FOUND, "leg_id", "This call has no such leg.");
+			return reply_error(REPLY_INVALID, "leg_id", "This call has no such leg.");
 	}
 	if (call_is_over(call) || (leg && !leg_is_live(leg))) {
 		struct reply *reply = reply_call(call);

@@ -212,6 +212,22 @@ def test_an_answered_call_cannot_be_answered_again(tenant, provider, far_end):
     caller.bye()
 
 
+def test_what_a_live_call_does_not_have_is_not_the_calls_end(tenant, provider, far_end):
+    line = parked_line(tenant, provider)
+    events = tenant.events()
+    caller = ring_in(provider, far_end, line)
+    call_id = events.wait_for("call.created")["call_id"]
+    nothing = "0198a1b2-0000-7000-8000-000000000002"
+    for path, member, value in (
+            ("answer-call", "connect", {"device": nothing}),
+            ("answer-call", "connect", {"number": "100", "profile_id": nothing}),
+            ("hangup-call", "leg_id", nothing)):
+        reply = tenant.post(f"/api/{path}/", {"call_id": call_id, member: value})
+        assert reply.status_code == 400 and member in reply.json(), (path, value, reply.text)
+    assert tenant.call(call_id)["state"] == "ringing"
+    caller.cancel()
+
+
 # ---- other ways in ----
 
 

@@ -418,6 +418,26 @@ static void a_parked_call_waits_for_the_api(void **state)
 	fake_end(in, END_COMPLETED, 200);
 }
 
+/* The API takes NOT_FOUND for the call's own end. */
+static void what_a_call_does_not_have_is_not_its_end(void **state)
+{
+	struct world *world = *state;
+	struct channel *in;
+
+	world_put_line(world, world->line, world->anna, to_api);
+	in = world_rings_in(world, "0171");
+	assert_int_equal(answer(world, CONNECT_DEVICE)->code, REPLY_INVALID);
+	assert_string_equal(world->reply->field, "connect");
+	(void)world_do(world, &(struct command){ .type = COMMAND_HANGUP_CALL,
+						 .asker = world_anna(world),
+						 .call_id = last_call(world),
+						 .leg_id = id_new() });
+	assert_int_equal(world->reply->code, REPLY_INVALID);
+	assert_string_equal(world->reply->field, "leg_id");
+	assert_false(in->hung_up);
+	fake_end(in, END_CANCELED, 487);
+}
+
 static void a_parked_call_nobody_takes_is_not_answered(void **state)
 {
 	struct world *world = *state;
@@ -655,6 +675,7 @@ int main(void)
 		TEST(without_a_phone_an_incoming_call_is_unavailable),
 		TEST(nobody_takes_an_incoming_call),
 		TEST(a_parked_call_waits_for_the_api),
+		TEST(what_a_call_does_not_have_is_not_its_end),
 		TEST(a_parked_call_nobody_takes_is_not_answered),
 		TEST(a_ringing_call_can_be_taken_by_an_echo),
 		TEST(an_incoming_call_can_be_declined_by_the_api),
