@@ -50,6 +50,8 @@ const struct sip_hdr *inmsg_header_named(const struct sip_msg *msg, const char *
 bool inmsg_has_token(const struct sip_msg *msg, enum sip_hdrid id, const char *token);
 bool inmsg_is(const struct sip_msg *msg,
 	      const char *method); /* the request's, or a response's CSeq method */
+/* Who sent it, for a line of the log; lives until the next call. */
+const char *inmsg_source(const struct inmsg *in);
 /* Decimal within [0, max], nothing else around it. */
 must_check bool inmsg_u32(const struct pl *pl, uint32_t max, uint32_t *ret);
 

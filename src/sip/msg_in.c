@@ -23,6 +23,14 @@ bool inmsg_is(const struct sip_msg *msg, const char *method)
 	return pl_is(msg->req ? &msg->met : &msg->cseq.met, method);
 }
 
+const char *inmsg_source(const struct inmsg *in)
+{
+	static char text[64];
+
+	addr_print(&in->msg->src, text, sizeof(text));
+	return text;
+}
+
 bool inmsg_u32(const struct pl *pl, uint32_t max, uint32_t *ret)
 {
 	uint64_t n = 0;

@@ -75,7 +75,7 @@ static void failure_count(struct registrar *registrar, const struct inmsg *in,
 	failures_slot(registrar, addr_key(&in->msg->src))->count++;
 	failures_slot(registrar, guess_key(in, username))->count++;
 	wire_penalize(stack_wire(registrar->stack), &in->msg->src, 5);
-	log_rated(LOG_WARN_, "device with a wrong password");
+	log_rated(LOG_WARN_, "device with a wrong password", LOG_PII("source", inmsg_source(in)));
 }
 
 /* ---- authentication ---- */

@@ -255,7 +255,7 @@ static void stranger(struct ua *ua, const struct inmsg *in)
 {
 	metric_add(&metric_strangers, 1);
 	wire_penalize(stack_wire(ua->stack), &in->msg->src, 5);
-	log_rated(LOG_INFO_, "stranger dropped", LOG_PII("source", flow_sent_by(in->flow)));
+	log_rated(LOG_INFO_, "stranger dropped", LOG_PII("source", inmsg_source(in)));
 }
 
 static void on_invite(const struct inmsg *in, void *arg)

@@ -216,13 +216,16 @@ def stray(method):
 
 @pytest.mark.parametrize("method", ["INVITE", "REGISTER", "OPTIONS"])
 def test_a_flood_from_unknown_sources_is_dropped(own_daemon, provider, agents, method):
-    daemon = own_daemon()
+    daemon = own_daemon(env={"JACKFIELD_LOG_PERSONAL": "yes"})
     tenant = daemon.signup()
     line = tenant.registered_profile(provider)
     before = drops(daemon)
     answers = flood(daemon, stray(method), 5000)
     assert answers < 2500, f"most are not even answered ({answers})"
     net.until(lambda: drops(daemon) > before, 5, "a metric counts them")
+    told = [text for text in daemon.log().splitlines() if '"stranger dropped"' in text]
+    assert 0 < len(told) < 300, "a few lines a second, not one for each"
+    assert not any(f"source={daemon.address}:" in text for text in told), "who it was, not we"
     # Those who belong here notice nothing.
     far = agents(net.token("far"))
     number = provider.add_number(f"+4930{net.digits(7)}", far.address)

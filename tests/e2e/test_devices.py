@@ -73,7 +73,7 @@ def test_a_deleted_device_cannot_register(tenant, desk_phones):
 
 @pytest.mark.core
 def test_a_wrong_password_is_throttled(own_daemon):
-    daemon = own_daemon()
+    daemon = own_daemon(env={"JACKFIELD_LOG_PERSONAL": "yes"})
     tenant = daemon.signup()
     device = tenant.add_device()
     server = f"{device['server']}:{device['port']}"
@@ -90,6 +90,7 @@ def test_a_wrong_password_is_throttled(own_daemon):
         assert 200 not in answers
         assert answers[-1] in (None, 403, 429, 503) or answers[-1] not in (401,), answers
         assert len(answers) < 30, "guessing is cut off"
+        assert f'"device with a wrong password" source={thief.address}:5060' in daemon.log()
     # The owner, elsewhere, is not locked out by it.
     with UserAgent(net.fresh_address(), device["username"], device["password"],
                    domain=server) as owner:
