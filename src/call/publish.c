@@ -40,6 +40,10 @@ void registration_publish(struct call_app *app, struct profile *profile,
 {
 	struct event *event = event_new(EVENT_REGISTRATION_CHANGED, profile->tenant->id);
 
+	if (view->state != REG_REGISTERING && view->state != REG_UNREGISTERING)
+		log_info("registration", LOG_ID("profile", profile->spec->id),
+			 LOG_STR("state", registration_state_names[view->state]),
+			 LOG_INT("code", view->code), LOG_STR("said", view->reason));
 	event->profile_id = profile->spec->id;
 	event->user_id = profile->spec->owner;
 	event->registration = registration_view_new(0);

@@ -299,6 +299,9 @@ def test_every_line_of_the_log_is_json_and_names_its_call(own_daemon, provider, 
     assert all({"time", "level", "msg"} <= set(entry) for entry in lines)
     of_call = [entry for entry in lines if entry.get("call") == call["id"]]
     assert [entry["cause"] for entry in of_call if entry["msg"] == "call ended"] == ["hung_up"]
+    states = [entry["state"] for entry in lines if entry["msg"] == "registration"
+              and entry["profile"] == line["id"]]
+    assert states[0] == "registered"
     leg, = [entry for entry in of_call if entry["msg"] == "leg ended"]
     assert leg["role"] == "remote" and leg["kind"] == "profile" and leg["reason"] == "completed"
     assert leg["sip_call_id"] == remote.call_id, "as the provider knows it"
