@@ -113,15 +113,17 @@ def pytest_generate_tests(metafunc):
 
 @pytest.fixture(scope="session")
 def _postgres():
-    servers = []
+    """_postgres(): the worker's server; with own=True one that a test may stop."""
+    servers, shared = [], []
 
     def get(own=False):
-        if own or not servers:
+        if own or not shared:
             server = Postgres().start()
             servers.append(server)
             if own:
                 return server
-        return servers[0]
+            shared.append(server)
+        return shared[0]
 
     yield get
     for server in servers:

@@ -235,8 +235,28 @@ def test_a_drain_lets_calls_finish(own_daemon, provider, agents):
     assert reply.status_code in (503, 409), "no new calls"
     remote.ear.wait_packets(50)
     assert not remote.ended.is_set(), "the call goes on"
+    daemon.process.send_signal(signal.SIGTERM)
+    remote.ear.wait_packets(25)
+    assert not remote.ended.is_set() and daemon.process.poll() is None, "it is draining already"
     remote.bye()
     assert daemon.process.wait(10) == 0, "ends once the last call has ended"
+    client.close()
+
+
+def test_a_drain_is_cut_short(own_daemon, provider, agents):
+    """SIGTERM, then SIGINT: the call is hung up at once, in an orderly way."""
+    daemon = own_daemon(env={"JACKFIELD_DAEMON_DRAIN_S": "600"})
+    (client, line), = tenants_with_lines(daemon, provider, 1)
+    far = agents(net.token("far"))
+    number = provider.add_number(f"+4930{net.digits(7)}", far.address)
+    events = client.events()
+    call = client.make_call(line, number, {"echo": True})
+    remote = far.expect_invite(ear=Ear(far.address, tone=620)).answer()
+    events.wait_call("answered", call["id"])
+    daemon.process.send_signal(signal.SIGTERM)
+    net.until(lambda: provider.contacts(line["username"]) == [], 10, "unregistered")
+    assert daemon.stop(signal.SIGINT) == 0
+    remote.wait_ended()
     client.close()
 
 

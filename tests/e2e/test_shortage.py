@@ -198,32 +198,3 @@ def test_a_provider_that_stalls_in_the_handshake(own_daemon, provider, far_ends,
     events.wait_ended(call_id)
     wait_no_calls(tenant)
     tenant.close()
-
-
-@pytest.mark.timeout(90)
-def test_a_provider_that_stops_reading(own_daemon, provider, far_ends, mutes):
-    """Its window closes under load: what waits for it stays bounded, and it alone suffers."""
-    daemon = own_daemon()
-    tenant = daemon.signup()
-    events = tenant.events()
-    mute = mutes(5060)
-    deaf = tenant.add_profile(user=net.token("deaf"), server=mute.address, transport="tcp",
-                              register=False, max_calls=1000)
-    line = tenant.registered_profile(provider)
-    far = far_ends()
-    refused = 0
-    for _ in range(600):
-        reply = tenant.post("/api/make-call/", {"profile_id": deaf["id"], "to": "+49301234567",
-                                                "connect": {"echo": True}})
-        assert reply.status_code in (201, 409), reply.text
-        refused += reply.json().get("state") == "ended"
-    call_id, remote = echo_call(tenant, line, far, events)
-    for call in [c for c in tenant.calls() if c["profile_id"] == deaf["id"]]:
-        tenant.hangup(call["id"])
-    remote.ear.wait_packets(50)
-    remote.bye()
-    events.wait_ended(call_id)
-    wait_no_calls(tenant, 50)
-    with open(f"/proc/{daemon.process.pid}/status") as status:
-        print([l for l in status if "VmRSS" in l], refused, len(mute.taken))
-    tenant.close()
