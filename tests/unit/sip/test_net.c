@@ -645,6 +645,57 @@ static int clean(void **state)
 	return 0;
 }
 
+static struct flow *opening;
+
+static bool is_up(struct world *w)
+{
+	(void)w;
+	return flow_is_open(opening);
+}
+
+/* Its window is shut and our own socket is full: what we keep for it is bounded, and nothing that was taken is lost. */
+static void who_does_not_read_gets_whole_messages_later_or_none(void **state)
+{
+	static char message[16384];
+	struct mbuf mb = { .buf = (uint8_t *)message,
+			   .size = sizeof(message),
+			   .end = sizeof(message) };
+	struct target target = { .transport = SIP_TRANSP_TCP };
+	int server = socket(AF_INET, SOCK_STREAM, 0), peer, small = 4096, r = 0;
+	size_t taken = 0, came = 0;
+	auto_(flow_unref) struct flow *flow = NULL;
+
+	(void)state;
+	(void)setsockopt(server, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	sa_set_str(&target.addr, "127.0.51.9", 0);
+	assert_int_equal(bind(server, &target.addr.u.sa, target.addr.len), 0);
+	target.addr.len = sizeof(target.addr.u);
+	assert_int_equal(getsockname(server, &target.addr.u.sa, &target.addr.len), 0);
+	assert_int_equal(listen(server, 1), 0);
+	assert_int_equal(wire_open(world.a.wire, &target, NULL, &flow), 0);
+	opening = flow;
+	assert_true(wait_for(is_up, 2000));
+	peer = accept(server, NULL, NULL);
+	memset(message, 'x', sizeof(message));
+	while (!(r = flow_send(flow, &mb)) && taken < (64u << 20))
+		taken += sizeof(message);
+	assert_int_equal(r, FLOW_E_FULL);
+	assert_int_equal(flow_send(flow, &mb), FLOW_E_FULL);
+	assert_true(flow_is_open(flow));
+	while (came < taken) {
+		ssize_t n = recv(peer, message, sizeof(message), MSG_DONTWAIT);
+
+		if (n > 0)
+			came += (size_t)n;
+		else
+			(void)poller_wait(1);
+	}
+	assert_int_equal(flow_send(flow, &mb), 0);
+	close(peer);
+	close(server);
+	opening = NULL;
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -653,6 +704,7 @@ int main(void)
 		TEST(a_request_is_answered_over_udp),
 		TEST(a_request_is_answered_over_tcp_and_the_connection_is_used_again),
 		TEST(nobody_listening_is_a_transport_failure),
+		TEST(who_does_not_read_gets_whole_messages_later_or_none),
 		TEST(a_port_that_nobody_has_is_a_transport_failure_at_once),
 		TEST(a_tls_peer_with_the_right_name_is_believed),
 		TEST(a_tls_peer_with_another_name_is_not),
