@@ -18,6 +18,7 @@ from peers.daemon import Daemon  # noqa: E402
 from peers.sipp import Sipp  # noqa: E402
 from peers.ear import Ear  # noqa: E402
 from peers.rooms import Party, conference, look  # noqa: E402
+from peers.talk import hear_each_other  # noqa: E402
 from peers.ua import UserAgent  # noqa: E402
 
 
@@ -270,3 +271,27 @@ def add(tenant, line, far_ends):
         assert joined[0]["id"] not in before
         return Party(agent, call, joined[0]["id"], added["call"]["id"])
     return make
+
+
+@pytest.fixture
+def talk(tenant, line, far_end, desk_phones):
+    """talk(): the tenant's admin at a desk phone (440 Hz) talks to somebody outside (620 Hz)."""
+    def make(**fields):
+        phone = desk_phones(tenant)
+        events = tenant.events()
+        call = tenant.make_call(line, far_end.number, **fields)
+        desk = phone.expect_invite(ear=Ear(phone.address, tone=440)).answer()
+        remote = far_end.expect_invite(ear=Ear(far_end.address, tone=620)).answer()
+        events.wait_call("answered", call["id"])
+        hear_each_other(desk.ear, remote.ear, remote.answered_at)
+        return call["id"], events, desk, remote
+    return make
+
+
+@pytest.fixture
+def colleague(tenant, desk_phones):
+    """Another user of the tenant, with a phone."""
+    other = tenant.add_user(name="Carla")
+    other.phone = desk_phones(other)
+    yield other
+    other.close()

@@ -11,21 +11,6 @@ from peers.talk import hear_each_other, quiet_after, steady
 EFFECT_S = 0.25  # from a reply to what is heard; the machine may be busy
 
 
-@pytest.fixture
-def talk(tenant, line, far_end, desk_phones):
-    """talk(): a call between the tenant's admin at a desk phone (440 Hz) and somebody outside (620 Hz)."""
-    def make(**fields):
-        phone = desk_phones(tenant)
-        events = tenant.events()
-        call = tenant.make_call(line, far_end.number, **fields)
-        desk = phone.expect_invite(ear=Ear(phone.address, tone=440)).answer()
-        remote = far_end.expect_invite(ear=Ear(far_end.address, tone=620)).answer()
-        events.wait_call("answered", call["id"])
-        hear_each_other(desk.ear, remote.ear, remote.answered_at)
-        return call["id"], events, desk, remote
-    return make
-
-
 def leg(tenant, call_id, role):
     return next(leg for leg in tenant.call(call_id)["legs"]
                 if leg["role"] == role and leg["state"] != "ended")
