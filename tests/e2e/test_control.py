@@ -6,7 +6,7 @@ import pytest
 
 from peers import ear, net
 from peers.ear import Ear
-from peers.talk import hear_each_other, quiet_after, steady
+from peers.talk import quiet_after, steady
 
 EFFECT_S = 0.25  # from a reply to what is heard; the machine may be busy
 
