@@ -75,6 +75,7 @@ static struct reply *answer(struct command *command)
 	case COMMAND_PROFILE_REGISTER:
 	case COMMAND_PROFILE_WAIT:
 	case COMMAND_DEVICE_PUT:
+	case COMMAND_DEVICE_RESTORE:
 	case COMMAND_DEVICE_DROP:
 	case COMMAND_DEVICES:
 	case COMMAND_USER_PUT:

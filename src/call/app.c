@@ -15,6 +15,7 @@ static command_fn *const handlers[] = {
 	[COMMAND_REGISTRATIONS] = do_registrations,
 	[COMMAND_PROFILE_TEST] = do_profile_test,
 	[COMMAND_DEVICE_PUT] = do_device_put,
+	[COMMAND_DEVICE_RESTORE] = do_device_restore,
 	[COMMAND_DEVICE_DROP] = do_device_drop,
 	[COMMAND_DEVICES] = do_devices,
 	[COMMAND_USER_PUT] = do_user_put,

@@ -17,9 +17,10 @@ enum command_type {
 	COMMAND_PROFILE_WAIT, /* profile_id, timeout_ms: reply once a resting state is reached or time is up */
 	COMMAND_REGISTRATIONS, /* ids, id_count (a page of profiles): reply: registrations, in that order */
 	COMMAND_PROFILE_TEST, /* body: struct line_spec, not kept; reply: text (JSON steps), may take 20 s */
-	COMMAND_DEVICE_PUT,  /* body: struct device_spec */
-	COMMAND_DEVICE_DROP, /* device_id */
-	COMMAND_DEVICES,     /* ids: reply: text (JSON array of bindings, in that order) */
+	COMMAND_DEVICE_PUT,	/* body: struct device_spec */
+	COMMAND_DEVICE_RESTORE, /* device_id, body: JSON text, its bindings of before the start */
+	COMMAND_DEVICE_DROP,	/* device_id */
+	COMMAND_DEVICES,	/* ids: reply: text (JSON array of bindings, in that order) */
 	COMMAND_USER_PUT, /* body: struct user_spec: extension, default profile; needed for routing */
 	COMMAND_USER_DROP,   /* user_id: its devices and profiles were dropped one by one before */
 	COMMAND_TENANT_PUT,  /* body: struct tenant_spec: limits and destination policy */

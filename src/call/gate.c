@@ -123,6 +123,7 @@ static size_t body_size(enum command_type type)
 	case COMMAND_PROFILE_REGISTER:
 	case COMMAND_PROFILE_WAIT:
 	case COMMAND_REGISTRATIONS:
+	case COMMAND_DEVICE_RESTORE:
 	case COMMAND_DEVICE_DROP:
 	case COMMAND_DEVICES:
 	case COMMAND_USER_DROP:

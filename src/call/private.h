@@ -560,9 +560,9 @@ typedef struct reply *command_fn(struct call_app *app, struct command *command);
 command_fn do_make_call, do_answer_call, do_hangup_call, do_mute_leg, do_dtmf, do_hold_call,
 	do_calls, do_call_get, do_snapshot, do_status, do_drain, do_profile_put, do_profile_drop,
 	do_profile_register, do_profile_wait, do_profile_test, do_registrations, do_device_put,
-	do_device_drop, do_devices, do_user_put, do_user_drop, do_tenant_put, do_conference,
-	do_conferences, do_conference_get, do_room_put, do_record, do_recording_repaired,
-	do_recording_deleted, do_transfer_call, do_monitor, do_monitor_calls;
+	do_device_restore, do_device_drop, do_devices, do_user_put, do_user_drop, do_tenant_put,
+	do_conference, do_conferences, do_conference_get, do_room_put, do_record,
+	do_recording_repaired, do_recording_deleted, do_transfer_call, do_monitor, do_monitor_calls;
 unsigned page_limit(const struct command *command); /* query.c: entries of one reply */
 void waiters_tell(struct call_app *app, struct profile *profile, bool over);
 void drainers_tell(struct call_app *app, bool over);

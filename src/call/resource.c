@@ -215,6 +215,32 @@ struct reply *do_device_put(struct call_app *app, struct command *command)
 	return reply_new(REPLY_OK);
 }
 
+static void binding_restore(struct call_app *app, struct id device, const json_t *json)
+{
+	struct device_binding binding = {
+		.contact = json_string_value(json_object_get(json, "contact")),
+		.path = json_string_value(json_object_get(json, "path")),
+		.address = json_string_value(json_object_get(json, "address")),
+		.transport = json_string_value(json_object_get(json, "transport")),
+		.user_agent = json_string_value(json_object_get(json, "user_agent")),
+	};
+	const char *expires_at = json_string_value(json_object_get(json, "expires_at"));
+
+	if (binding.contact && binding.address && binding.transport && binding.user_agent &&
+	    expires_at && time_parse(expires_at, &binding.expires_at))
+		engine_device_restore(app->engine, device, &binding);
+}
+
+struct reply *do_device_restore(struct call_app *app, struct command *command)
+{
+	json_t *bindings = json_loads(command->body, 0, NULL);
+
+	for (size_t i = json_array_size(bindings); i-- > 0;)
+		binding_restore(app, command->device_id, json_array_get(bindings, i));
+	json_decref(bindings);
+	return reply_new(REPLY_OK);
+}
+
 struct reply *do_device_drop(struct call_app *app, struct command *command)
 {
 	struct device *device = device_of(app, command->device_id, command->asker.tenant);

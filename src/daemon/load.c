@@ -14,10 +14,20 @@ struct loader {
 	unsigned skipped;
 };
 
+static int post(struct loader *loader, struct command *command)
+{
+	struct timespec pause = { .tv_nsec = 2000000 };
+
+	while (!call_gate_has_room(loader->gate))
+		nanosleep(&pause, NULL);
+	if (!call_post(loader->gate, command))
+		return err_new(EAGAIN);
+	return 0;
+}
+
 /* `body` was made for this command and is taken by it; NULL: the row's secret does not open. */
 static int tell(struct loader *loader, enum command_type type, void *body, struct id id)
 {
-	struct timespec pause = { .tv_nsec = 2000000 };
 	struct command command = { .type = type, .body = body };
 
 	if (!body) {
@@ -25,11 +35,7 @@ static int tell(struct loader *loader, enum command_type type, void *body, struc
 		log_error("a stored secret cannot be opened: wrong secret.key?", LOG_ID("row", id));
 		return 0;
 	}
-	while (!call_gate_has_room(loader->gate))
-		nanosleep(&pause, NULL);
-	if (!call_post(loader->gate, &command))
-		return err_new(EAGAIN);
-	return 0;
+	return post(loader, &command);
 }
 
 static int on_tenant(void *arg, const struct tenant *tenant)
@@ -54,6 +60,15 @@ static int on_device(void *arg, const struct device *device)
 	struct loader *loader = arg;
 
 	return tell(loader, COMMAND_DEVICE_PUT, api_device_spec(loader->seal, device), device->id);
+}
+
+static int on_bindings(void *arg, const struct device_bindings *row)
+{
+	struct command command = { .type = COMMAND_DEVICE_RESTORE,
+				   .device_id = row->id,
+				   .body = json_dumps(row->bindings, JSON_COMPACT) };
+
+	return command.body ? post(arg, &command) : 0;
 }
 
 static int on_room(void *arg, const struct room_row *row)
@@ -82,6 +97,8 @@ int load_all(struct db *db, const struct seal *seal, struct call_gate *gate)
 		r = profile_each(db, on_profile, &loader);
 	if (!r)
 		r = device_each(db, on_device, &loader);
+	if (!r)
+		r = device_bindings_each(db, on_bindings, &loader);
 	if (loader.skipped)
 		log_error(
 			"left out, since their passwords do not open: put the right secret.key back and "

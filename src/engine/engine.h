@@ -126,7 +126,10 @@ void engine_line_test(struct engine *engine, const struct line_spec *spec,
 void engine_device_put(struct engine *engine, const struct device_spec *spec);
 void engine_device_drop(struct engine *engine, struct id device);
 bool engine_device_online(struct engine *engine, struct id device);
-/* Return: malloc'd JSON of its bindings (address, transport, user agent, expires_at). */
+/* After a restart, once the device is there: the oldest first. What is over is left out. */
+void engine_device_restore(struct engine *engine, struct id device,
+			   const struct device_binding *binding);
+/* Return: malloc'd JSON of its bindings (address, transport, user_agent, contact, path, expires_at), the newest first. */
 char *engine_device_state(struct engine *engine, struct id device);
 
 /* -- channels -- */

@@ -98,6 +98,28 @@ bool engine_device_online(struct engine *engine, struct id id)
 	return phone && phone->bindings;
 }
 
+void engine_device_restore(struct engine *engine, struct id id, const struct device_binding *old)
+{
+	struct phone *phone = phone_get(engine, id);
+	struct sa source;
+	struct registrar_binding binding = {
+		.device = id,
+		.contact = old->contact,
+		.path = old->path,
+		.user_agent = old->user_agent,
+		.source = &source,
+		.expires_us = old->expires_at,
+	};
+
+	if (!phone || sa_decode(&source, old->address, strlen(old->address)))
+		return;
+	engine_enter(engine);
+	(void)registrar_restore(ua_registrar(engine->ua), phone->username,
+				str_eq(old->transport, "UDP") ? SIP_TRANSP_UDP : SIP_TRANSP_NONE,
+				&binding);
+	engine_leave(engine);
+}
+
 static void binding_text(const struct registrar_binding *binding, struct buf *out)
 {
 	char address[80] = "";
@@ -110,6 +132,13 @@ static void binding_text(const struct registrar_binding *binding, struct buf *ou
 	json_text_str(out, binding->flow ? sip_transp_name(flow_transport(binding->flow)) : "");
 	buf_adds(out, ",\"user_agent\":");
 	json_text_str(out, binding->user_agent);
+	buf_adds(out, ",\"contact\":");
+	json_text_str(out, binding->contact);
+	buf_adds(out, ",\"path\":");
+	if (binding->path)
+		json_text_str(out, binding->path);
+	else
+		buf_adds(out, "null");
 	buf_adds(out, ",\"expires_at\":");
 	json_text_str(out, time_str(binding->expires_us));
 	buf_addc(out, '}');

@@ -52,6 +52,13 @@ struct line_spec {
 	struct id hold_music;			/* a prompt; none: our own music */
 };
 
+/* Where a phone could be reached before a restart, as engine_device_state() told; all of it borrowed. */
+struct device_binding {
+	const char *contact, *path; /* path: NULL without */
+	const char *address, *transport, *user_agent;
+	int64_t expires_at;
+};
+
 struct device_spec {
 	struct id id, tenant, user;
 	char username[64], password[128];

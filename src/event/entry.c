@@ -93,6 +93,18 @@ static void monitor_rows(const struct event *event, struct arena *arena, struct 
 	texts_keep(audit_fields, &ret->audit, arena);
 }
 
+/* Return: false for a detail that is not a device's. */
+static bool device_row(const struct event *event, struct arena *arena, struct device_bindings *ret)
+{
+	json_t *detail =
+		event->detail ? json_keep(event->detail, strlen(event->detail), arena) : NULL;
+
+	ret->tenant_id = event->tenant;
+	ret->bindings = json_object_get(detail, "bindings");
+	return ret->bindings &&
+	       id_parse(json_string_value(json_object_get(detail, "device_id")), &ret->id);
+}
+
 void entry_of_event(const struct event *event, struct arena *arena, struct entry *ret)
 {
 	const struct call_view *call = event->call;
@@ -119,6 +131,8 @@ void entry_of_event(const struct event *event, struct arena *arena, struct entry
 	ret->has_monitor = event->monitor != NULL;
 	if (ret->has_monitor)
 		monitor_rows(event, arena, ret);
+	ret->has_device =
+		event->type == EVENT_DEVICE_CHANGED && device_row(event, arena, &ret->device);
 	if (!call)
 		return;
 	call_row_of_view(call, event->time, &ret->call);
@@ -219,7 +233,8 @@ void entry_encode(const struct entry *entry, struct buf *out)
 	put_num(out, FORM, 1);
 	put_num(out,
 		(uint64_t)(entry->has_call | entry->has_event << 1 | entry->has_recording << 2 |
-			   entry->has_room << 3 | entry->room_gone << 4 | entry->has_monitor << 5),
+			   entry->has_room << 3 | entry->room_gone << 4 | entry->has_monitor << 5 |
+			   entry->has_device << 6),
 		1);
 	buf_add(out, &entry->tenant, sizeof(entry->tenant));
 	put_num(out, (uint64_t)entry->seq, 8);
@@ -233,6 +248,8 @@ void entry_encode(const struct entry *entry, struct buf *out)
 		put_row(out, monitor_fields, &entry->monitor);
 		put_row(out, audit_fields, &entry->audit);
 	}
+	if (entry->has_device)
+		put_row(out, device_bindings_fields, &entry->device);
 	if (!entry->has_call)
 		return;
 	put_row(out, call_row_fields, &entry->call);
@@ -433,6 +450,12 @@ static bool monitor_is_whole(const struct entry *entry)
 	       audit->time;
 }
 
+static bool device_is_whole(const struct entry *entry)
+{
+	return !id_is_none(entry->device.id) && id_eq(entry->device.tenant_id, entry->tenant) &&
+	       entry->device.bindings;
+}
+
 static void get_call(struct reader *in, struct arena *arena, struct entry *entry)
 {
 	get_row(in, call_row_fields, &entry->call, arena);
@@ -468,6 +491,7 @@ bool entry_decode(const uint8_t *data, size_t len, struct arena *arena, struct e
 	entry.has_room = (flags & 8) != 0;
 	entry.room_gone = (flags & 16) != 0;
 	entry.has_monitor = (flags & 32) != 0;
+	entry.has_device = (flags & 64) != 0;
 	if (entry.has_event)
 		get_row(&in, call_event_fields, &entry.event, arena);
 	if (entry.has_recording && !in.bad)
@@ -478,6 +502,8 @@ bool entry_decode(const uint8_t *data, size_t len, struct arena *arena, struct e
 		get_row(&in, monitor_fields, &entry.monitor, arena);
 	if (entry.has_monitor && !in.bad)
 		get_row(&in, audit_fields, &entry.audit, arena);
+	if (entry.has_device && !in.bad)
+		get_row(&in, device_bindings_fields, &entry.device, arena);
 	if (entry.has_call && !in.bad)
 		get_call(&in, arena, &entry);
 	if (in.bad || in.at != in.end || id_is_none(entry.tenant))
@@ -486,6 +512,7 @@ bool entry_decode(const uint8_t *data, size_t len, struct arena *arena, struct e
 	    (entry.has_recording && !recording_is_whole(&entry)) ||
 	    (entry.has_room && !room_is_whole(&entry)) ||
 	    (entry.has_monitor && !monitor_is_whole(&entry)) ||
+	    (entry.has_device && !device_is_whole(&entry)) ||
 	    (entry.has_call && !call_is_whole(&entry)))
 		return false;
 	*ret = entry;

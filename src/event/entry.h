@@ -7,6 +7,7 @@
 #include "event/event.h"
 #include "store/audit.h"
 #include "store/call.h"
+#include "store/device.h"
 #include "store/monitor.h"
 #include "store/recording.h"
 #include "store/room.h"
@@ -17,7 +18,7 @@
 struct entry {
 	struct id tenant;
 	int64_t seq;
-	bool has_call, has_event, has_recording, has_room, has_monitor;
+	bool has_call, has_event, has_recording, has_room, has_monitor, has_device;
 	bool room_gone; /* its row goes */
 	struct call_row call;
 	struct call_event_row event; /* the timeline's row */
@@ -26,6 +27,7 @@ struct entry {
 	struct recording_row recording;
 	struct room_row room;
 	struct monitor_row monitor;
+	struct device_bindings device;
 	struct audit audit; /* of the monitor: what was done, by whom */
 };
 

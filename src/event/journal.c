@@ -168,6 +168,8 @@ static int apply_body(struct db *db, void *arg)
 			r = monitor_put(db, &entry->monitor, arena);
 		if (r == 0 && entry->has_monitor)
 			r = audit_put(db, &entry->audit, arena);
+		if (r == 0 && entry->has_device)
+			r = device_bindings_put(db, &entry->device, arena);
 		if (r == 0 && entry->has_event)
 			r = call_event_put(db, &entry->event, arena);
 	}

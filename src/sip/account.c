@@ -1,6 +1,6 @@
 #include "sip/account.h"
 
-#include <openssl/rand.h>
+#include <openssl/sha.h>
 #include <stdio.h>
 
 #define USERNAME_MAX 128
@@ -87,14 +87,28 @@ static char *proxy_route(const char *proxy, enum sip_transp transport)
 			 parse_has_param(&uri.params, "lr") ? "" : ";lr");
 }
 
-static void line_make(char line[static ACCOUNT_LINE_SIZE])
+static const char *or_none(const char *text)
+{
+	return text ? text : "";
+}
+
+/* Nobody can guess it who does not know the profile's id and password, and it is the same after a restart: with another
+ * one a provider that was not told good-bye would ring us twice, at the old Contact and the new, until the old expires.
+ */
+static void line_make(const struct account_setup *setup, char line[static ACCOUNT_LINE_SIZE])
 {
 	static const char digits[] = "0123456789abcdefghijklmnopqrstuv";
-	unsigned char random[ACCOUNT_LINE_SIZE - 1];
+	unsigned char hash[SHA256_DIGEST_LENGTH];
+	char *text = xasprintf("%s\n%s\n%s\n%u\n%d\n%s\n%s\n%s\n%u", id_str(setup->id),
+			       setup->username, setup->server, setup->port, setup->transport,
+			       or_none(setup->auth_username), or_none(setup->password),
+			       or_none(setup->outbound_proxy), setup->expires);
 
-	bug_on(RAND_bytes(random, sizeof(random)) != 1);
-	for (size_t i = 0; i < sizeof(random); i++)
-		line[i] = digits[random[i] & 31];
+	SHA256((const unsigned char *)text, strlen(text), hash);
+	explicit_bzero(text, strlen(text));
+	free(text);
+	for (size_t i = 0; i < ACCOUNT_LINE_SIZE - 1; i++)
+		line[i] = digits[hash[i] & 31];
 	line[ACCOUNT_LINE_SIZE - 1] = 0;
 }
 
@@ -144,7 +158,7 @@ int account_new(const struct account_setup *setup, struct account **ret_account)
 	account->expires = setup->expires ? setup->expires : 3600;
 	digest_creds_set(&account->creds, own_name ? setup->auth_username : setup->username,
 			 setup->password);
-	line_make(account->line);
+	line_make(setup, account->line);
 	*ret_account = take(account);
 	return 0;
 }

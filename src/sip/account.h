@@ -46,7 +46,7 @@ struct account {
 	unsigned expires;
 	struct digest_creds creds;
 	char line
-		[ACCOUNT_LINE_SIZE]; /* the Contact's user: random, so that an INVITE finds its profile */
+		[ACCOUNT_LINE_SIZE]; /* the Contact's user, so that an INVITE finds its profile: no guessing it, the same after a restart */
 	/* What the registration learnt. */
 	char *service_route[ACCOUNT_ROUTES];
 	unsigned service_routes;

@@ -173,24 +173,30 @@ static void flow_closed(struct flow_watch *watch, int errnum, void *arg)
 		binding_lost(binding);
 }
 
-static void binding_flow_set(struct binding *binding, const struct inmsg *in)
+static void binding_flow_set(struct binding *binding, struct flow *flow)
 {
 	struct registrar *registrar = binding->device->registrar;
 
-	if (binding->flow != in->flow) {
-		binding_flow_drop(binding);
-		binding->flow = flow_ref(in->flow);
-		flow_watch_start(&binding->watch, in->flow, KEEPALIVE_S, flow_closed, binding);
-		binding->flow_key = flow_id(in->flow) * 0x9e3779b97f4a7c15ull;
-		hmap_add(&registrar->flows, &binding->by_flow, binding->flow_key);
-	}
-	if (!sa_cmp(&binding->source, &in->msg->src, SA_ALL)) {
-		wire_trust(stack_wire(registrar->stack), &in->msg->src);
+	if (binding->flow == flow)
+		return;
+	binding_flow_drop(binding);
+	binding->flow = flow_ref(flow);
+	flow_watch_start(&binding->watch, flow, KEEPALIVE_S, flow_closed, binding);
+	binding->flow_key = flow_id(flow) * 0x9e3779b97f4a7c15ull;
+	hmap_add(&registrar->flows, &binding->by_flow, binding->flow_key);
+}
+
+static void binding_source_set(struct binding *binding, const struct sa *source)
+{
+	struct registrar *registrar = binding->device->registrar;
+
+	if (!sa_cmp(&binding->source, source, SA_ALL)) {
+		wire_trust(stack_wire(registrar->stack), source);
 		if (sa_isset(&binding->source, SA_ADDR)) {
 			hmap_del(&registrar->sources, &binding->by_source);
 			wire_untrust(stack_wire(registrar->stack), &binding->source);
 		}
-		binding->source = in->msg->src;
+		binding->source = *source;
 		hmap_add(&registrar->sources, &binding->by_source,
 			 registrar_source_key(&binding->source));
 	}
@@ -289,7 +295,7 @@ static struct binding *oldest(const struct device *device)
 	return last;
 }
 
-static struct binding *binding_new(struct device *device, const struct sip_addr *addr)
+static struct binding *binding_new(struct device *device, const struct pl *contact)
 {
 	struct registrar *registrar = device->registrar;
 	struct binding *binding;
@@ -300,7 +306,7 @@ static struct binding *binding_new(struct device *device, const struct sip_addr 
 	binding = xzalloc(sizeof(*binding));
 	binding->device = device;
 	binding->ref = ++registrar->refs;
-	binding->contact = xstrndup(addr->auri.p, addr->auri.l);
+	binding->contact = xstrndup(contact->p, contact->l);
 	timer_init(&binding->expiry, registrar->wheel, expired, binding);
 	binding->next = device->bindings;
 	device->bindings = binding;
@@ -336,7 +342,8 @@ static void binding_update(struct binding *binding, const struct inmsg *in,
 	text_set(&binding->user_agent, inmsg_header(in->msg, SIP_HDR_USER_AGENT), 128);
 	if (!binding->user_agent)
 		binding->user_agent = xstrdup("");
-	binding_flow_set(binding, in);
+	binding_flow_set(binding, in->flow);
+	binding_source_set(binding, &in->msg->src);
 	binding->expires_us = wheel_wall_us(registrar->wheel) + (int64_t)expires * 1000000;
 	/* a little grace, for the refresh that is on its way */
 	timer_start(&binding->expiry, (uint64_t)expires * 1000 + 2000);
@@ -355,7 +362,7 @@ static void contact_apply(struct contact_scan *scan, const struct sip_addr *addr
 		return;
 	}
 	if (!binding)
-		binding = binding_new(scan->device, addr);
+		binding = binding_new(scan->device, &addr->auri);
 	binding_update(binding, scan->in, addr, expires < most ? expires : most);
 }
 
@@ -506,6 +513,60 @@ void registrar_receive(struct registrar *registrar, const struct inmsg *in)
 	}
 	username = xstrndup(name->p, name->l);
 	register_accept(registrar, in, &known, username);
+}
+
+/* ---- after a restart ---- */
+
+/* Return: false when nothing leads to it any more. */
+static bool binding_path_back(struct binding *binding, enum sip_transp transport)
+{
+	struct wire *wire = stack_wire(binding->device->registrar->stack);
+	const struct target target = { .transport = transport, .addr = binding->source };
+	struct flow *flow;
+
+	/* A connection went with the process that held it. */
+	if (transport != SIP_TRANSP_UDP || wire_open(wire, &target, NULL, &flow))
+		return reachable_without_flow(binding);
+	binding_flow_set(binding, flow);
+	flow_unref(flow);
+	return true;
+}
+
+bool registrar_restore(struct registrar *registrar, const char *username, enum sip_transp transport,
+		       const struct registrar_binding *old)
+{
+	int64_t left_ms = (old->expires_us - wheel_wall_us(registrar->wheel)) / 1000;
+	struct registrar_device known = { .id = old->device };
+	struct binding *binding;
+	struct device *device;
+	struct pl contact;
+	struct uri uri;
+	bool fit;
+
+	pl_set_str(&contact, old->contact);
+	if (left_ms <= 0 || left_ms > (int64_t)registrar->setup.expires_max * 1000 ||
+	    parse_uri(&contact, &uri) || !sa_isset(old->source, SA_ALL))
+		return false;
+	device = device_take(registrar, &known, username);
+	fit = device->count < REGISTRAR_CONTACTS && !binding_find(device, &contact, NULL);
+	if (fit) {
+		binding = binding_new(device, &contact);
+		binding->call_id = xstrdup("");
+		binding->user_agent = xstrdup(old->user_agent);
+		binding->path = old->path ? xstrdup(old->path) : NULL;
+		binding->expires_us = old->expires_us;
+		timer_start(&binding->expiry, (uint64_t)left_ms + 2000);
+		binding_source_set(binding, old->source);
+		fit = binding_path_back(binding, transport);
+		if (!fit)
+			binding_free(binding);
+	}
+	if (fit)
+		report(registrar, old->device, device);
+	device = device_find(registrar, old->device);
+	if (device)
+		device_tidy(device);
+	return fit;
 }
 
 /* ---- reading ---- */

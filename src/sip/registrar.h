@@ -78,6 +78,12 @@ bool registrar_may_be_device(const struct registrar *registrar, const struct inm
 /* A device's live bindings, newest first; they live until the loop goes on. Return: number written. */
 unsigned registrar_bindings(struct registrar *registrar, struct id device,
 			    struct registrar_binding *ret, unsigned max);
+/* A binding of before a restart; its flow and ref are not read, `device` is known by `username`. Over UDP it is reached
+ * on the path that it registered over, else at its contact. Return: false when it is over, cannot be reached so, or has
+ * registered again already.
+ */
+bool registrar_restore(struct registrar *registrar, const char *username, enum sip_transp transport,
+		       const struct registrar_binding *binding);
 /* The device was deleted or its password changed: its bindings go. */
 void registrar_forget(struct registrar *registrar, struct id device);
 size_t registrar_count(const struct registrar *registrar);

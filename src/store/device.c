@@ -113,3 +113,31 @@ int device_each(struct db *db, int (*on_device)(void *arg, const struct device *
 
 	return r < 0 ? err_pass(r) : r;
 }
+
+/* ---- where they are ---- */
+
+const struct field device_bindings_fields[] = {
+	FIELD(struct device_bindings, id, FIELD_ID, 0),
+	FIELD(struct device_bindings, tenant_id, FIELD_ID, 0),
+	FIELD(struct device_bindings, bindings, FIELD_JSON, 0),
+	{ 0 },
+};
+
+int device_bindings_put(struct db *db, struct device_bindings *row, struct arena *arena)
+{
+	int r = db_exec(db, "UPDATE device SET bindings = $3 WHERE id = $1 AND tenant_id = $2",
+			db_args_of(device_bindings_fields, row, DB_NO_ARGS, arena), NULL);
+
+	return r < 0 ? err_pass(r) : r;
+}
+
+int device_bindings_each(struct db *db, int (*on_row)(void *arg, const struct device_bindings *row),
+			 void *arg)
+{
+	int r = db_each(
+		db, "SELECT id, tenant_id, bindings FROM device WHERE bindings <> '[]' ORDER BY id",
+		DB_NO_ARGS, device_bindings_fields, sizeof(struct device_bindings),
+		(int (*)(void *, const void *))on_row, arg);
+
+	return r < 0 ? err_pass(r) : r;
+}

@@ -43,6 +43,19 @@ struct device_filter {
 must_check int device_list(struct db *db, struct arena *arena, struct id tenant,
 			   const struct device_filter *filter, struct device **ret_rows,
 			   struct db_page_info *ret_info);
+/* Where a device is registered from, for the next start: the journal's. */
+struct device_bindings {
+	struct id id, tenant_id;
+	json_t *bindings; /* as device.changed tells them */
+};
+extern const struct field device_bindings_fields[];
+/* Of a device that is gone nothing is kept. */
+must_check int device_bindings_put(struct db *db, struct device_bindings *row, struct arena *arena);
+/* All that had any. */
+must_check int device_bindings_each(struct db *db,
+				    int (*on_row)(void *arg, const struct device_bindings *row),
+				    void *arg);
+
 /* Every device of every tenant, for the call loop's start. */
 must_check int device_each(struct db *db, int (*on_device)(void *arg, const struct device *device),
 			   void *arg);

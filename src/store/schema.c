@@ -172,6 +172,8 @@ static const char seeking_sql[] =
 	"DROP INDEX audit_object;"
 	"CREATE INDEX audit_object ON audit (tenant_id, object_id, time, id);";
 
+static const char bindings_sql[] = "ALTER TABLE device ADD COLUMN bindings TEXT;";
+
 static const struct db_migration migrations[] = {
 	{ 1, "accounts", accounts_sql },
 	{ 2, "profiles and devices", lines_sql },
@@ -184,6 +186,7 @@ static const struct db_migration migrations[] = {
 	{ 9, "monitors", monitors_sql },
 	{ 10, "a beep while recorded", beep_sql },
 	{ 11, "recordings and the audit by what they are of", seeking_sql },
+	{ 12, "where phones are", bindings_sql },
 };
 
 int store_migrate(struct db *db)

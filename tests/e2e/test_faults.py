@@ -95,6 +95,46 @@ def test_a_new_call_works_after_a_crash(own_daemon, provider, agents):
     client.close()
 
 
+def online(client):
+    return [device for device in client.ok("GET", "/api/devices/")["results"]
+            if device["registered"]]
+
+
+def rings_and_is_heard(client, line, provider, far, desk):
+    """A call to the line, taken at the desk; it is in the log, and so is all before it on the disk."""
+    calling = far.invite(f"sip:{line['username']}@{provider.address}",
+                         ear=Ear(far.address, tone=440))
+    desk.expect_invite(ear=Ear(desk.address, tone=620)).answer()
+    calling.expect(200)
+    calling.ear.wait_tone(620)
+    call, = client.calls()
+    calling.bye()
+    client.log_row(call["id"])
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("end", ["kill", "stop"])
+def test_phones_ring_after_a_restart_without_registering_again(own_daemon, provider, agents,
+                                                               desk_phones, end):
+    daemon = own_daemon()
+    (client, line), = tenants_with_lines(daemon, provider, 1)
+    desk, gone = desk_phones(client), desk_phones(client, "gone")
+    assert gone.register(expires=0).status == 200
+    far = agents(net.token("far"))
+    rings_and_is_heard(client, line, provider, far, desk)
+    before = online(client)
+    assert [device["id"] for device in before] == [desk.device["id"]]
+    getattr(daemon, end)()
+    daemon.start()
+    client.login()
+    assert online(client) == before
+    net.until(lambda: client.profile(line["id"])["registration"]["state"] == "registered", 20,
+              "the line is registered again")
+    assert len(provider.contacts(line["username"])) == 1, "it is not called twice"
+    rings_and_is_heard(client, line, provider, far, desk)
+    client.close()
+
+
 @pytest.mark.timeout(150)
 def test_the_database_is_away_for_thirty_seconds(_make_daemon, _postgres, provider, agents):
     postgres = _postgres(own=True)

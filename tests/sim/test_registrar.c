@@ -429,6 +429,60 @@ static void a_call_to_a_phone_goes_over_its_flow(void **state)
 	assert_non_null(deck_got(&deck, "BYE sip:phone1@192.168.1.5:5060"));
 }
 
+/* As it would be after a restart: the place is remembered, the connection is not. */
+static bool restore(enum sip_transp transport, const char *contact, const char *source,
+		    int64_t for_us)
+{
+	struct registrar_binding binding = {
+		.device = phone(1),
+		.contact = contact,
+		.user_agent = "Phone/1",
+		.expires_us = wheel_wall_us(ua_wheel(deck.ua)) + for_us,
+	};
+	struct sa addr;
+
+	assert_int_equal(sa_decode(&addr, source, strlen(source)), 0);
+	binding.source = &addr;
+	return registrar_restore(ua_registrar(deck.ua), "phone1", transport, &binding);
+}
+
+static void a_restored_phone_is_called_and_expires(void **state)
+{
+	struct registrar_binding binding;
+
+	(void)state;
+	assert_true(
+		restore(SIP_TRANSP_UDP, "sip:phone1@192.168.1.5:5060", "10.0.0.2:5060", 60000000));
+	assert_int_equal(bindings_count, 1);
+	assert_int_equal(registrar_bindings(ua_registrar(deck.ua), phone(1), &binding, 1), 1);
+	assert_non_null(
+		binding.flow); /* behind NAT: only the path that it registered over leads there */
+	assert_true(sa_port(flow_remote(binding.flow)) == 5060);
+	/* It refreshes the same binding. */
+	register_as(SIP_TRANSP_UDP, "phone1",
+		    "Contact: <sip:phone1@192.168.1.5:5060>\nExpires: 90\n");
+	assert_int_equal(registrar_count(ua_registrar(deck.ua)), 1);
+	/* What is older than what the phone has said itself is not taken. */
+	assert_false(
+		restore(SIP_TRANSP_UDP, "sip:phone1@192.168.1.5:5060", "10.0.0.9:5060", 60000000));
+	kit_run(&deck.kit, 93000);
+	assert_int_equal(registrar_count(ua_registrar(deck.ua)), 0);
+	assert_int_equal(bindings_count, 0);
+}
+
+static void what_cannot_be_reached_is_not_restored(void **state)
+{
+	(void)state;
+	assert_false(restore(SIP_TRANSP_UDP, "sip:phone1@10.0.0.2", "10.0.0.2:5060", -1000));
+	assert_false(restore(SIP_TRANSP_UDP, "nonsense", "10.0.0.2:5060", 60000000));
+	assert_false(restore(SIP_TRANSP_NONE, "sip:phone1@192.168.1.5;transport=tcp",
+			     "10.0.0.2:40000", 60000000));
+	assert_int_equal(registrar_count(ua_registrar(deck.ua)), 0);
+	/* A phone that listens can be connected to. */
+	assert_true(restore(SIP_TRANSP_NONE, "sip:phone1@10.0.0.2;transport=tcp", "10.0.0.2:40000",
+			    60000000));
+}
+
 int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -449,6 +503,8 @@ int main(void)
 		T(a_number_is_dialled_whole_or_not_at_all),
 		T(a_deleted_device_is_forgotten),
 		T(a_call_to_a_phone_goes_over_its_flow),
+		T(a_restored_phone_is_called_and_expires),
+		T(what_cannot_be_reached_is_not_restored),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

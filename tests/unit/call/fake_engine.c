@@ -193,6 +193,14 @@ struct registration_view *engine_line_state(struct engine *engine, struct id lin
 	return view;
 }
 
+void engine_device_restore(struct engine *engine, struct id device,
+			   const struct device_binding *binding)
+{
+	(void)device;
+	engine->restored++;
+	(void)str_copy(engine->restored_last, sizeof(engine->restored_last), binding->contact);
+}
+
 bool engine_line_asks(struct engine *engine, struct id line)
 {
 	(void)line;

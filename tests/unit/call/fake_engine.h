@@ -57,7 +57,9 @@ struct engine {
 	unsigned channel_count, live, bridges;
 	struct fake_device devices[16];
 	unsigned device_count;
-	const char *unusable;	       /* what engine_line_unusable() says */
+	const char *unusable; /* what engine_line_unusable() says */
+	unsigned restored;    /* bindings of before the start */
+	char restored_last[64];
 	bool asks;		       /* and engine_line_asks() */
 	enum registration_state state; /* of every line */
 	int fail_originate;

@@ -121,6 +121,26 @@ static void on_waited(void *arg, struct reply *reply)
 	reply_free(reply);
 }
 
+static void bindings_of_before_the_start_are_told_the_oldest_first(void **state)
+{
+	static const char bindings[] =
+		"[{\"contact\":\"sip:new@10.0.0.2\",\"path\":null,\"address\":\"10.0.0.2:5060\",\"transport\":\"UDP\","
+		"\"user_agent\":\"\",\"expires_at\":\"2026-01-31T12:00:00.000000Z\"},"
+		"{\"contact\":\"sip:old@10.0.0.2\",\"path\":\"<sip:10.0.0.9;lr>\",\"address\":\"10.0.0.2:5062\","
+		"\"transport\":\"\",\"user_agent\":\"x\",\"expires_at\":\"2026-01-31T12:00:00.000000Z\"},"
+		"{\"contact\":\"sip:half@10.0.0.2\"}, 7]";
+	struct world *world = *state;
+
+	world_do(world, &(struct command){ .type = COMMAND_DEVICE_RESTORE,
+					   .device_id = id_new(),
+					   .body = xstrdup(bindings) });
+	assert_int_equal(world->engine->restored, 2);
+	assert_string_equal(world->engine->restored_last, "sip:new@10.0.0.2");
+	world_do(world,
+		 &(struct command){ .type = COMMAND_DEVICE_RESTORE, .body = xstrdup("no JSON") });
+	assert_int_equal(world->engine->restored, 2);
+}
+
 static void a_wait_ends_when_its_time_is_up(void **state)
 {
 	struct world *world = *state;
@@ -351,6 +371,7 @@ int main(void)
 		TEST(a_profile_that_another_ones_call_goes_out_through_is_in_use_too),
 		TEST(a_wait_ends_with_a_resting_state),
 		TEST(a_wait_for_a_registered_line_is_for_the_provider_to_say_so_again),
+		TEST(bindings_of_before_the_start_are_told_the_oldest_first),
 		TEST(a_wait_ends_when_its_time_is_up),
 		TEST(resources_of_others_are_not_found),
 		TEST(a_page_of_registrations_keeps_its_order),

@@ -5,6 +5,7 @@
 #include "event/view_row.h"
 #include "fixture.h"
 #include "make.h"
+#include "store/seal.h"
 #include "store/store.h"
 
 #include <errno.h>
@@ -526,6 +527,88 @@ static void monitors_are_kept_and_audited_also_by_way_of_the_spool_and_a_crash(v
 	world_fini(&world);
 }
 
+static void device_changed(struct world *world, struct id device, const char *bindings)
+{
+	struct event *event = event_new(EVENT_DEVICE_CHANGED, world->tenant);
+
+	event->detail =
+		xasprintf("{\"device_id\":\"%s\",\"bindings\":%s}", id_str(device), bindings);
+	event_publish(world->bus, event);
+}
+
+static int on_bindings(void *arg, const struct device_bindings *row)
+{
+	json_t **ret = arg;
+
+	json_decref(*ret);
+	*ret = json_incref(row->bindings);
+	return 0;
+}
+
+/* The contact of the one device's one binding, or NULL. */
+static const char *contact_kept(struct world *world)
+{
+	json_t *bindings = NULL;
+	const char *contact;
+
+	assert_int_equal(device_bindings_each(world->db, on_bindings, &bindings), 0);
+	contact = json_string_value(json_object_get(json_array_get(bindings, 0), "contact"));
+	if (contact)
+		contact = arena_strdup(world->arena, contact);
+	json_decref(bindings);
+	return contact;
+}
+
+/* A device, its user and their tenant, which is the world's from now on. */
+static struct id device_made(struct world *world)
+{
+	static const uint8_t key[32] = { 7 };
+	auto_(seal_free) struct seal *seal = seal_new(key);
+	struct tenant tenant = { .name = "Acme" };
+	struct user user = { .email = "anna@example.com",
+			     .name = "Anna",
+			     .password_hash = "x",
+			     .extension = "100",
+			     .time_zone = "UTC",
+			     .language = "en",
+			     .active = true };
+	struct device device = { .name = "desk" };
+	char password[DEVICE_PASSWORD_SIZE];
+
+	assert_int_equal(tenant_insert(world->db, &tenant, world->arena), 0);
+	world->tenant = user.tenant_id = device.tenant_id = tenant.id;
+	assert_int_equal(user_insert(world->db, &user, world->arena), 0);
+	device.user_id = user.id;
+	assert_int_equal(device_insert(world->db, seal, &device, world->arena, password), 0);
+	return device.id;
+}
+
+static void where_a_phone_is_is_kept_also_by_way_of_the_spool(void **state)
+{
+	struct world world;
+	struct id device;
+
+	world_init(&world, state);
+	device = device_made(&world);
+	assert_null(contact_kept(&world));
+	device_changed(&world, device, "[{\"contact\":\"sip:a@10.0.0.2\"}]");
+	device_changed(&world, id_new(), "[{\"contact\":\"sip:nobody@10.0.0.2\"}]");
+	sync_all(&world);
+	assert_string_equal(contact_kept(&world), "sip:a@10.0.0.2");
+	db_fault_hook = away_while_gone;
+	atomic_store(&gone, true);
+	device_changed(&world, device, "[{\"contact\":\"sip:b@10.0.0.2\"}]");
+	wait_for_spool(&world, true);
+	atomic_store(&gone, false);
+	wait_for_spool(&world, false);
+	db_fault_hook = NULL;
+	assert_string_equal(contact_kept(&world), "sip:b@10.0.0.2");
+	device_changed(&world, device, "[]");
+	sync_all(&world);
+	assert_null(contact_kept(&world));
+	world_fini(&world);
+}
+
 static void rooms_are_kept_changed_and_dropped_also_by_way_of_the_spool(void **state)
 {
 	struct id first = id_new(), second = id_new();
@@ -886,6 +969,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_server_that_dies_and_comes_back_loses_nothing,
 						fixture_setup_pg, fixture_teardown),
 		BOTH_ENGINES(a_spool_is_applied_at_the_next_start_before_open_calls_are_closed),
+		BOTH_ENGINES(where_a_phone_is_is_kept_also_by_way_of_the_spool),
 		BOTH_ENGINES(rooms_are_kept_changed_and_dropped_also_by_way_of_the_spool),
 		BOTH_ENGINES(monitors_are_kept_and_audited_also_by_way_of_the_spool_and_a_crash),
 		BOTH_ENGINES(a_torn_tail_costs_only_itself),

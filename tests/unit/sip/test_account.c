@@ -65,6 +65,32 @@ static void servers_are_names_or_addresses(void **state)
 		assert_int_equal(made(bad[i], NULL, &hop), ACCOUNT_E_SERVER);
 }
 
+/* The line token of an account like that, which lives as long as `keep`. */
+static const char *line_of(struct id id, const char *password, struct account **keep)
+{
+	const struct account_setup setup = {
+		.id = id, .username = "alice", .server = "example.com", .password = password
+	};
+
+	assert_int_equal(account_new(&setup, keep), 0);
+	return (*keep)->line;
+}
+
+static void a_line_is_the_same_after_a_restart_and_nobody_elses(void **state)
+{
+	struct id one = id_new(), two = id_new();
+	struct account *accounts[4];
+	const char *line = line_of(one, "secret", &accounts[0]);
+
+	(void)state;
+	assert_string_equal(line_of(one, "secret", &accounts[1]), line);
+	assert_string_not_equal(line_of(one, "secret2", &accounts[2]), line);
+	assert_string_not_equal(line_of(two, "secret", &accounts[3]), line);
+	assert_int_equal(strlen(line), ACCOUNT_LINE_SIZE - 1);
+	for (size_t i = 0; i < ARRAY_LEN(accounts); i++)
+		account_unref(accounts[i]);
+}
+
 static void routes_of(struct outmsg *msg, char *routes, size_t size)
 {
 	auto_(buf_fini) struct buf text = BUF_MAX(1024);
@@ -126,6 +152,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_account_has_a_next_hop_or_is_none),
 		cmocka_unit_test(servers_are_names_or_addresses),
+		cmocka_unit_test(a_line_is_the_same_after_a_restart_and_nobody_elses),
 		cmocka_unit_test(the_service_route_lies_behind_the_proxy),
 	};
 
