@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <strings.h>
 
+#define LIKELY 160
+
 /* Makes room for `more` bytes and the NUL. Return: false, with the buffer failed, when that exceeds its maximum. */
 static bool buf_reserve(struct buf *buf, size_t more)
 {
@@ -49,25 +51,46 @@ void buf_addc(struct buf *buf, char c)
 	buf_add(buf, &c, 1);
 }
 
+void buf_addu(struct buf *buf, uint64_t value)
+{
+	char digits[20];
+	size_t at = sizeof(digits);
+
+	do
+		digits[--at] = (char)('0' + value % 10);
+	while (value /= 10);
+	buf_add(buf, digits + at, sizeof(digits) - at);
+}
+
+/* Room for what most formats come to: counting first costs as much as writing. */
+static size_t buf_room(struct buf *buf)
+{
+	size_t left = buf->max - buf->len, likely = left < LIKELY ? left : LIKELY;
+
+	if (buf->cap < buf->len + likely + 1)
+		(void)buf_reserve(buf, likely);
+	return buf->cap - buf->len;
+}
+
 void buf_addf(struct buf *buf, const char *fmt, ...)
 {
 	va_list ap, again;
-	size_t room = buf->cap > buf->len ? buf->cap - buf->len : 0;
+	size_t room;
 	int n;
 
 	if (buf->failed)
 		return;
+	room = buf_room(buf);
 	va_start(ap, fmt);
 	va_copy(again, ap);
-	n = vsnprintf(room ? buf->data + buf->len : NULL, room, fmt, ap);
+	n = vsnprintf(buf->data + buf->len, room, fmt, ap);
 	va_end(ap);
 	if (n < 0) {
 		buf->failed = true;
 	} else if ((size_t)n < room && buf->len + (size_t)n <= buf->max) {
 		buf->len += (size_t)n;
 	} else {
-		if (room)
-			buf->data[buf->len] = '\0'; /* undo the cut attempt */
+		buf->data[buf->len] = '\0'; /* undo the cut attempt */
 		if (buf_reserve(buf, (size_t)n)) {
 			vsnprintf(buf->data + buf->len, (size_t)n + 1, fmt, again);
 			buf->len += (size_t)n;

@@ -19,6 +19,7 @@ struct buf {
 void buf_add(struct buf *buf, const void *data, size_t len);
 void buf_adds(struct buf *buf, const char *str);
 void buf_addc(struct buf *buf, char c);
+void buf_addu(struct buf *buf, uint64_t value); /* decimal */
 void buf_addf(struct buf *buf, const char *fmt, ...) format_printf(2, 3);
 void buf_reset(struct buf *buf);
 void buf_fini(struct buf *buf);

@@ -46,16 +46,10 @@ void jot_bool(struct jot *out, const char *key, bool value)
 
 void jot_int(struct jot *out, const char *key, int64_t value)
 {
-	char text[24], *at = text + sizeof(text);
-	uint64_t rest = value < 0 ? -(uint64_t)value : (uint64_t)value;
-
 	lead(out, key);
-	do
-		*--at = (char)('0' + rest % 10);
-	while (rest /= 10);
 	if (value < 0)
-		*--at = '-';
-	buf_add(out->buf, at, (size_t)(text + sizeof(text) - at));
+		buf_addc(out->buf, '-');
+	buf_addu(out->buf, value < 0 ? -(uint64_t)value : (uint64_t)value);
 }
 
 void jot_real(struct jot *out, const char *key, double value)

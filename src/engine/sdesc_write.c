@@ -195,12 +195,19 @@ static void write_format(const struct sdesc_format *format, struct buf *out)
 {
 	const struct media_codec_info *info = media_codec_info(format->codec);
 
-	buf_addf(out, "a=rtpmap:%u %s/%u%s\r\n", format->pt, info->name, format->clock_rate,
-		 info->channels > 1 ? "/2" : "");
-	if (format->codec == MEDIA_CODEC_EVENT)
-		buf_addf(out, "a=fmtp:%u 0-16\r\n", format->pt);
-	else if (format->codec == MEDIA_CODEC_OPUS)
-		buf_addf(out, "a=fmtp:%u minptime=10;useinbandfec=1\r\n", format->pt);
+	buf_adds(out, "a=rtpmap:");
+	buf_addu(out, format->pt);
+	buf_addc(out, ' ');
+	buf_adds(out, info->name);
+	buf_addc(out, '/');
+	buf_addu(out, format->clock_rate);
+	buf_adds(out, info->channels > 1 ? "/2\r\n" : "\r\n");
+	if (format->codec != MEDIA_CODEC_EVENT && format->codec != MEDIA_CODEC_OPUS)
+		return;
+	buf_adds(out, "a=fmtp:");
+	buf_addu(out, format->pt);
+	buf_adds(out, format->codec == MEDIA_CODEC_EVENT ? " 0-16\r\n"
+							 : " minptime=10;useinbandfec=1\r\n");
 }
 
 static const char *suite_name(enum media_crypto_suite suite)
@@ -236,12 +243,14 @@ static void write_crypto(const struct sdesc_local *local, struct buf *out)
 
 static void write_audio(const struct sdesc_local *local, const char *proto, struct buf *out)
 {
-	buf_addf(out, "m=audio %u %s", media_addr_port(&local->addr),
-		 proto				  ? proto
-		 : local->profile == SDESC_SECURE ? "RTP/SAVP"
-						  : "RTP/AVP");
-	for (unsigned i = 0; i < local->format_count; i++)
-		buf_addf(out, " %u", local->formats[i].pt);
+	buf_adds(out, "m=audio ");
+	buf_addu(out, media_addr_port(&local->addr));
+	buf_addc(out, ' ');
+	buf_adds(out, proto ? proto : local->profile == SDESC_SECURE ? "RTP/SAVP" : "RTP/AVP");
+	for (unsigned i = 0; i < local->format_count; i++) {
+		buf_addc(out, ' ');
+		buf_addu(out, local->formats[i].pt);
+	}
 	buf_adds(out, "\r\n");
 	for (unsigned i = 0; i < local->format_count; i++)
 		write_format(&local->formats[i], out);
@@ -249,7 +258,9 @@ static void write_audio(const struct sdesc_local *local, const char *proto, stru
 	buf_adds(out, "a=ptime:20\r\n");
 	if (local->mux)
 		buf_adds(out, "a=rtcp-mux\r\n");
-	buf_addf(out, "a=%s\r\n", direction_names[local->direction]);
+	buf_adds(out, "a=");
+	buf_adds(out, direction_names[local->direction]);
+	buf_adds(out, "\r\n");
 }
 
 static void write_lines(const struct sdesc_local *local, struct buf *out)

@@ -236,8 +236,11 @@ void account_contact_uri(const struct account *account, const struct flow *flow,
 {
 	bool learnt = account->public_hostport && account->public_transport == flow_transport(flow);
 
-	buf_addf(out, "sip:%s@%s%s", account->line,
-		 learnt ? account->public_hostport : flow_sent_by(flow), flow_uri_param(flow));
+	buf_adds(out, "sip:");
+	buf_adds(out, account->line);
+	buf_addc(out, '@');
+	buf_adds(out, learnt ? account->public_hostport : flow_sent_by(flow));
+	buf_adds(out, flow_uri_param(flow));
 }
 
 /* A proxy that was asked for comes before the Service-Route (RFC 3608 5): where that names what stands behind the

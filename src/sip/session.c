@@ -613,8 +613,11 @@ void session_common_lines(const struct session *session, struct buf *out)
 	/* A reliable 1xx to an INVITE without offer would bring one, to be answered in PRACK: not asked for. */
 	bool no_100rel = session->outgoing && !session->dialog && !session->offer.type;
 
-	buf_addf(out, "Allow: %s\r\nSupported: %s\r\n", stack_allowed(session->ua->stack),
-		 no_100rel ? "timer, replaces" : stack_supported(session->ua->stack));
+	buf_adds(out, "Allow: ");
+	buf_adds(out, stack_allowed(session->ua->stack));
+	buf_adds(out, "\r\nSupported: ");
+	buf_adds(out, no_100rel ? "timer, replaces" : stack_supported(session->ua->stack));
+	buf_adds(out, "\r\n");
 }
 
 /* A reply that stands for the session: with Contact (2xx and 1xx), Allow and Supported. */
