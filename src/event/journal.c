@@ -9,6 +9,7 @@
 #include "base/base.h"
 #include "base/hmap.h"
 #include "base/metric.h"
+#include "event/alive.h"
 #include "event/entry.h"
 #include "event/spool.h"
 
@@ -47,6 +48,7 @@ struct journal {
 	struct ring *ring;
 	struct db *db;
 	struct spool *spool;
+	struct alive *alive;
 	struct batch batch, replay;
 	struct ticket **tickets;
 	unsigned ticket_count;
@@ -383,6 +385,7 @@ static void *journal_main(void *arg)
 	for (;;) {
 		/* Read before the ring is: what was published before the stop is in it. */
 		stop = atomic_load(&journal->stop);
+		alive_tell(journal->alive);
 		if (!stop)
 			await(journal);
 		if (journal->opts.linger_ms && !stop && ring_depth(journal->ring))
@@ -409,7 +412,7 @@ static int seed(void *arg, struct id tenant, int64_t seq)
 	return 0;
 }
 
-static int journal_recover(struct journal *journal)
+static int journal_recover(struct journal *journal, int64_t alive_us)
 {
 	uint64_t bytes = spool_left(journal->spool);
 	int64_t closed = 0, monitors = 0;
@@ -419,7 +422,7 @@ static int journal_recover(struct journal *journal)
 		return DB_E_AWAY;
 	if (bytes)
 		log_info("journal: spool applied", LOG_INT("bytes", bytes));
-	r = call_row_close_open(journal->db, &closed);
+	r = call_row_close_open(journal->db, alive_us, &closed);
 	if (r == 0 && closed)
 		log_warn("calls closed as interrupted", LOG_INT("calls", closed));
 	if (r == 0)
@@ -438,6 +441,7 @@ static void journal_fini(struct journal *journal)
 	batch_fini(&journal->batch);
 	batch_fini(&journal->replay);
 	spool_close(journal->spool);
+	alive_close(journal->alive);
 	db_close(journal->db);
 	free(journal->tickets);
 	free(journal->spool_path);
@@ -451,6 +455,7 @@ int journal_open(const struct journal_opts *opts, struct event_bus *bus,
 	struct journal *journal = xzalloc(sizeof(*journal));
 	struct journal_opts *o = &journal->opts;
 	uint64_t cut = 0;
+	int64_t alive_us = 0;
 	int r;
 
 	*o = *opts;
@@ -464,13 +469,15 @@ int journal_open(const struct journal_opts *opts, struct event_bus *bus,
 	batch_init(&journal->batch, o->batch_max);
 	batch_init(&journal->replay, o->batch_max);
 
-	r = spool_open(journal->spool_path, o->spool_max, &journal->spool, &cut);
+	r = alive_open(opts->data_dir, &journal->alive, &alive_us);
+	if (r == 0)
+		r = spool_open(journal->spool_path, o->spool_max, &journal->spool, &cut);
 	if (cut)
 		log_error("journal: the spool's end was not whole", LOG_INT("bytes", cut));
 	if (r == 0)
 		r = db_open(opts->db_url, &opts->db, &journal->db);
 	if (r == 0)
-		r = journal_recover(journal);
+		r = journal_recover(journal, alive_us);
 	if (r) {
 		journal_fini(journal);
 		return r < 0 ? err_pass(r) : r;

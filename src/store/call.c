@@ -181,7 +181,8 @@ int call_row_seq_each(struct db *db, int (*on_seq)(void *arg, struct id tenant, 
 }
 
 /* One call that a crash left open. Its times are derived from what was last known of it. */
-static int close_one(struct db *db, const struct call_row *open, struct arena *arena)
+static int close_one(struct db *db, const struct call_row *open, int64_t alive_us,
+		     struct arena *arena)
 {
 	struct call_row call = *open;
 	struct call_event_row event = { .id = id_new(),
@@ -195,7 +196,7 @@ static int close_one(struct db *db, const struct call_row *open, struct arena *a
 	call.state = "ended";
 	call.end_reason = "interrupted";
 	call.hangup_by = "platform";
-	call.ended_at = call.last_at;
+	call.ended_at = alive_us > call.last_at ? alive_us : call.last_at;
 	call.call_seq++;
 	if (call.answered_at)
 		call.talk_s = (int)((call.ended_at - call.answered_at) / 1000000);
@@ -216,15 +217,19 @@ static int close_one(struct db *db, const struct call_row *open, struct arena *a
 	return r < 0 ? err_pass(r) : r;
 }
 
+struct closing {
+	int64_t alive_us, count;
+};
+
 static int close_open(struct db *db, void *arg)
 {
 	auto_(arena_free) struct arena *arena = arena_new();
-	int64_t *count = arg;
+	struct closing *closing = arg;
 	struct call_row *calls;
 	size_t found;
 	int r;
 
-	*count = 0;
+	closing->count = 0;
 	do {
 		arena_reset(arena);
 		r = db_list(db,
@@ -232,19 +237,19 @@ static int close_open(struct db *db, void *arg)
 			    " FROM call WHERE ended_at IS NULL ORDER BY id LIMIT 500",
 			    DB_NO_ARGS, call_row_fields, sizeof(*calls), arena, &calls, &found);
 		for (size_t i = 0; r == 0 && i < found; i++)
-			r = close_one(db, &calls[i], arena);
-		*count += (int64_t)found;
+			r = close_one(db, &calls[i], closing->alive_us, arena);
+		closing->count += (int64_t)found;
 	} while (r == 0 && found);
 	return r < 0 ? err_pass(r) : r;
 }
 
-int call_row_close_open(struct db *db, int64_t *ret_count)
+int call_row_close_open(struct db *db, int64_t alive_us, int64_t *ret_count)
 {
-	int64_t count;
-	int r = db_transact(db, close_open, &count);
+	struct closing closing = { .alive_us = alive_us };
+	int r = db_transact(db, close_open, &closing);
 
 	if (r == 0)
-		*ret_count = count;
+		*ret_count = closing.count;
 	return r < 0 ? err_pass(r) : r;
 }
 

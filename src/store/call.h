@@ -83,9 +83,10 @@ must_check int call_row_seq_each(struct db *db,
 				 int (*on_seq)(void *arg, struct id tenant, int64_t seq),
 				 void *arg);
 /* At start: calls without an end become `interrupted` at the time of their last event, with their legs, and
- * the timeline says so. *ret_count: how many.
+ * the timeline says so. Where it is later, they end at `alive_us`, when the last run was alive (0: not known).
+ * *ret_count: how many.
  */
-must_check int call_row_close_open(struct db *db, int64_t *ret_count);
+must_check int call_row_close_open(struct db *db, int64_t alive_us, int64_t *ret_count);
 
 /* Reads. */
 must_check int call_row_get(struct db *db, struct arena *arena, struct id tenant, struct id id,

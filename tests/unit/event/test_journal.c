@@ -1,4 +1,5 @@
 #include "base/base.h"
+#include "event/alive.h"
 #include "event/entry.h"
 #include "event/journal.h"
 #include "event/spool.h"
@@ -273,6 +274,66 @@ static void seqs_rise_over_restarts(void **state)
 	world_fini(&world);
 }
 
+static void last_alive_set(const struct world *world, const char *text)
+{
+	auto_(free) char *path = xasprintf("%s/" ALIVE_FILE, world->dir);
+	FILE *file = fopen(path, "w");
+
+	assert_non_null(file);
+	fputs(text, file);
+	fclose(file);
+}
+
+static void a_call_left_open_ends_when_the_last_run_did(void **state)
+{
+	static const struct {
+		const char *last_alive;
+		int64_t ended_s;
+	} cases[] = {
+		{ "01700000030000000\n", 30 },
+		{ "01700000003000000\n", 9 }, /* older than its last event */
+		{ "99999999999999999\n", 9 }, /* yet to come */
+		{ "0170000003", 9 },	      /* a power cut in between */
+		{ "", 9 },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct id open = id_new();
+		struct world world;
+		struct call_row row;
+
+		world_init(&world, state);
+		publish(world.bus, world.tenant, open, 1, EVENT_CALL_CREATED, CALL_DIALING);
+		publish(world.bus, world.tenant, open, 9, EVENT_CALL_ANSWERED, CALL_ANSWERED);
+		world_stop(&world);
+		last_alive_set(&world, cases[i].last_alive);
+		world_start(&world);
+		assert_int_equal(call_row_get(world.db, world.arena, world.tenant, open, &row), 0);
+		assert_int_equal(row.ended_at, 1700000000000000 + cases[i].ended_s * 1000000);
+		assert_int_equal(row.talk_s, cases[i].ended_s - 2);
+		assert_int_equal(
+			number(&world, "SELECT count(*) FROM call_leg WHERE ended_at IS NULL"), 0);
+		world_fini(&world);
+	}
+}
+
+static void while_it_runs_the_journal_says_so(void **state)
+{
+	int64_t last_us = 0, until_us;
+	struct alive *alive;
+	struct world world;
+
+	world_init(&world, state);
+	until_us = clock_wall_us() + 5000000;
+	while (!last_us && clock_wall_us() < until_us) {
+		usleep(10000);
+		assert_int_equal(alive_open(world.dir, &alive, &last_us), 0);
+		alive_close(alive);
+	}
+	assert_in_range(last_us, until_us - 6000000, until_us);
+	world_fini(&world);
+}
+
 static void calls_left_open_are_interrupted_at_the_next_start(void **state)
 {
 	struct call_event_row *timeline;
@@ -286,6 +347,7 @@ static void calls_left_open_are_interrupted_at_the_next_start(void **state)
 	publish(world.bus, world.tenant, open, 1, EVENT_CALL_CREATED, CALL_DIALING);
 	publish(world.bus, world.tenant, open, 9, EVENT_CALL_ANSWERED, CALL_ANSWERED);
 	world_stop(&world);
+	last_alive_set(&world, "");
 	assert_int_equal(number(&world, "SELECT count(*) FROM call WHERE ended_at IS NULL"), 1);
 	world_start(&world);
 	assert_int_equal(number(&world, "SELECT count(*) FROM call WHERE ended_at IS NULL"), 0);
@@ -965,6 +1027,8 @@ int main(void)
 		BOTH_ENGINES(an_event_that_comes_again_or_late_changes_nothing),
 		BOTH_ENGINES(seqs_rise_over_restarts),
 		BOTH_ENGINES(calls_left_open_are_interrupted_at_the_next_start),
+		BOTH_ENGINES(a_call_left_open_ends_when_the_last_run_did),
+		BOTH_ENGINES(while_it_runs_the_journal_says_so),
 		BOTH_ENGINES(what_happens_while_the_database_is_away_is_not_lost),
 		cmocka_unit_test_setup_teardown(a_server_that_dies_and_comes_back_loses_nothing,
 						fixture_setup_pg, fixture_teardown),
