@@ -341,7 +341,9 @@ def test_the_caller_id_is_sent_in_every_mode(tenant, agents, mode):
     if mode == "anonymous":
         assert "anonymous@anonymous.invalid" in invite.get("from")
         assert invite.get("privacy") and "id" in invite.get("privacy")
-        assert "Reception" not in invite.get("from")
+        assert "Reception" not in invite.get("from") and "3055501" not in invite.get("from")
+        assert "+493055501" in invite.get("p-preferred-identity"), "the provider still knows who calls"
+        assert invite.get("p-asserted-identity") is None and invite.get("remote-party-id") is None
     else:
         in_from, header = CALLER_ID[mode]
         assert (invite.user("from") == "+493055501") == bool(in_from), invite.get("from")
