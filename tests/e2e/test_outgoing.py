@@ -444,6 +444,30 @@ def test_calls_at_once_are_limited_by_profile(tenant, provider, far_end):
     far_end.expect_invite().reply(486)
 
 
+def test_calls_at_once_are_limited_by_tenant(own_daemon, provider, far_end):
+    daemon = own_daemon(env={"JACKFIELD_LIMITS_CALLS_PER_TENANT": "1"})
+    full, other = daemon.signup(), daemon.signup()
+    line, second = full.registered_profile(provider), full.registered_profile(provider)
+    events = full.events()
+    call = dial_with_echo(full, line, far_end.number)
+    first = far_end.expect_invite(ear=Ear(far_end.address)).answer()
+    reply = full.post("/api/make-call/", {"profile_id": second["id"], "to": far_end.number,
+                                          "connect": {"echo": True}})
+    assert reply.status_code == 429 and reply.json()["code"] == "limit"
+    assert int(reply.headers["Retry-After"]) > 0
+    refused = far_end.invite(provider.uri(second["username"]), ear=Ear(far_end.address))
+    refused.expect(486)
+    theirs = other.registered_profile(provider)
+    dial_with_echo(other, theirs, far_end.number)
+    far_end.expect_invite().reply(486)
+    first.bye()
+    events.wait_ended(call["id"])
+    dial_with_echo(full, second, far_end.number)
+    far_end.expect_invite().reply(486)
+    for client in (full, other):
+        client.close()
+
+
 def test_an_idempotency_key_makes_one_call(tenant, line, far_end):
     body = {"profile_id": line["id"], "to": far_end.number, "connect": {"echo": True}}
     key = {"Idempotency-Key": net.token("key")}
