@@ -8,6 +8,7 @@
 #include "engine/builtin.h"
 #include "sip/wire_sim.h"
 
+#include "fuzz/said.h"
 #include "fuzz/target.h"
 
 #include <stdio.h>
@@ -142,24 +143,6 @@ static void on_text(enum sip_transp transport, const struct sa *from, const char
 		memcpy(slot, text, len);
 		slot[len] = 0;
 	}
-}
-
-static const char *header(const char *text, const char *name)
-{
-	static char values[8][1024];
-	static unsigned turn;
-	char *value = values[turn++ % 8];
-	size_t len = strlen(name);
-
-	value[0] = 0;
-	for (const char *line = strstr(text, "\r\n"); line; line = strstr(line + 2, "\r\n")) {
-		if (strncasecmp(line + 2, name, len) == 0 && line[2 + len] == ':') {
-			snprintf(value, 1024, "%.*s", (int)strcspn(line + 4 + len, "\r"),
-				 line + 4 + len);
-			break;
-		}
-	}
-	return value;
 }
 
 static void say(struct fuzz *fuzz, struct buf *out, bool has_body, const char *text)

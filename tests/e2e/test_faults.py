@@ -10,7 +10,7 @@ import requests
 
 from peers import net
 from peers.ear import Ear
-from peers.talk import wait_no_calls
+from peers.talk import echo_call, wait_no_calls
 
 
 def answer_silently(agent, call):
@@ -82,18 +82,17 @@ def test_killed_in_the_middle_of_fifty_calls(own_daemon, provider, sipp):
 
 
 @pytest.mark.core
-def test_a_new_call_works_after_a_crash(own_daemon, provider, agents):
+def test_a_new_call_works_after_a_crash(own_daemon, provider, far_ends):
     daemon = own_daemon()
     (client, line), = tenants_with_lines(daemon, provider, 1)
-    far = agents(net.token("far"))
-    number = provider.add_number(f"+4930{net.digits(7)}", far.address)
+    far = far_ends()
     daemon.kill()
     daemon.start()
     client.login()
     events = client.events()
     if client.profile(line["id"])["registration"]["state"] != "registered":
         events.wait_registration(line["id"], "registered", timeout=20)
-    call = client.make_call(line, number, {"echo": True})
+    call = client.make_call(line, far.number, {"echo": True})
     remote = far.expect_invite(ear=Ear(far.address, tone=620)).answer()
     remote.ear.wait_tone(620)
     remote.bye()
@@ -143,7 +142,7 @@ def test_phones_ring_after_a_restart_without_registering_again(own_daemon, provi
 
 
 @pytest.mark.timeout(150)
-def test_the_database_is_away_for_thirty_seconds(_make_daemon, _postgres, provider, agents):
+def test_the_database_is_away_for_thirty_seconds(_make_daemon, _postgres, provider, agents, far_ends):
     postgres = _postgres(own=True)
     daemon = _make_daemon("postgresql", postgres=postgres)
     client = daemon.signup()
@@ -152,14 +151,13 @@ def test_the_database_is_away_for_thirty_seconds(_make_daemon, _postgres, provid
     phone = agents(device["username"], device["password"],
                    domain=f"{device['server']}:{device['port']}")
     assert phone.register().status == 200
-    far = agents(net.token("far"))
-    number = provider.add_number(f"+4930{net.digits(7)}", far.address)
+    far = far_ends()
     events = client.events()
 
-    up_before = client.make_call(line, number, {"echo": True})
+    up_before = client.make_call(line, far.number, {"echo": True})
     remote = far.expect_invite(ear=Ear(far.address, tone=620)).answer()
     events.wait_call("answered", up_before["id"])
-    stays_up = client.make_call(line, number, {"echo": True})
+    stays_up = client.make_call(line, far.number, {"echo": True})
     staying = far.expect_invite(ear=Ear(far.address, tone=850)).answer()
     events.wait_call("answered", stays_up["id"])
 
@@ -206,18 +204,17 @@ def test_the_database_is_away_for_thirty_seconds(_make_daemon, _postgres, provid
 
 
 @pytest.mark.timeout(120)
-def test_killed_while_the_database_is_away(_make_daemon, _postgres, provider, agents):
+def test_killed_while_the_database_is_away(_make_daemon, _postgres, provider, far_ends):
     """What happened since the database went is in the spool file, and the next start puts it into the log."""
     postgres = _postgres(own=True)
     daemon = _make_daemon("postgresql", postgres=postgres)
     (client, line), = tenants_with_lines(daemon, provider, 1)
-    far = agents(net.token("far"))
-    number = provider.add_number(f"+4930{net.digits(7)}", far.address)
+    far = far_ends()
     events = client.events()
-    known = client.make_call(line, number, {"echo": True})
+    known = client.make_call(line, far.number, {"echo": True})
     before = far.expect_invite(ear=Ear(far.address, tone=620)).answer()
     events.wait_call("answered", known["id"])
-    staying = client.make_call(line, number, {"echo": True})
+    staying = client.make_call(line, far.number, {"echo": True})
     far.expect_invite(ear=Ear(far.address, tone=850)).answer()
     events.wait_call("answered", staying["id"])
     postgres.stop()
@@ -246,38 +243,32 @@ def test_killed_while_the_database_is_away(_make_daemon, _postgres, provider, ag
 
 
 @pytest.mark.core
-def test_a_stop_hangs_up_unregisters_and_closes_the_log(own_daemon, provider, agents):
+def test_a_stop_hangs_up_unregisters_and_closes_the_log(own_daemon, provider, far_ends):
     daemon = own_daemon()
     (client, line), = tenants_with_lines(daemon, provider, 1)
-    far = agents(net.token("far"))
-    number = provider.add_number(f"+4930{net.digits(7)}", far.address)
+    far = far_ends()
     events = client.events()
-    call = client.make_call(line, number, {"echo": True})
-    remote = far.expect_invite(ear=Ear(far.address)).answer()
-    events.wait_call("answered", call["id"])
+    call_id, remote = echo_call(client, line, far, events)
     assert daemon.stop(signal.SIGINT) == 0
     remote.wait_ended()
     assert provider.contacts(line["username"]) == []
     assert events.wait_closed() in (1001, 1012, 1006)
     daemon.start()
     client.login()
-    row = client.log_row(call["id"])
+    row = client.log_row(call_id)
     assert row["end_reason"] in ("completed", "interrupted") and row["hangup_by"] == "platform"
     client.close()
 
 
-def test_a_drain_lets_calls_finish(own_daemon, provider, agents):
+def test_a_drain_lets_calls_finish(own_daemon, provider, far_ends):
     daemon = own_daemon(env={"JACKFIELD_DAEMON_DRAIN_S": "20"})
     (client, line), = tenants_with_lines(daemon, provider, 1)
-    far = agents(net.token("far"))
-    number = provider.add_number(f"+4930{net.digits(7)}", far.address)
+    far = far_ends()
     events = client.events()
-    call = client.make_call(line, number, {"echo": True})
-    remote = far.expect_invite(ear=Ear(far.address, tone=620)).answer()
-    events.wait_call("answered", call["id"])
+    _, remote = echo_call(client, line, far, events)
     daemon.process.send_signal(signal.SIGTERM)
     net.until(lambda: provider.contacts(line["username"]) == [], 10, "unregistered")
-    reply = client.post("/api/make-call/", {"profile_id": line["id"], "to": number,
+    reply = client.post("/api/make-call/", {"profile_id": line["id"], "to": far.number,
                                             "connect": {"echo": True}}, check=False)
     assert reply.status_code in (503, 409), "no new calls"
     remote.ear.wait_packets(50)
@@ -290,16 +281,13 @@ def test_a_drain_lets_calls_finish(own_daemon, provider, agents):
     client.close()
 
 
-def test_a_drain_is_cut_short(own_daemon, provider, agents):
+def test_a_drain_is_cut_short(own_daemon, provider, far_ends):
     """SIGTERM, then SIGINT: the call is hung up at once, in an orderly way."""
     daemon = own_daemon(env={"JACKFIELD_DAEMON_DRAIN_S": "600"})
     (client, line), = tenants_with_lines(daemon, provider, 1)
-    far = agents(net.token("far"))
-    number = provider.add_number(f"+4930{net.digits(7)}", far.address)
+    far = far_ends()
     events = client.events()
-    call = client.make_call(line, number, {"echo": True})
-    remote = far.expect_invite(ear=Ear(far.address, tone=620)).answer()
-    events.wait_call("answered", call["id"])
+    _, remote = echo_call(client, line, far, events)
     daemon.process.send_signal(signal.SIGTERM)
     net.until(lambda: provider.contacts(line["username"]) == [], 10, "unregistered")
     assert daemon.stop(signal.SIGINT) == 0
@@ -308,16 +296,15 @@ def test_a_drain_is_cut_short(own_daemon, provider, agents):
 
 
 @pytest.mark.core
-def test_thirty_calls_come_and_go_at_once(daemon, provider, agents):
+def test_thirty_calls_come_and_go_at_once(daemon, provider, far_ends):
     homes = tenants_with_lines(daemon, provider, 3)
-    far = agents(net.token("far"))
-    number = provider.add_number(f"+4930{net.digits(7)}", far.address)
+    far = far_ends()
     far.on_invite = lambda call: answer_silently(far, call)
     streams = [client.events() for client, _ in homes]
     made = []
     for index in range(30):
         client, line = homes[index % 3]
-        made.append((index % 3, client.make_call(line, number, {"echo": True})["id"]))
+        made.append((index % 3, client.make_call(line, far.number, {"echo": True})["id"]))
     for home, call_id in made:
         streams[home].wait_call("answered", call_id, 20)
     for home, call_id in made:
@@ -330,14 +317,13 @@ def test_thirty_calls_come_and_go_at_once(daemon, provider, agents):
 
 
 @pytest.mark.timeout(90)
-def test_a_far_end_that_vanishes_does_not_hold_the_call(own_daemon, provider, agents):
+def test_a_far_end_that_vanishes_does_not_hold_the_call(own_daemon, provider, far_ends):
     """Neither sound nor an answer any more: the call ends by itself."""
     daemon = own_daemon(env={"JACKFIELD_RTP_SILENCE_S": "5"})
     (client, line), = tenants_with_lines(daemon, provider, 1)
-    far = agents(net.token("far"))
-    number = provider.add_number(f"+4930{net.digits(7)}", far.address)
+    far = far_ends()
     events = client.events()
-    call = client.make_call(line, number, {"echo": True})
+    call = client.make_call(line, far.number, {"echo": True})
     remote = far.expect_invite(ear=Ear(far.address, tone=620)).answer()
     remote.ear.wait_tone(620)
     far.close(hang_up=False)
@@ -348,23 +334,20 @@ def test_a_far_end_that_vanishes_does_not_hold_the_call(own_daemon, provider, ag
     client.close()
 
 
-def test_every_line_of_the_log_is_json_and_names_its_call(own_daemon, provider, agents):
+def test_every_line_of_the_log_is_json_and_names_its_call(own_daemon, provider, far_ends):
     daemon = own_daemon(env={"JACKFIELD_LOG_FORMAT": "json", "JACKFIELD_LOG_LEVEL": "debug"})
     (client, line), = tenants_with_lines(daemon, provider, 1)
-    far = agents(net.token("far"))
-    number = provider.add_number(f"+4930{net.digits(7)}", far.address)
+    far = far_ends()
     events = client.events()
-    call = client.make_call(line, number, {"echo": True})
-    remote = far.expect_invite(ear=Ear(far.address, tone=620)).answer()
-    events.wait_call("answered", call["id"])
+    call_id, remote = echo_call(client, line, far, events)
     remote.bye()
-    events.wait_ended(call["id"])
-    client.log_row(call["id"])
+    events.wait_ended(call_id)
+    client.log_row(call_id)
     client.close()
     daemon.stop()
     lines = [json.loads(text) for text in daemon.log().splitlines()]
     assert all({"time", "level", "msg"} <= set(entry) for entry in lines)
-    of_call = [entry for entry in lines if entry.get("call") == call["id"]]
+    of_call = [entry for entry in lines if entry.get("call") == call_id]
     assert [entry["cause"] for entry in of_call if entry["msg"] == "call ended"] == ["hung_up"]
     states = [entry["state"] for entry in lines if entry["msg"] == "registration"
               and entry["profile"] == line["id"]]
@@ -372,5 +355,5 @@ def test_every_line_of_the_log_is_json_and_names_its_call(own_daemon, provider, 
     leg, = [entry for entry in of_call if entry["msg"] == "leg ended"]
     assert leg["role"] == "remote" and leg["kind"] == "profile" and leg["reason"] == "completed"
     assert leg["sip_call_id"] == remote.call_id, "as the provider knows it"
-    assert number not in daemon.log(), "whom somebody calls is theirs (personal data is marked)"
+    assert far.number not in daemon.log(), "whom somebody calls is theirs (personal data is marked)"
     assert "secret" not in [entry.get("password") for entry in lines]

@@ -12,7 +12,7 @@ import pytest
 
 from peers import net
 from peers.ear import Ear
-from peers.talk import wait_no_calls
+from peers.talk import echo_call, wait_no_calls
 
 WITHHELD_S = 6
 
@@ -52,15 +52,6 @@ def mutes():
     yield make
     for server in made:
         server.close()
-
-
-def echo_call(tenant, line, far, events, tone=620):
-    """A call that is up, and heard: (its id, the far end's side)."""
-    call = tenant.make_call(line, far.number, {"echo": True})
-    remote = far.expect_invite(ear=Ear(far.address, tone=tone)).answer()
-    events.wait_call("answered", call["id"])
-    remote.ear.wait_tone(tone)
-    return call["id"], remote
 
 
 def descriptors(pid):

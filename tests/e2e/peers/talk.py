@@ -30,6 +30,15 @@ def quiet_after(listener, freq, since):
     assert ear.hears_not(listener.samples(since), freq)
 
 
+def echo_call(client, line, far, events, tone=620):
+    """A call that is up, and heard: (its id, the far end's side)."""
+    call = client.make_call(line, far.number, {"echo": True})
+    remote = far.expect_invite(ear=ear.Ear(far.address, tone=tone)).answer()
+    events.wait_call("answered", call["id"])
+    remote.ear.wait_tone(tone)
+    return call["id"], remote
+
+
 def live_calls(client):
     return [c for c in client.calls() if c["state"] != "ended"]
 
